@@ -1,0 +1,81 @@
+//! Lists: `ListOf` as elements with their lengths before them, `AmpList` as boxes in a row.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+
+use super::{Argument, ListItem};
+use crate::command::Arguments;
+use crate::error::{DecodeError, EncodeError, ValueError};
+use crate::schema::ArgumentType;
+use crate::wire::{Fields, Scanned, Scanner, Value, put_prefixed, write_box};
+use crate::Limits;
+
+impl<T: ListItem> Argument for Vec<T> {
+    const TYPE: ArgumentType = T::LIST_TYPE;
+
+    fn encode(&self, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+        T::encode_list(self, out)
+    }
+
+    fn decode(value: Value<'_>) -> Result<Self, ValueError> {
+        T::decode_list(value)
+    }
+}
+
+/// `ListOf`: every element with its length in two bytes before it.
+pub(super) fn encode_elements<T: Argument>(
+    items: &[T],
+    out: &mut Vec<u8>,
+) -> Result<(), EncodeError> {
+    for item in items {
+        put_prefixed(out, |out| item.encode(out), |bytes| EncodeError::ElementTooLong { bytes })?;
+    }
+    Ok(())
+}
+
+/// The other way. A list that ends inside an element is an error, where Twisted silently drops
+/// the rest.
+pub(super) fn decode_elements<T: Argument>(value: Value<'_>) -> Result<Vec<T>, ValueError> {
+    let mut items = Vec::new();
+    let mut rest = value.bytes();
+    while !rest.is_empty() {
+        let (length, tail) = rest.split_first_chunk::<2>().ok_or(ValueError::Truncated)?;
+        let length = usize::from(u16::from_be_bytes(*length));
+        let (element, tail) = tail.split_at_checked(length).ok_or(ValueError::Truncated)?;
+        items.push(T::decode(value.part(element))?);
+        rest = tail;
+    }
+    Ok(items)
+}
+
+/// `AmpList`: one box after the other. The body of `ListItem::encode_list` that
+/// `#[derive(Arguments)]` writes.
+pub fn encode_boxes<T: Arguments>(items: &[T], out: &mut Vec<u8>) -> Result<(), EncodeError> {
+    let limits = Limits::default();
+    items.iter().try_for_each(|item| write_box(out, &[], &limits, |writer| item.encode(writer)))
+}
+
+/// The other way. A list that ends inside a box is an error, where Twisted silently drops the
+/// rest.
+pub fn decode_boxes<T: Arguments>(value: Value<'_>) -> Result<Vec<T>, ValueError> {
+    let limits = Limits::default();
+    let mut scanner = Scanner::default();
+    let mut items = Vec::new();
+    let mut source = value.cut();
+    while !source.is_empty() {
+        let scanned = scanner
+            .scan(&source, &limits)
+            .map_err(|_| ValueError::malformed("a list of boxes", &source))?;
+        let Scanned::Whole { bytes } = scanned else { return Err(ValueError::Truncated) };
+        let fields = Fields::nested(value.replaced(&source), scanner.spans());
+        items.push(T::decode(&fields).map_err(nested)?);
+        scanner.reset();
+        source = source.slice(bytes..);
+    }
+    Ok(items)
+}
+
+fn nested(error: DecodeError) -> ValueError {
+    let DecodeError { key, reason } = error;
+    ValueError::Nested { key, reason: Box::new(reason) }
+}

@@ -1,0 +1,184 @@
+//! Values on the wire: one Rust type for every argument type of Twisted, and those seen in the
+//! field beside them.
+//!
+//! | Twisted | here |
+//! |---|---|
+//! | `Integer` | `i8` … `i128`, `u8` … `u128`, `isize`, `usize`, [`BigInt`](num_bigint::BigInt) |
+//! | `String` | [`Bytes`](bytes::Bytes), `Vec<u8>`, `[u8; N]` |
+//! | `Unicode` | `String` |
+//! | `Boolean`, `Float` | `bool`, `f64` |
+//! | `Decimal` | [`Decimal`] |
+//! | `DateTime` | [`DateTime`] |
+//! | `ListOf(T)` | `Vec<T>` |
+//! | `AmpList` | `Vec<S>` of a struct with `#[derive(Arguments)]` |
+//! | `Path` | [`AbsolutePath`] |
+//! | `optional=True` | `Option<T>` |
+//!
+//! [`Argument`] is the trait to implement for a type of your own.
+
+mod bytes;
+mod list;
+mod number;
+mod text;
+
+pub use self::list::{decode_boxes, encode_boxes};
+
+use alloc::vec::Vec;
+
+use crate::error::{DecodeError, EncodeError, ValueError};
+use crate::schema::ArgumentType;
+use crate::wire::{BoxWriter, Fields, Value};
+
+/// A type that has a form as an AMP value.
+///
+/// # Examples
+/// ```
+/// use amp_proto::{Argument, ArgumentType, EncodeError, Value, ValueError};
+///
+/// /// Degrees Celsius, as `21C`.
+/// struct Celsius(i64);
+///
+/// impl Argument for Celsius {
+///     const TYPE: ArgumentType = ArgumentType::Custom("celsius");
+///
+///     fn encode(&self, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+///         self.0.encode(out)?;
+///         out.push(b'C');
+///         Ok(())
+///     }
+///
+///     fn decode(value: Value<'_>) -> Result<Self, ValueError> {
+///         let digits = value.bytes().strip_suffix(b"C");
+///         let digits = digits.ok_or_else(|| ValueError::malformed("degrees", value.bytes()))?;
+///         i64::decode(value.part(digits)).map(Celsius)
+///     }
+/// }
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` has no AMP argument encoding",
+    note = "implement `amp_proto::Argument` for it, or use one of the types listed there"
+)]
+pub trait Argument: Sized {
+    /// What this type is in AMP's terms.
+    const TYPE: ArgumentType;
+
+    /// What a list of this type is in AMP's terms.
+    const LIST_TYPE: ArgumentType = ArgumentType::List(&Self::TYPE);
+
+    /// Appends the value's bytes to `out`, without a length.
+    ///
+    /// # Errors
+    /// [`EncodeError`] when the value has no form on the wire. Whatever was appended is taken back
+    /// by the caller.
+    fn encode(&self, out: &mut Vec<u8>) -> Result<(), EncodeError>;
+
+    /// Reads a value.
+    ///
+    /// # Errors
+    /// [`ValueError`] when the bytes are not of this type.
+    fn decode(value: Value<'_>) -> Result<Self, ValueError>;
+
+    /// Appends a list's bytes. Bytes are written as they are, everything else as `ListOf`.
+    ///
+    /// # Errors
+    /// As [`Argument::encode`], and [`EncodeError::ElementTooLong`].
+    fn encode_list(items: &[Self], out: &mut Vec<u8>) -> Result<(), EncodeError> {
+        list::encode_elements(items, out)
+    }
+
+    /// Reads a list.
+    ///
+    /// # Errors
+    /// As [`Argument::decode`], and [`ValueError::Truncated`].
+    fn decode_list(value: Value<'_>) -> Result<Vec<Self>, ValueError> {
+        list::decode_elements(value)
+    }
+}
+
+/// A type that can stand in a list: every [`Argument`], and structs with `#[derive(Arguments)]`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` has no AMP argument encoding, so a list of it has none either",
+    note = "a list of structs needs `#[derive(Arguments)]` on the struct"
+)]
+pub trait ListItem: Sized {
+    /// What a list of this type is in AMP's terms.
+    const LIST_TYPE: ArgumentType;
+
+    /// Appends a list's bytes to `out`, without a length.
+    ///
+    /// # Errors
+    /// As [`Argument::encode`].
+    fn encode_list(items: &[Self], out: &mut Vec<u8>) -> Result<(), EncodeError>;
+
+    /// Reads a list.
+    ///
+    /// # Errors
+    /// As [`Argument::decode`].
+    fn decode_list(value: Value<'_>) -> Result<Vec<Self>, ValueError>;
+}
+
+impl<T: Argument> ListItem for T {
+    const LIST_TYPE: ArgumentType = <T as Argument>::LIST_TYPE;
+
+    fn encode_list(items: &[Self], out: &mut Vec<u8>) -> Result<(), EncodeError> {
+        <T as Argument>::encode_list(items, out)
+    }
+
+    fn decode_list(value: Value<'_>) -> Result<Vec<Self>, ValueError> {
+        <T as Argument>::decode_list(value)
+    }
+}
+
+/// How a field of a command or response stands in its box: an [`Argument`] under one key, or an
+/// `Option` of one, whose key is left out for `None`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` has no AMP argument encoding",
+    note = "implement `amp_proto::Argument` for it, or use one of the types listed there"
+)]
+pub trait Parameter: Sized {
+    /// What the value is in AMP's terms.
+    const TYPE: ArgumentType;
+
+    /// Whether the key may be absent.
+    const OPTIONAL: bool;
+
+    /// Puts the field under `key`, or nothing.
+    ///
+    /// # Errors
+    /// [`EncodeError`] when the value does not fit.
+    fn put(&self, key: &'static str, out: &mut BoxWriter<'_>) -> Result<(), EncodeError>;
+
+    /// Takes the field from under `key`.
+    ///
+    /// # Errors
+    /// [`DecodeError`] when the key is missing and not optional, or the value malformed.
+    fn take(key: &'static str, fields: &Fields<'_>) -> Result<Self, DecodeError>;
+}
+
+impl<T: Argument> Parameter for T {
+    const TYPE: ArgumentType = <T as Argument>::TYPE;
+    const OPTIONAL: bool = false;
+
+    fn put(&self, key: &'static str, out: &mut BoxWriter<'_>) -> Result<(), EncodeError> {
+        out.put(key.as_bytes(), |out| self.encode(out))
+    }
+
+    fn take(key: &'static str, fields: &Fields<'_>) -> Result<Self, DecodeError> {
+        let value = fields.get(key.as_bytes()).ok_or_else(|| ValueError::Missing.at(key))?;
+        T::decode(value).map_err(|error| error.at(key))
+    }
+}
+
+impl<T: Argument> Parameter for Option<T> {
+    const TYPE: ArgumentType = <T as Argument>::TYPE;
+    const OPTIONAL: bool = true;
+
+    fn put(&self, key: &'static str, out: &mut BoxWriter<'_>) -> Result<(), EncodeError> {
+        self.as_ref().map_or(Ok(()), |value| value.put(key, out))
+    }
+
+    fn take(key: &'static str, fields: &Fields<'_>) -> Result<Self, DecodeError> {
+        let Some(value) = fields.get(key.as_bytes()) else { return Ok(None) };
+        T::decode(value).map(Some).map_err(|error| error.at(key))
+    }
+}

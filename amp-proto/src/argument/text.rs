@@ -1,0 +1,24 @@
+//! Text: Twisted's `Unicode`, strict UTF-8.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use super::Argument;
+use crate::error::{EncodeError, ValueError};
+use crate::schema::ArgumentType;
+use crate::wire::Value;
+
+impl Argument for String {
+    const TYPE: ArgumentType = ArgumentType::Text;
+
+    fn encode(&self, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+        out.extend_from_slice(self.as_bytes());
+        Ok(())
+    }
+
+    fn decode(value: Value<'_>) -> Result<Self, ValueError> {
+        let bytes = value.bytes();
+        let text = core::str::from_utf8(bytes);
+        text.map(Self::from).map_err(|_| ValueError::malformed("UTF-8 text", bytes))
+    }
+}

@@ -1,0 +1,48 @@
+//! AMP, the asynchronous messaging protocol of Twisted, without a socket, a clock or a thread.
+#![no_std]
+
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+mod amp_box;
+mod argument;
+mod command;
+mod error;
+mod limits;
+mod peer;
+mod responder;
+mod role;
+mod schema;
+mod wire;
+
+pub use crate::amp_box::AmpBox;
+pub use crate::argument::{Argument, ListItem, Parameter};
+pub use crate::command::{
+    AnsweredBy, Arguments, Command, CommandError, EncodeFields, Failure, Never, NoAnswer,
+    PassedError,
+};
+pub use crate::error::{DecodeError, EncodeError, LooksLike, PeerMisbehaved, ValueError};
+pub use crate::limits::Limits;
+pub use crate::peer::{Authentication, FarEnd, Peer};
+pub use crate::responder::{
+    Entry, Outcome, Refusal, Reply, Responder, ResponderTable, Responders, TwoResponders,
+};
+pub use crate::role::{Cluster, Region, Role, RoleName};
+pub use crate::schema::{ArgumentType, CommandSchema, ErrorSchema, FieldSchema};
+pub use crate::wire::{
+    BoxWriter, Fields, KEY_BYTES_MAX, ReceivedBox, Scanned, Scanner, Span, VALUE_BYTES_MAX, Value,
+    write_box,
+};
+#[cfg(feature = "derive")]
+pub use rpc_macros::{Arguments, Choice, Command, CommandError, responders};
+
+/// What the macros of `rpc-macros` write code against. Not for people.
+#[doc(hidden)]
+pub mod __private {
+    pub use crate::argument::{decode_boxes, encode_boxes};
+    pub use crate::responder::respond;
+    pub use alloc::string::String;
+    pub use alloc::sync::Arc;
+    pub use alloc::vec::Vec;
+}

@@ -1,0 +1,67 @@
+//! What a connection will hold at most. Nothing is unbounded.
+
+use core::time::Duration;
+
+/// The bounds of one connection. Each says what happens when it is reached.
+///
+/// The defaults suit a mesh of trusted peers on ordinary machines; `Limits { box_bytes_max:
+/// 65_536, ..Limits::default() }` changes one of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of one box, as it stands on the wire. A larger one from the peer closes the
+    /// connection; a larger one of ours is refused before anything is sent. Default 1 MiB.
+    pub box_bytes_max: usize,
+    /// Keys in one box, ours or the peer's, as above. Default 256.
+    pub keys_per_box_max: usize,
+    /// Bytes that one compressed value may decompress to. Beyond it that one ask is refused.
+    /// Default 4 MiB.
+    pub decompressed_bytes_max: usize,
+    /// Asks of ours that may be in flight on one connection. Further calls wait for their turn,
+    /// each no longer than its own deadline. Default 1,024.
+    pub asks_in_flight_max: usize,
+    /// Asks whose caller went away and whose answers are still due. Beyond it late answers are no
+    /// longer told from answers to nothing. Default 4,096.
+    pub asks_forgotten_max: usize,
+    /// Asks of the peer that we work on at once. Further ones are refused with the code
+    /// `OVERLOADED`. Default 1,024.
+    pub responders_running_max: usize,
+    /// Bytes that wait to be written. Beyond it calls wait, and nothing more is read from the
+    /// peer. Default 1 MiB.
+    pub outbound_bytes_max: usize,
+    /// How long waiting bytes may make no progress at all before the peer counts as a reader that
+    /// went away, and the connection is closed. Default 10 s.
+    pub outbound_stalled_max: Duration,
+    /// How long a call waits for its answer if it does not say. Default 30 s.
+    pub call_timeout: Duration,
+    /// How long authentication and registration may take together. Default 5 s.
+    pub handshake_timeout: Duration,
+    /// Bytes that a peer may send before it has proved who it is. Default 8 KiB.
+    pub handshake_bytes_max: usize,
+    /// Asks that a peer may have waiting before it has proved who it is. Default 4.
+    pub handshake_asks_max: usize,
+    /// Silence after which the peer is asked for a sign of life. Default 5 s.
+    pub ping_after: Duration,
+    /// Silence after which the peer counts as dead. Default 15 s.
+    pub dead_after: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            box_bytes_max: 1024 * 1024,
+            keys_per_box_max: 256,
+            decompressed_bytes_max: 4 * 1024 * 1024,
+            asks_in_flight_max: 1024,
+            asks_forgotten_max: 4096,
+            responders_running_max: 1024,
+            outbound_bytes_max: 1024 * 1024,
+            outbound_stalled_max: Duration::from_secs(10),
+            call_timeout: Duration::from_secs(30),
+            handshake_timeout: Duration::from_secs(5),
+            handshake_bytes_max: 8 * 1024,
+            handshake_asks_max: 4,
+            ping_after: Duration::from_secs(5),
+            dead_after: Duration::from_secs(15),
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! The far end of a connection, as a responder sees it.
+
+use alloc::string::String;
+use alloc::sync::Arc;
+use core::any::Any;
+use core::fmt;
+
+use crate::RoleName;
+
+/// Who asks. Cheap to clone.
+///
+/// What it tells can change while the connection lives: a cluster has no identity before it is
+/// admitted.
+#[derive(Clone)]
+pub struct Peer {
+    far_end: Arc<dyn FarEnd>,
+}
+
+/// What a transport knows about the far end of a connection. Implemented once, by the mesh; tests
+/// of responders use [`Peer::unknown`].
+pub trait FarEnd: Send + Sync + 'static {
+    /// The peer's role, once it is known.
+    fn role(&self) -> Option<RoleName>;
+
+    /// The identity under which the peer was admitted: a cluster's or region process's uuid.
+    fn ident(&self) -> Option<String>;
+
+    /// Where it is, as text for people: `192.0.2.7:51324`.
+    fn address(&self) -> String;
+
+    /// How it proved who it is.
+    fn authentication(&self) -> Authentication;
+
+    /// The transport's own view, for its extension traits.
+    fn as_any(&self) -> &dyn Any;
+}
+
+/// How a peer proved who it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Authentication {
+    /// It did not: a test, or a connection that was accepted without a handshake.
+    Nothing,
+    /// It knows the shared secret.
+    SharedSecret,
+    /// It came through a socket that only this user can open.
+    LocalSocket,
+}
+
+impl Peer {
+    /// A peer over the given view of the far end.
+    #[must_use]
+    pub fn new(far_end: Arc<dyn FarEnd>) -> Self {
+        Self { far_end }
+    }
+
+    /// A peer that nothing is known about, for unit tests of responders.
+    #[must_use]
+    pub fn unknown() -> Self {
+        Self::new(Arc::new(Unknown))
+    }
+
+    /// The peer's role, once it is known.
+    #[must_use]
+    pub fn role(&self) -> Option<RoleName> {
+        self.far_end.role()
+    }
+
+    /// The identity under which the peer was admitted, or `None` before that.
+    #[must_use]
+    pub fn ident(&self) -> Option<String> {
+        self.far_end.ident()
+    }
+
+    /// Where the peer is, as text for people.
+    #[must_use]
+    pub fn address(&self) -> String {
+        self.far_end.address()
+    }
+
+    /// How the peer proved who it is.
+    #[must_use]
+    pub fn authentication(&self) -> Authentication {
+        self.far_end.authentication()
+    }
+
+    /// The transport's own view, for its extension traits.
+    #[must_use]
+    pub fn far_end(&self) -> &dyn Any {
+        self.far_end.as_any()
+    }
+}
+
+impl fmt::Debug for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Peer")
+            .field("role", &self.role())
+            .field("ident", &self.ident())
+            .field("address", &self.address())
+            .field("authentication", &self.authentication())
+            .finish()
+    }
+}
+
+struct Unknown;
+
+impl FarEnd for Unknown {
+    fn role(&self) -> Option<RoleName> {
+        None
+    }
+
+    fn ident(&self) -> Option<String> {
+        None
+    }
+
+    fn address(&self) -> String {
+        "unknown".into()
+    }
+
+    fn authentication(&self) -> Authentication {
+        Authentication::Nothing
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}

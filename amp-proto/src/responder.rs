@@ -1,0 +1,251 @@
+//! Responders: how a received ask finds the method that answers it.
+//!
+//! `#[responders]` on an `impl` block writes one [`Responder`] per marked method and a
+//! [`ResponderTable`] of function pointers. A [`Responders`] value forgets the type behind the
+//! table, so that a controller can hold its own commands and the application's side by side.
+
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::pin::Pin;
+
+use crate::Peer;
+use crate::command::{Command, CommandError, EncodeFields, Failure};
+use crate::error::DecodeError;
+use crate::schema::CommandSchema;
+use crate::wire::Fields;
+
+/// Answers one command. Written by `#[responder]`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` has no responder for `{C}`",
+    note = "add a method with `#[responder]` that takes `{C}` to its `#[responders]` block"
+)]
+pub trait Responder<C: Command>: Send + Sync {
+    /// Carries the command out.
+    ///
+    /// # Errors
+    /// [`Failure`]: a declared error, or one that stays on this side.
+    ///
+    /// # Cancellation
+    /// The future is dropped at its next await when the connection is lost.
+    fn respond(
+        &self,
+        command: C,
+        peer: &Peer,
+    ) -> impl Future<Output = Result<C::Response, Failure<C::Error>>> + Send;
+}
+
+/// A type whose `impl` block carries `#[responders]`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` answers no commands",
+    note = "put `#[responders]` on one of its `impl` blocks"
+)]
+pub trait ResponderTable: Send + Sync + Sized + 'static {
+    /// One entry per command, in the order of the methods.
+    const TABLE: &'static [Entry<Self>];
+}
+
+/// One command that `S` answers.
+pub struct Entry<S> {
+    /// The command's declaration.
+    pub schema: CommandSchema,
+    /// Decodes the arguments and begins to answer.
+    pub respond: fn(&Arc<S>, &Fields<'_>, &Peer) -> Reply,
+}
+
+impl<S> core::fmt::Debug for Entry<S> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_tuple("Entry").field(&self.schema.name).finish()
+    }
+}
+
+/// What a responder leaves behind: the fields of its response, or how it failed.
+pub type Outcome = Result<Box<dyn EncodeFields>, Refusal>;
+
+/// An answer on its way.
+pub enum Reply {
+    /// It is there.
+    Ready(Outcome),
+    /// It is there when the future is.
+    Pending(Pin<Box<dyn Future<Output = Outcome> + Send>>),
+}
+
+impl core::fmt::Debug for Reply {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Ready(outcome) => f.debug_tuple("Ready").field(&outcome.is_ok()).finish(),
+            Self::Pending(_) => f.write_str("Pending"),
+        }
+    }
+}
+
+/// An ask that ends in an error, in the terms of the wire.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// A declared error.
+    Declared {
+        /// The code on the wire.
+        code: &'static str,
+        /// The text beside it.
+        description: String,
+        /// Whether the connection is closed after it.
+        fatal: bool,
+    },
+    /// An error of another peer, passed on.
+    Passed(crate::PassedError),
+    /// The arguments do not decode. The caller's fault.
+    BadArgument(DecodeError),
+    /// Something that the caller has no part in. It is logged here and referred to there.
+    Undeclared(Box<dyn core::error::Error + Send + Sync>),
+    /// Nobody answers this command.
+    Unhandled {
+        /// The command's name, made printable.
+        command: String,
+    },
+    /// Too much is going on. The command was not begun.
+    Overloaded,
+}
+
+impl Refusal {
+    fn from_failure<E: CommandError>(failure: Failure<E>) -> Self {
+        match failure {
+            Failure::Declared(error) => {
+                let schema = error.code();
+                let description = error.wire_description();
+                Self::Declared { code: schema.code, description, fatal: schema.fatal }
+            }
+            Failure::Undeclared(error) => Self::Undeclared(error),
+            Failure::Passed(error) => Self::Passed(error),
+        }
+    }
+}
+
+/// The body of every table entry: decodes, and hands over to the responder.
+#[doc(hidden)]
+pub fn respond<S, C>(responder: &Arc<S>, fields: &Fields<'_>, peer: &Peer) -> Reply
+where
+    S: Responder<C> + 'static,
+    C: Command,
+{
+    let command = match C::decode(fields) {
+        Ok(command) => command,
+        Err(error) => return Reply::Ready(Err(Refusal::BadArgument(error))),
+    };
+    let responder = Arc::clone(responder);
+    let peer = peer.clone();
+    Reply::Pending(Box::pin(async move {
+        match responder.respond(command, &peer).await {
+            Ok(response) => Ok(Box::new(response) as Box<dyn EncodeFields>),
+            Err(failure) => Err(Refusal::from_failure(failure)),
+        }
+    }))
+}
+
+/// A set of responders whose type is forgotten.
+#[derive(Clone)]
+pub struct Responders {
+    tables: Vec<Arc<dyn Dispatch>>,
+    /// Sorted by name: command, table, entry.
+    index: Vec<(&'static str, usize, usize)>,
+}
+
+trait Dispatch: Send + Sync {
+    fn schema(&self, entry: usize) -> Option<&'static CommandSchema>;
+    fn respond(&self, entry: usize, fields: &Fields<'_>, peer: &Peer) -> Option<Reply>;
+    fn len(&self) -> usize;
+}
+
+struct Bound<S>(Arc<S>);
+
+impl<S: ResponderTable> Dispatch for Bound<S> {
+    fn schema(&self, entry: usize) -> Option<&'static CommandSchema> {
+        S::TABLE.get(entry).map(|entry| &entry.schema)
+    }
+
+    fn respond(&self, entry: usize, fields: &Fields<'_>, peer: &Peer) -> Option<Reply> {
+        S::TABLE.get(entry).map(|entry| (entry.respond)(&self.0, fields, peer))
+    }
+
+    fn len(&self) -> usize {
+        S::TABLE.len()
+    }
+}
+
+/// Two responders for one command.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{command}` has two responders")]
+pub struct TwoResponders {
+    /// The command's name.
+    pub command: &'static str,
+}
+
+impl Responders {
+    /// No responders at all.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { tables: Vec::new(), index: Vec::new() }
+    }
+
+    /// Adds what `responder` answers.
+    ///
+    /// # Errors
+    /// [`TwoResponders`] when one of its commands is answered already.
+    pub fn add<S: ResponderTable>(&mut self, responder: Arc<S>) -> Result<(), TwoResponders> {
+        let table = Bound(responder);
+        for entry in 0..table.len() {
+            let Some(schema) = table.schema(entry) else { break };
+            match self.index.binary_search_by_key(&schema.name, |(name, ..)| name) {
+                Ok(_) => return Err(TwoResponders { command: schema.name }),
+                Err(at) => self.index.insert(at, (schema.name, self.tables.len(), entry)),
+            }
+        }
+        self.tables.push(Arc::new(table));
+        Ok(())
+    }
+
+    /// Begins to answer `command`, or `None` when nobody answers it.
+    #[must_use]
+    pub fn respond(&self, command: &[u8], fields: &Fields<'_>, peer: &Peer) -> Option<Reply> {
+        let at = self.index.binary_search_by(|(name, ..)| name.as_bytes().cmp(command)).ok()?;
+        let (_, table, entry) = self.index.get(at)?;
+        self.tables.get(*table)?.respond(*entry, fields, peer)
+    }
+
+    /// Every command that is answered, by name.
+    pub fn schemas(&self) -> impl Iterator<Item = &'static CommandSchema> + '_ {
+        self.index.iter().filter_map(|(_, table, entry)| self.tables.get(*table)?.schema(*entry))
+    }
+}
+
+impl Default for Responders {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl core::fmt::Debug for Responders {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_list().entries(self.index.iter().map(|(name, ..)| name)).finish()
+    }
+}
+
+/// Promises that a type answers commands; the compiler keeps the promise.
+///
+/// # Examples
+/// ```compile_fail
+/// # use amp_proto::*;
+/// # #[derive(Debug, Command)] #[command(answered_by = Cluster)] struct Ping;
+/// struct Cellar;
+/// assert_answers!(Cellar: Ping); // `Cellar` has no responder for `Ping`
+/// ```
+#[macro_export]
+macro_rules! assert_answers {
+    ($responder:ty: $($command:ty),+ $(,)?) => {
+        const _: () = {
+            const fn answers<R: $crate::Responder<C>, C: $crate::Command>() {}
+            $(answers::<$responder, $command>();)+
+        };
+    };
+}
