@@ -7,7 +7,9 @@ extern crate std;
 
 mod amp_box;
 mod argument;
+mod call_error;
 mod command;
+mod connection;
 mod error;
 mod limits;
 mod peer;
@@ -18,9 +20,14 @@ mod wire;
 
 pub use crate::amp_box::AmpBox;
 pub use crate::argument::{Argument, ListItem, Parameter};
+pub use crate::call_error::{CallError, response_of, stopped_as};
 pub use crate::command::{
     AnsweredBy, Arguments, Command, CommandError, EncodeFields, Failure, Never, NoAnswer,
     PassedError,
+};
+pub use crate::connection::{
+    Ask, AskEvent, AskId, AskRefused, AskResult, AskStopped, Connection, Exchange, Inbound, Incoming, Lost,
+    Moment,
 };
 pub use crate::error::{DecodeError, EncodeError, LooksLike, PeerMisbehaved, ValueError};
 pub use crate::limits::Limits;

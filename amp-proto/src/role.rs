@@ -1,12 +1,8 @@
 //! Who answers: regions in the centre, clusters at the sites.
 
-mod sealed {
-    pub trait Sealed {}
-}
-
 /// A side of the mesh. Commands say which side answers them, and clients which side they reach, so
-/// that a call in the wrong direction does not compile.
-pub trait Role: sealed::Sealed + Copy + Default + Send + Sync + 'static {
+/// that a call in the wrong direction does not compile. There are two: [`Region`] and [`Cluster`].
+pub trait Role: Copy + Default + Send + Sync + 'static {
     /// The role's name as it stands in logs and descriptions.
     const NAME: RoleName;
 }
@@ -18,9 +14,6 @@ pub struct Region;
 /// The role of a cluster process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Cluster;
-
-impl sealed::Sealed for Region {}
-impl sealed::Sealed for Cluster {}
 
 impl Role for Region {
     const NAME: RoleName = RoleName::Region;

@@ -10,6 +10,7 @@
 //! every key and value; [`Fields`] reads a box through those notes; [`BoxWriter`] lays one down
 //! at the end of a buffer. "Not enough bytes yet" is an ordinary answer, never an error.
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -154,22 +155,31 @@ fn length_at(bytes: &[u8], at: usize) -> Option<usize> {
 /// The last of several values under one key is the one that counts, as in Twisted.
 #[derive(Clone, Copy, Debug)]
 pub struct Fields<'a> {
-    source: &'a Bytes,
+    bytes: &'a [u8],
     spans: &'a [Span],
+    shared: Option<&'a Bytes>,
     decompressed_bytes_max: usize,
 }
 
 impl<'a> Fields<'a> {
-    /// The box whose first byte is the first of `source` and whose places were noted in `spans`.
+    /// The box at the start of `source`, whose places were noted in `spans`. Large values share
+    /// `source`.
     #[must_use]
     pub fn new(source: &'a Bytes, spans: &'a [Span], limits: &Limits) -> Self {
-        Self { source, spans, decompressed_bytes_max: limits.decompressed_bytes_max }
+        Self { shared: Some(source), ..Self::in_place(source, spans, limits) }
+    }
+
+    /// The box at the start of `bytes`, a buffer that will be used again: values are copied out.
+    #[must_use]
+    pub fn in_place(bytes: &'a [u8], spans: &'a [Span], limits: &Limits) -> Self {
+        let decompressed_bytes_max = limits.decompressed_bytes_max;
+        Self { bytes, spans, shared: None, decompressed_bytes_max }
     }
 
     /// A box inside a value, under the same limits as the box it came from.
     pub(crate) fn nested(value: Value<'a>, spans: &'a [Span]) -> Self {
-        let Value { source, decompressed_bytes_max, .. } = value;
-        Self { source, spans, decompressed_bytes_max }
+        let Value { bytes, shared, decompressed_bytes_max } = value;
+        Self { bytes, spans, shared, decompressed_bytes_max }
     }
 
     /// The value under `key`, if there is one.
@@ -180,11 +190,11 @@ impl<'a> Fields<'a> {
 
     /// Every key and value in the order of arrival, doubles included.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = (&'a [u8], Value<'a>)> + use<'a> {
-        let Self { source, decompressed_bytes_max, .. } = *self;
+        let Self { bytes, shared, decompressed_bytes_max, .. } = *self;
         self.spans.iter().map(move |span| {
-            let key = source.get(span.key_range()).unwrap_or_default();
-            let bytes = source.get(span.value_range()).unwrap_or_default();
-            (key, Value { bytes, source, decompressed_bytes_max })
+            let key = bytes.get(span.key_range()).unwrap_or_default();
+            let bytes = bytes.get(span.value_range()).unwrap_or_default();
+            (key, Value { bytes, shared, decompressed_bytes_max })
         })
     }
 
@@ -204,7 +214,7 @@ impl<'a> Fields<'a> {
     #[must_use]
     pub fn to_received(&self) -> ReceivedBox {
         ReceivedBox {
-            source: self.source.clone(),
+            source: self.shared.cloned().unwrap_or_else(|| Bytes::copy_from_slice(self.bytes)),
             spans: self.spans.into(),
             decompressed_bytes_max: self.decompressed_bytes_max,
         }
@@ -213,10 +223,10 @@ impl<'a> Fields<'a> {
 
 /// A received box that owns its bytes: an answer waiting for its caller, an ask waiting for the
 /// end of the handshake.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReceivedBox {
     source: Bytes,
-    spans: alloc::boxed::Box<[Span]>,
+    spans: Box<[Span]>,
     decompressed_bytes_max: usize,
 }
 
@@ -225,8 +235,9 @@ impl ReceivedBox {
     #[must_use]
     pub fn fields(&self) -> Fields<'_> {
         Fields {
-            source: &self.source,
+            bytes: &self.source,
             spans: &self.spans,
+            shared: Some(&self.source),
             decompressed_bytes_max: self.decompressed_bytes_max,
         }
     }
@@ -242,19 +253,20 @@ impl ReceivedBox {
 #[derive(Clone, Copy, Debug)]
 pub struct Value<'a> {
     bytes: &'a [u8],
-    source: &'a Bytes,
+    shared: Option<&'a Bytes>,
     decompressed_bytes_max: usize,
 }
 
 impl<'a> Value<'a> {
-    /// Values up to this size are copied out of the receive buffer; larger ones share it. A small
-    /// value must not keep a large buffer alive.
+    /// Values up to this size are copied even when the buffer could be shared: a small value must
+    /// not keep a large buffer alive.
     const COPIED_BYTES_MAX: usize = 1024;
 
     /// A value that lies in a buffer of its own.
     #[must_use]
     pub fn new(source: &'a Bytes, limits: &Limits) -> Self {
-        Self { bytes: source, source, decompressed_bytes_max: limits.decompressed_bytes_max }
+        let decompressed_bytes_max = limits.decompressed_bytes_max;
+        Self { bytes: source, shared: Some(source), decompressed_bytes_max }
     }
 
     /// The bytes.
@@ -263,14 +275,15 @@ impl<'a> Value<'a> {
         self.bytes
     }
 
-    /// The bytes as a value of their own: large ones share the receive buffer, small ones are
-    /// copied.
+    /// The bytes as a value of their own: large ones share the receive buffer where they can,
+    /// small ones are copied.
     #[must_use]
     pub fn to_bytes(self) -> Bytes {
-        if self.bytes.len() <= Self::COPIED_BYTES_MAX {
-            Bytes::copy_from_slice(self.bytes)
-        } else {
-            self.source.slice_ref(self.bytes)
+        match self.shared {
+            Some(shared) if self.bytes.len() > Self::COPIED_BYTES_MAX => {
+                shared.slice_ref(self.bytes)
+            }
+            _ => Bytes::copy_from_slice(self.bytes),
         }
     }
 
@@ -283,19 +296,14 @@ impl<'a> Value<'a> {
     /// The same limits over other bytes, such as what this value decompressed to.
     #[must_use]
     pub fn replaced<'b>(self, source: &'b Bytes) -> Value<'b> {
-        Value { bytes: source, source, decompressed_bytes_max: self.decompressed_bytes_max }
+        let decompressed_bytes_max = self.decompressed_bytes_max;
+        Value { bytes: source, shared: Some(source), decompressed_bytes_max }
     }
 
     /// How many bytes this value may decompress to.
     #[must_use]
     pub fn decompressed_bytes_max(self) -> usize {
         self.decompressed_bytes_max
-    }
-
-    /// The bytes, with the buffer cut down to them so that offsets count from their start.
-    #[must_use]
-    pub(crate) fn cut(self) -> Bytes {
-        self.source.slice_ref(self.bytes)
     }
 }
 

@@ -1,0 +1,373 @@
+//! Our asks in flight: their tags, deadlines, and outcomes until somebody takes them.
+//!
+//! Tags count up from 1 in hexadecimal, as Twisted's do. The table is indexed by the tag's low
+//! bits; a tag whose place is still taken is skipped, so finding an ask is one comparison and two
+//! asks never share a place.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::task::{Context, Poll, Waker};
+use core::time::Duration;
+
+use crate::connection::Lost;
+use crate::error::{PeerMisbehaved, printable};
+use crate::wire::ReceivedBox;
+
+/// A reading of the clock that the caller keeps, counted from any fixed start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Moment(Duration);
+
+impl Moment {
+    /// The clock's start.
+    pub const START: Self = Self(Duration::ZERO);
+
+    /// A reading, as the time since the clock's start.
+    #[must_use]
+    pub const fn since_start(elapsed: Duration) -> Self {
+        Self(elapsed)
+    }
+
+    /// This moment, and so much later. Saturates.
+    #[must_use]
+    pub const fn after(self, wait: Duration) -> Self {
+        Self(self.0.saturating_add(wait))
+    }
+
+    /// How long it is from `earlier` to this moment; zero if it is the other way round.
+    #[must_use]
+    pub const fn since(self, earlier: Self) -> Duration {
+        self.0.saturating_sub(earlier.0)
+    }
+}
+
+/// The handle of an ask in flight on one connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct AskId(u64);
+
+/// How an ask ended: with the peer's answer box, or without one.
+pub type AskResult = Result<ReceivedBox, AskStopped>;
+
+/// Why an ask ended without an answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum AskStopped {
+    /// The peer answered with an error.
+    Error {
+        /// Its code.
+        code: String,
+        /// The text beside it; what is not UTF-8 was replaced.
+        description: String,
+    },
+    /// The deadline came first.
+    TimedOut {
+        /// Whether any of the ask had been given to the transport.
+        sent: bool,
+    },
+    /// The connection went first.
+    Lost {
+        /// Why it went.
+        lost: Lost,
+        /// Whether any of the ask had been given to the transport. If not, it was certainly not
+        /// carried out.
+        sent: bool,
+    },
+}
+
+#[derive(Debug, Default)]
+enum State {
+    #[default]
+    Free,
+    /// No outcome yet. `position` is where the ask begins in the stream of bytes we send.
+    Waiting { waker: Option<Waker>, deadline: Moment, position: u64 },
+    /// The outcome waits for its caller. After a time-out the answer may still come.
+    Done { result: AskResult, answer_due: bool },
+    /// The caller went away; the answer is still due and will be dropped.
+    Forgotten,
+}
+
+#[derive(Debug, Default)]
+struct Slot {
+    tag: u64,
+    state: State,
+}
+
+/// The table of asks.
+#[derive(Debug)]
+pub(super) struct Asks {
+    /// Its length is a power of two, or zero while nothing is in flight.
+    slots: Vec<Slot>,
+    next_tag: u64,
+    taken: usize,
+    in_flight: usize,
+    forgotten: usize,
+    /// Answers to tags below this are dropped without a word: too many were forgotten to know.
+    tolerated_below: u64,
+    /// No deadline is earlier than this.
+    earliest: Option<Moment>,
+}
+
+const SLOTS_MIN: usize = 8;
+
+impl Asks {
+    pub(super) const fn new() -> Self {
+        Self {
+            slots: Vec::new(),
+            next_tag: 1,
+            taken: 0,
+            in_flight: 0,
+            forgotten: 0,
+            tolerated_below: 0,
+            earliest: None,
+        }
+    }
+
+    /// How many asks wait for an outcome.
+    pub(super) fn in_flight(&self) -> usize {
+        self.in_flight
+    }
+
+    pub(super) fn earliest(&self) -> Option<Moment> {
+        self.earliest
+    }
+
+    /// The tag that the next [`Asks::insert`] will use.
+    pub(super) fn reserve(&mut self) -> u64 {
+        if self.taken >= self.slots.len() / 2 {
+            self.grow();
+        }
+        while !matches!(self.slot(self.next_tag).map(|slot| &slot.state), Some(State::Free)) {
+            self.next_tag += 1;
+        }
+        self.next_tag
+    }
+
+    pub(super) fn insert(&mut self, tag: u64, deadline: Moment, position: u64) -> AskId {
+        self.next_tag = tag + 1;
+        if let Some(slot) = self.slot_mut(tag) {
+            *slot = Slot { tag, state: State::Waiting { waker: None, deadline, position } };
+            self.taken += 1;
+            self.in_flight += 1;
+            self.earliest = Some(self.earliest.map_or(deadline, |earliest| earliest.min(deadline)));
+        }
+        AskId(tag)
+    }
+
+    pub(super) fn poll(&mut self, id: AskId, cx: &mut Context<'_>) -> Poll<AskResult> {
+        let Some(slot) = self.occupied(id.0) else {
+            return Poll::Ready(Err(AskStopped::Lost { lost: Lost::ClosedHere, sent: true }));
+        };
+        if let State::Waiting { waker, .. } = &mut slot.state {
+            match waker {
+                Some(waker) => waker.clone_from(cx.waker()),
+                None => *waker = Some(cx.waker().clone()),
+            }
+            return Poll::Pending;
+        }
+        let state = core::mem::replace(&mut slot.state, State::Forgotten);
+        let State::Done { result, answer_due } = state else {
+            return Poll::Ready(Err(AskStopped::Lost { lost: Lost::ClosedHere, sent: true }));
+        };
+        if answer_due {
+            self.forgotten += 1;
+        } else {
+            self.free(id.0);
+        }
+        Poll::Ready(result)
+    }
+
+    /// The caller went away.
+    pub(super) fn forget(&mut self, id: AskId, forgotten_max: usize) {
+        let Some(slot) = self.occupied(id.0) else { return };
+        match core::mem::replace(&mut slot.state, State::Forgotten) {
+            State::Waiting { .. } => {
+                self.in_flight -= 1;
+                self.forgotten += 1;
+            }
+            State::Done { answer_due: true, .. } => self.forgotten += 1,
+            State::Done { .. } => self.free(id.0),
+            State::Forgotten | State::Free => {}
+        }
+        if self.forgotten > forgotten_max {
+            self.tolerate_late_answers();
+        }
+    }
+
+    /// The peer answered `tag`.
+    pub(super) fn settle(&mut self, tag: &[u8], result: AskResult) -> Result<(), PeerMisbehaved> {
+        let unknown = || PeerMisbehaved::UnknownTag { tag: printable(tag) };
+        let number = parse_tag(tag).ok_or_else(unknown)?;
+        let tolerated = number < self.tolerated_below;
+        let Some(slot) = self.occupied(number) else {
+            return if tolerated { Ok(()) } else { Err(unknown()) };
+        };
+        match &mut slot.state {
+            State::Waiting { waker, .. } => {
+                let waker = waker.take();
+                slot.state = State::Done { result, answer_due: false };
+                self.in_flight -= 1;
+                if let Some(waker) = waker {
+                    waker.wake();
+                }
+                Ok(())
+            }
+            State::Done { answer_due, .. } if *answer_due => {
+                *answer_due = false;
+                Ok(())
+            }
+            State::Forgotten => {
+                self.forgotten -= 1;
+                self.free(number);
+                Ok(())
+            }
+            State::Done { .. } | State::Free => Err(unknown()),
+        }
+    }
+
+    /// Ends every ask whose deadline has come. `written` is how much of the stream the transport
+    /// has taken.
+    pub(super) fn expire(&mut self, now: Moment, written: u64) {
+        if self.earliest.is_none_or(|earliest| earliest > now) {
+            return;
+        }
+        self.earliest = None;
+        for slot in &mut self.slots {
+            let State::Waiting { waker, deadline, position } = &mut slot.state else { continue };
+            if *deadline > now {
+                let earliest = self.earliest.map_or(*deadline, |earliest| earliest.min(*deadline));
+                self.earliest = Some(earliest);
+                continue;
+            }
+            let waker = waker.take();
+            let result = Err(AskStopped::TimedOut { sent: *position < written });
+            slot.state = State::Done { result, answer_due: true };
+            self.in_flight -= 1;
+            if let Some(waker) = waker {
+                waker.wake();
+            }
+        }
+    }
+
+    /// Ends every ask: no answer can come any more.
+    pub(super) fn lose(&mut self, lost: &Lost, written: u64) {
+        self.earliest = None;
+        self.in_flight = 0;
+        self.forgotten = 0;
+        for slot in &mut self.slots {
+            match &mut slot.state {
+                State::Waiting { waker, position, .. } => {
+                    let waker = waker.take();
+                    let sent = *position < written;
+                    let result = Err(AskStopped::Lost { lost: lost.clone(), sent });
+                    slot.state = State::Done { result, answer_due: false };
+                    if let Some(waker) = waker {
+                        waker.wake();
+                    }
+                }
+                State::Done { answer_due, .. } => *answer_due = false,
+                State::Forgotten => {
+                    slot.state = State::Free;
+                    self.taken -= 1;
+                }
+                State::Free => {}
+            }
+        }
+    }
+
+    fn tolerate_late_answers(&mut self) {
+        self.tolerated_below = self.next_tag;
+        self.forgotten = 0;
+        for slot in &mut self.slots {
+            if matches!(slot.state, State::Forgotten) {
+                slot.state = State::Free;
+                self.taken -= 1;
+            }
+        }
+    }
+
+    fn free(&mut self, tag: u64) {
+        if let Some(slot) = self.slot_mut(tag) {
+            slot.state = State::Free;
+            self.taken -= 1;
+        }
+        if self.taken == 0 && self.slots.len() > SLOTS_MIN {
+            self.slots = Vec::new();
+            self.earliest = None;
+        }
+    }
+
+    /// Doubles the table. Two tags that had different places before have different places after.
+    fn grow(&mut self) {
+        let length = (self.slots.len() * 2).max(SLOTS_MIN);
+        let mut slots = Vec::new();
+        slots.resize_with(length, Slot::default);
+        for slot in core::mem::replace(&mut self.slots, slots) {
+            if let (false, Some(place)) = (matches!(slot.state, State::Free), self.slot_mut(slot.tag))
+            {
+                *place = slot;
+            }
+        }
+    }
+
+    fn occupied(&mut self, tag: u64) -> Option<&mut Slot> {
+        let slot = self.slot_mut(tag)?;
+        (slot.tag == tag && !matches!(slot.state, State::Free)).then_some(slot)
+    }
+
+    fn slot(&self, tag: u64) -> Option<&Slot> {
+        self.slots.get(place(tag, self.slots.len()))
+    }
+
+    fn slot_mut(&mut self, tag: u64) -> Option<&mut Slot> {
+        let place = place(tag, self.slots.len());
+        self.slots.get_mut(place)
+    }
+}
+
+/// The low bits of `tag`, for a table whose `length` is a power of two.
+#[expect(clippy::as_conversions, reason = "only the low bits count")]
+const fn place(tag: u64, length: usize) -> usize {
+    tag as usize & length.wrapping_sub(1)
+}
+
+/// A tag as it stands on the wire: lower-case hexadecimal without leading zeros.
+#[derive(Debug)]
+pub(super) struct TagText {
+    digits: [u8; 16],
+    from: usize,
+}
+
+impl TagText {
+    pub(super) fn of(mut tag: u64) -> Self {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let mut digits = [b'0'; 16];
+        let mut from = digits.len();
+        for place in digits.iter_mut().rev() {
+            *place = DIGITS.get(self::place(tag, 16)).copied().unwrap_or_default();
+            from -= 1;
+            tag >>= 4;
+            if tag == 0 {
+                break;
+            }
+        }
+        Self { digits, from }
+    }
+
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        self.digits.get(self.from..).unwrap_or_default()
+    }
+}
+
+/// The number behind a tag of ours. Only the exact text that was sent is recognised.
+fn parse_tag(tag: &[u8]) -> Option<u64> {
+    if tag.is_empty() || tag.len() > 16 || tag.starts_with(b"0") {
+        return None;
+    }
+    tag.iter().try_fold(0_u64, |number, digit| {
+        let digit = match digit {
+            b'0'..=b'9' => digit - b'0',
+            b'a'..=b'f' => digit - b'a' + 10,
+            _ => return None,
+        };
+        Some(number << 4 | u64::from(digit))
+    })
+}

@@ -1,0 +1,185 @@
+//! The receiving half: bytes to boxes, and what each box is.
+
+use alloc::sync::Arc;
+
+use bytes::{Buf, Bytes, BytesMut};
+
+use crate::Limits;
+use crate::error::PeerMisbehaved;
+use crate::wire::{Fields, Scanned, Scanner};
+
+/// Turns received bytes into boxes. Holds no buffer while nothing is half received.
+#[derive(Debug)]
+pub struct Inbound {
+    limits: Arc<Limits>,
+    buffer: BytesMut,
+    scanner: Scanner,
+    /// How much of the buffer the box given last takes.
+    given: usize,
+    /// The box given last, if it is a large one.
+    large: Bytes,
+    /// How much to make room for.
+    read_bytes: usize,
+    /// Bytes that the half received box needs at the least.
+    wanted: usize,
+}
+
+impl Inbound {
+    /// What one read asks for at first, and at the most.
+    const READ_BYTES: core::ops::RangeInclusive<usize> = 8 * 1024..=256 * 1024;
+    /// Boxes of this size and more are cut out of the buffer, so that their values can share it.
+    const LARGE_BOX_BYTES: usize = 4 * 1024;
+
+    /// The receiving half of a connection on which nothing has happened yet.
+    #[must_use]
+    pub fn new(limits: Arc<Limits>) -> Self {
+        Self {
+            limits,
+            buffer: BytesMut::new(),
+            scanner: Scanner::default(),
+            given: 0,
+            large: Bytes::new(),
+            read_bytes: *Self::READ_BYTES.start(),
+            wanted: 0,
+        }
+    }
+
+    /// The buffer to append received bytes to, with room for a good read.
+    pub fn room(&mut self) -> &mut BytesMut {
+        self.drop_given();
+        let missing = self.wanted.saturating_sub(self.buffer.len());
+        let room = missing.clamp(self.read_bytes, *Self::READ_BYTES.end());
+        if self.buffer.capacity() - self.buffer.len() < room / 2 {
+            self.buffer.reserve(room);
+        }
+        &mut self.buffer
+    }
+
+    /// Says how many bytes the last read brought, so that the next asks for a fitting amount.
+    pub fn read(&mut self, bytes: usize) {
+        if bytes >= self.read_bytes {
+            self.read_bytes = (self.read_bytes * 2).min(*Self::READ_BYTES.end());
+        } else if bytes < self.read_bytes / 8 {
+            self.read_bytes = (self.read_bytes / 2).max(*Self::READ_BYTES.start());
+        }
+    }
+
+    /// Gives the buffer back if nothing is half received.
+    pub fn rest(&mut self) {
+        self.drop_given();
+        if self.buffer.is_empty() {
+            self.buffer = BytesMut::new();
+        }
+    }
+
+    /// How many received bytes are not yet given out as boxes.
+    #[must_use]
+    pub fn buffered_bytes(&self) -> usize {
+        self.buffer.len() - self.given
+    }
+
+    /// The next whole box, or `None` until more bytes come.
+    ///
+    /// # Errors
+    /// [`PeerMisbehaved`] when the bytes are not AMP or a box is over the limits.
+    pub fn next_box(&mut self) -> Result<Option<Fields<'_>>, PeerMisbehaved> {
+        self.drop_given();
+        match self.scanner.scan(&self.buffer, &self.limits)? {
+            Scanned::Partial { bytes_min } => {
+                self.wanted = bytes_min;
+                Ok(None)
+            }
+            Scanned::Whole { bytes } if bytes >= Self::LARGE_BOX_BYTES => {
+                self.large = self.buffer.split_to(bytes).freeze();
+                self.wanted = 0;
+                Ok(Some(Fields::new(&self.large, self.scanner.spans(), &self.limits)))
+            }
+            Scanned::Whole { bytes } => {
+                self.given = bytes;
+                self.wanted = 0;
+                let place = self.buffer.get(..bytes).unwrap_or_default();
+                Ok(Some(Fields::in_place(place, self.scanner.spans(), &self.limits)))
+            }
+        }
+    }
+
+    /// Takes out what was received and not given out: what follows a change of protocol.
+    #[must_use]
+    pub fn into_rest(mut self) -> BytesMut {
+        self.drop_given();
+        self.buffer
+    }
+
+    fn drop_given(&mut self) {
+        if self.given > 0 || !self.large.is_empty() {
+            self.buffer.advance(self.given);
+            self.given = 0;
+            self.large = Bytes::new();
+            self.scanner.reset();
+        }
+    }
+}
+
+/// What a received box is.
+#[derive(Clone, Copy, Debug)]
+#[expect(clippy::exhaustive_enums, reason = "AMP has three kinds of boxes")]
+pub enum Incoming<'a> {
+    /// The peer asks.
+    Ask(Ask<'a>),
+    /// The peer answers an ask of ours.
+    Answer {
+        /// The ask's tag.
+        tag: &'a [u8],
+        /// The whole box.
+        fields: Fields<'a>,
+    },
+    /// The peer answers an ask of ours with an error.
+    Error {
+        /// The ask's tag.
+        tag: &'a [u8],
+        /// The whole box.
+        fields: Fields<'a>,
+    },
+}
+
+/// An ask of the peer.
+#[derive(Clone, Copy, Debug)]
+pub struct Ask<'a> {
+    /// What the answer has to carry, or `None` if the peer wants no answer.
+    pub tag: Option<&'a [u8]>,
+    /// The command's name.
+    pub command: &'a [u8],
+    /// The whole box.
+    pub fields: Fields<'a>,
+}
+
+impl<'a> Incoming<'a> {
+    /// Judges a box by its reserved keys. As in Twisted, `_answer` comes before `_error`, and that
+    /// before `_command`.
+    ///
+    /// # Errors
+    /// [`PeerMisbehaved`] when it has none of them.
+    pub fn of(fields: Fields<'a>) -> Result<Self, PeerMisbehaved> {
+        let (mut answer, mut error, mut command, mut tag) = (None, None, None, None);
+        for (key, value) in fields.iter() {
+            match key {
+                b"_answer" => answer = Some(value.bytes()),
+                b"_error" => error = Some(value.bytes()),
+                b"_command" => command = Some(value.bytes()),
+                b"_ask" => tag = Some(value.bytes()),
+                _ => {}
+            }
+        }
+        if let Some(tag) = answer {
+            Ok(Self::Answer { tag, fields })
+        } else if let Some(tag) = error {
+            Ok(Self::Error { tag, fields })
+        } else if let Some(command) = command {
+            Ok(Self::Ask(Ask { tag, command, fields }))
+        } else if fields.is_empty() {
+            Err(PeerMisbehaved::EmptyBox)
+        } else {
+            Err(PeerMisbehaved::NoReservedKey)
+        }
+    }
+}
