@@ -85,6 +85,19 @@ pub trait Command: Arguments {
     const SCHEMA: CommandSchema;
 }
 
+/// The fields of `C`'s response, for its schema. A derive that named the type itself would have the
+/// compiler complain of it twice.
+#[must_use]
+pub const fn response_fields<C: Command>() -> &'static [FieldSchema] {
+    <C::Response as Arguments>::FIELDS
+}
+
+/// The declared errors of `C`, for its schema.
+#[must_use]
+pub const fn error_codes<C: Command>() -> &'static [ErrorSchema] {
+    <C::Error as CommandError>::CODES
+}
+
 /// Says that a side of the mesh answers this command. Implemented by `#[derive(Command)]` from
 /// `answered_by`.
 #[diagnostic::on_unimplemented(

@@ -19,7 +19,9 @@ mod schema;
 mod wire;
 
 pub use crate::amp_box::AmpBox;
-pub use crate::argument::{Argument, ListItem, Parameter};
+pub use crate::argument::{AbsolutePath, Argument, DateTime, Decimal, ListItem, Parameter};
+#[cfg(feature = "json")]
+pub use crate::argument::{Compressed, Json};
 pub use crate::call_error::{CallError, response_of, stopped_as};
 pub use crate::command::{
     AnsweredBy, Arguments, Command, CommandError, EncodeFields, Failure, Never, NoAnswer,
@@ -42,14 +44,15 @@ pub use crate::wire::{
     write_box,
 };
 #[cfg(feature = "derive")]
-pub use rpc_macros::{Arguments, Choice, Command, CommandError, responders};
+pub use rpc_macros::{Arguments, Choice, Command, CommandError, responder, responders};
 
 /// What the macros of `rpc-macros` write code against. Not for people.
 #[doc(hidden)]
 pub mod __private {
     pub use crate::argument::{decode_boxes, encode_boxes};
-    pub use crate::responder::respond;
-    pub use alloc::string::String;
+    pub use crate::command::{error_codes, response_fields};
+    pub use crate::responder::{Answer, respond};
+    pub use alloc::string::{String, ToString};
     pub use alloc::sync::Arc;
     pub use alloc::vec::Vec;
 }

@@ -143,6 +143,34 @@ where
     }))
 }
 
+/// What a method with `#[responder]` may return for a command with the response `R` and the
+/// declared errors `E`.
+#[doc(hidden)]
+#[diagnostic::on_unimplemented(
+    message = "expected `Result<{R}, {E}>`, found `{Self}`",
+    label = "not what the command declares",
+    note = "a responder returns the response and the declared errors of its command, or, if it can \
+            fail in other ways, `Result<{R}, Failure<{E}>>`"
+)]
+pub trait Answer<R, E> {
+    /// The same, in the terms of [`Responder`].
+    fn into_outcome(self) -> Result<R, Failure<E>>;
+}
+
+#[diagnostic::do_not_recommend]
+impl<R, E> Answer<R, E> for Result<R, E> {
+    fn into_outcome(self) -> Result<R, Failure<E>> {
+        self.map_err(Failure::Declared)
+    }
+}
+
+#[diagnostic::do_not_recommend]
+impl<R, E> Answer<R, E> for Result<R, Failure<E>> {
+    fn into_outcome(self) -> Self {
+        self
+    }
+}
+
 /// A set of responders whose type is forgotten.
 #[derive(Clone)]
 pub struct Responders {

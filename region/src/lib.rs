@@ -1,1 +1,26 @@
-//! region
+//! Region processes, the centre of the mesh.
+//!
+//! A [`RegionController`] listens for clusters, has them prove that they belong, and gives clients
+//! to ask them: [`RegionController::get_client_for`] one, [`RegionController::get_all_clients`]
+//! all. Region processes find each other through a [`Registry`], and tell their clusters where the
+//! others are.
+
+mod admission;
+mod builder;
+mod controller;
+mod registrar;
+pub mod registry;
+mod report;
+mod responders;
+mod serve;
+
+pub use amp_proto::Region;
+pub use mesh::{CallError, Client, ClusterId, Limits, Listen, RegionId, Secret};
+
+pub use crate::admission::{Admission, AdmissionError, Admissions};
+pub use crate::builder::{RegionBuilder, StartError};
+pub use crate::controller::{ClientError, RegionController};
+pub use crate::registry::{
+    LinkEntry, MemoryRegistry, RegionEntry, Registry, RegistryError, SqliteRegistry,
+};
+pub use crate::report::MeshReport;

@@ -4,11 +4,11 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use super::{Argument, ListItem};
+use crate::Limits;
 use crate::command::Arguments;
 use crate::error::{DecodeError, EncodeError, ValueError};
 use crate::schema::ArgumentType;
 use crate::wire::{Fields, Scanned, Scanner, Value, put_prefixed, write_box};
-use crate::Limits;
 
 impl<T: ListItem> Argument for Vec<T> {
     const TYPE: ArgumentType = T::LIST_TYPE;
@@ -28,7 +28,11 @@ pub(super) fn encode_elements<T: Argument>(
     out: &mut Vec<u8>,
 ) -> Result<(), EncodeError> {
     for item in items {
-        put_prefixed(out, |out| item.encode(out), |bytes| EncodeError::ElementTooLong { bytes })?;
+        put_prefixed(
+            out,
+            |out| item.encode(out),
+            |bytes| EncodeError::ElementTooLong { bytes },
+        )?;
     }
     Ok(())
 }
@@ -50,32 +54,45 @@ pub(super) fn decode_elements<T: Argument>(value: Value<'_>) -> Result<Vec<T>, V
 
 /// `AmpList`: one box after the other. The body of `ListItem::encode_list` that
 /// `#[derive(Arguments)]` writes.
+///
+/// # Errors
+/// As [`ListItem::encode_list`].
 pub fn encode_boxes<T: Arguments>(items: &[T], out: &mut Vec<u8>) -> Result<(), EncodeError> {
     let limits = Limits::default();
-    items.iter().try_for_each(|item| write_box(out, &[], &limits, |writer| item.encode(writer)))
+    items
+        .iter()
+        .try_for_each(|item| write_box(out, &[], &limits, |writer| item.encode(writer)))
 }
 
 /// The other way. A list that ends inside a box is an error, where Twisted silently drops the
 /// rest.
+///
+/// # Errors
+/// As [`ListItem::decode_list`], and [`ValueError::Truncated`].
 pub fn decode_boxes<T: Arguments>(value: Value<'_>) -> Result<Vec<T>, ValueError> {
     let limits = Limits::default();
     let mut scanner = Scanner::default();
     let mut items = Vec::new();
-    let mut source = value.cut();
-    while !source.is_empty() {
+    let mut rest = value.bytes();
+    while !rest.is_empty() {
         let scanned = scanner
-            .scan(&source, &limits)
-            .map_err(|_| ValueError::malformed("a list of boxes", &source))?;
-        let Scanned::Whole { bytes } = scanned else { return Err(ValueError::Truncated) };
-        let fields = Fields::nested(value.replaced(&source), scanner.spans());
+            .scan(rest, &limits)
+            .map_err(|_| ValueError::malformed("a list of boxes", rest))?;
+        let Scanned::Whole { bytes } = scanned else {
+            return Err(ValueError::Truncated);
+        };
+        let fields = Fields::nested(value.part(rest), scanner.spans());
         items.push(T::decode(&fields).map_err(nested)?);
         scanner.reset();
-        source = source.slice(bytes..);
+        rest = rest.get(bytes..).unwrap_or_default();
     }
     Ok(items)
 }
 
 fn nested(error: DecodeError) -> ValueError {
     let DecodeError { key, reason } = error;
-    ValueError::Nested { key, reason: Box::new(reason) }
+    ValueError::Nested {
+        key,
+        reason: Box::new(reason),
+    }
 }

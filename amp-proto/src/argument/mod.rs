@@ -4,7 +4,7 @@
 //! | Twisted | here |
 //! |---|---|
 //! | `Integer` | `i8` … `i128`, `u8` … `u128`, `isize`, `usize`, [`BigInt`](num_bigint::BigInt) |
-//! | `String` | [`Bytes`](bytes::Bytes), `Vec<u8>`, `[u8; N]` |
+//! | `String` | [`Bytes`](::bytes::Bytes), `Vec<u8>`, `[u8; N]` |
 //! | `Unicode` | `String` |
 //! | `Boolean`, `Float` | `bool`, `f64` |
 //! | `Decimal` | [`Decimal`] |
@@ -14,14 +14,63 @@
 //! | `Path` | [`AbsolutePath`] |
 //! | `optional=True` | `Option<T>` |
 //!
+//! | MAAS | here |
+//! |---|---|
+//! | `Bytes` | as Twisted's `String` |
+//! | `Choice` | an enum with `#[derive(Choice)]` |
+//! | `IPAddress` | [`IpAddr`](core::net::IpAddr), `Ipv4Addr`, `Ipv6Addr` |
+//! | `IPNetwork` | [`IpNet`](ipnet::IpNet), `Ipv4Net`, `Ipv6Net` |
+//! | `ParsedURL` | `url::Url`, with the feature `url` |
+//! | `StructureAsJSON`, `AttrsClassArgument` | `Json<T>`, with the feature `json` |
+//! | `CompressedAmpList` | `Compressed<Vec<S>>`, with the feature `json` |
+//!
+//! Twisted's `Descriptor` has no counterpart: it hands over file descriptors, which only sockets
+//! of UNIX can do.
+//!
+//! What Twisted accepts is accepted, oddities included, except for a few things that would do harm:
+//!
+//! | input | Twisted | here |
+//! |---|---|---|
+//! | a list or a row of boxes that ends inside an element | drops the rest silently | refuses it |
+//! | a relative path | completes it with its own working directory | refuses it |
+//! | a path with a zero byte | accepts it | refuses it |
+//! | an offset from UTC of 26 hours or more | accepts it, and fails to use it | refuses it |
+//! | compressed data that inflates without end | inflates it | stops at a limit |
+//! | `NaN`, `Infinity` or half a surrogate pair in JSON | accepts it | refuses it |
+//!
 //! [`Argument`] is the trait to implement for a type of your own.
 
+mod address;
+mod boolean;
 mod bytes;
+#[cfg(feature = "json")]
+mod compressed;
+mod decimal;
+mod float;
+#[cfg(feature = "json")]
+mod json;
 mod list;
 mod number;
+mod path;
+mod python;
 mod text;
+mod time;
+#[cfg(feature = "url")]
+mod url;
 
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod vectors;
+
+#[cfg(feature = "json")]
+pub use self::compressed::Compressed;
+pub use self::decimal::Decimal;
+#[cfg(feature = "json")]
+pub use self::json::Json;
 pub use self::list::{decode_boxes, encode_boxes};
+pub use self::path::AbsolutePath;
+pub use self::time::DateTime;
 
 use alloc::vec::Vec;
 

@@ -5,7 +5,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::task::{Context, Poll};
 
-use crate::command::{Arguments as _, Command, EncodeFields};
+use crate::command::{Command, EncodeFields};
 use crate::connection::asks::{AskId, AskResult, AskStopped, Asks, Moment, TagText};
 use crate::connection::{Incoming, Lost};
 use crate::error::{EncodeError, PeerMisbehaved};
@@ -172,6 +172,13 @@ impl Exchange {
             self.phase = Phase::Lost(lost);
             self.out = Vec::new();
         }
+    }
+
+    /// The peer sends no more: every ask in flight ends, and no new one is made. Its own asks can
+    /// still be answered.
+    pub fn handle_peer_done(&mut self, lost: Lost) {
+        self.asks.lose(&lost, self.written);
+        self.leave(lost);
     }
 
     /// Takes no new asks, for the reason given; those in flight go on, and the peer's are

@@ -1,0 +1,104 @@
+//! Values compressed with zlib, and the one place that inflates what a peer sent.
+
+use alloc::vec::Vec;
+
+use bytes::Bytes;
+use miniz_oxide::deflate::compress_to_vec_zlib;
+use miniz_oxide::inflate::{TINFLStatus, decompress_to_vec_zlib_with_limit};
+
+use super::Argument;
+use crate::Limits;
+use crate::error::{EncodeError, ValueError};
+use crate::schema::{ArgumentType, FieldSchema};
+use crate::wire::Value;
+
+/// Another type's encoding, compressed with zlib: `Compressed<Vec<Row>>` is MAAS's
+/// `CompressedAmpList`.
+///
+/// The compressed bytes are not always those that zlib itself would choose. Every zlib reads them.
+///
+/// # Limits
+/// A value is refused as soon as it inflates to more than
+/// [`Limits::decompressed_bytes_max`]. Nothing compressed may be inside it, as a few such layers
+/// would grow without bound: this is refused by the compiler where it can see it, and on decoding
+/// where it cannot.
+///
+/// ```compile_fail
+/// use amp_proto::{Argument, ArgumentType, Compressed};
+///
+/// const KIND: ArgumentType = <Compressed<Vec<Compressed<String>>> as Argument>::TYPE;
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Compressed<T>(
+    /// The value.
+    pub T,
+);
+
+impl<T: Argument> Argument for Compressed<T> {
+    const TYPE: ArgumentType = {
+        assert!(
+            !holds_compressed(&T::TYPE),
+            "a compressed value holds another compressed value"
+        );
+        ArgumentType::Compressed(&T::TYPE)
+    };
+
+    fn encode(&self, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+        let mut plain = Vec::new();
+        self.0.encode(&mut plain)?;
+        deflate(&plain, out);
+        Ok(())
+    }
+
+    fn decode(value: Value<'_>) -> Result<Self, ValueError> {
+        let plain = inflate(value)?.into();
+        T::decode(inflated(&plain)).map(Self)
+    }
+}
+
+const fn holds_compressed(kind: &ArgumentType) -> bool {
+    match kind {
+        ArgumentType::Json | ArgumentType::Compressed(_) => true,
+        ArgumentType::List(of) => holds_compressed(of),
+        ArgumentType::Boxes(fields) => {
+            let mut fields: &[FieldSchema] = fields;
+            while let [field, rest @ ..] = fields {
+                if holds_compressed(&field.kind) {
+                    return true;
+                }
+                fields = rest;
+            }
+            false
+        }
+        _ => false,
+    }
+}
+
+/// Appends `plain`, compressed at zlib's default level.
+pub(crate) fn deflate(plain: &[u8], out: &mut Vec<u8>) {
+    const LEVEL: u8 = 6;
+    out.append(&mut compress_to_vec_zlib(plain, LEVEL));
+}
+
+/// What `value` inflates to.
+///
+/// Memory grows with what was inflated, at most to twice of that, never with what the stream
+/// announces.
+pub(crate) fn inflate(value: Value<'_>) -> Result<Vec<u8>, ValueError> {
+    let max = value.decompressed_bytes_max();
+    decompress_to_vec_zlib_with_limit(value.bytes(), max).map_err(|error| match error.status {
+        TINFLStatus::HasMoreOutput => ValueError::DecompressedTooLarge { max },
+        _ => ValueError::malformed("a value compressed with zlib", value.bytes()),
+    })
+}
+
+/// Inflated bytes as a value in which nothing is inflated once more.
+pub(crate) fn inflated(plain: &Bytes) -> Value<'_> {
+    Value::new(
+        plain,
+        &Limits {
+            decompressed_bytes_max: 0,
+            ..Limits::default()
+        },
+    )
+}

@@ -1,0 +1,33 @@
+//! URLs in ASCII, as MAAS sends them.
+
+use alloc::vec::Vec;
+
+use url::Url;
+
+use super::Argument;
+use crate::error::{EncodeError, ValueError};
+use crate::schema::ArgumentType;
+use crate::wire::Value;
+
+/// An absolute URL. A host outside ASCII is written in the form of IDNA (`xn--…`), everything else
+/// outside ASCII in percent signs; both is [`Url`]'s own doing.
+///
+/// [`Url`] keeps a URL in its normal form, so `http://example.com` is sent as
+/// `http://example.com/`.
+impl Argument for Url {
+    const TYPE: ArgumentType = ArgumentType::Url;
+
+    fn encode(&self, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+        out.extend_from_slice(self.as_str().as_bytes());
+        Ok(())
+    }
+
+    fn decode(value: Value<'_>) -> Result<Self, ValueError> {
+        let bytes = value.bytes();
+        let text = core::str::from_utf8(bytes)
+            .ok()
+            .filter(|text| text.is_ascii());
+        let url = text.and_then(|text| Self::parse(text).ok());
+        url.ok_or_else(|| ValueError::malformed("an absolute URL in ASCII", bytes))
+    }
+}

@@ -1,0 +1,102 @@
+//! Flags and their environment variables, as clap reads them. The texts here are what `--help`
+//! shows.
+
+mod help;
+mod operate;
+mod process;
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+pub(crate) use self::operate::{CallArgs, DescribeArgs, LsArgs, PingArgs};
+pub(crate) use self::process::{ClusterArgs, DevArgs, ProcessArgs, RegionArgs};
+use crate::config::LogFormat;
+
+/// A mesh of region and cluster processes that call each other over AMP.
+///
+/// Region processes are the centre, cluster processes run at the sites. Every region process is
+/// connected to every cluster process, and either side calls the other. `ampmesh dev` shows a whole
+/// mesh on this machine.
+#[derive(Debug, Parser)]
+#[command(version, after_help = help::EXIT_CODES, max_term_width = 100)]
+#[command(subcommand_required = true, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) common: CommonArgs,
+    #[command(subcommand)]
+    pub(crate) command: Commands,
+}
+
+/// What every subcommand takes.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct CommonArgs {
+    /// Where processes keep their state and operators find them [default:
+    /// $XDG_STATE_HOME/ampmesh or ~/.local/state/ampmesh]
+    #[arg(long, global = true, value_name = "DIR", env = "AMPMESH_DATA_DIR")]
+    #[arg(hide_env_values = true)]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// A configuration file in TOML; flags and environment variables win over it
+    #[arg(long, global = true, value_name = "FILE", env = "AMPMESH_CONFIG")]
+    #[arg(hide_env_values = true)]
+    pub(crate) config: Option<PathBuf>,
+    /// What to log to stderr: a level, or a list such as `info,mesh=debug` [default: info for
+    /// `region` and `cluster`, warn for the others]
+    #[arg(long, global = true, value_name = "FILTER", env = "AMPMESH_LOG")]
+    #[arg(hide_env_values = true)]
+    pub(crate) log: Option<String>,
+    /// How to write log lines [default: text]
+    #[arg(long, global = true, value_name = "FORMAT", env = "AMPMESH_LOG_FORMAT", value_enum)]
+    #[arg(hide_env_values = true, hide_possible_values = false)]
+    pub(crate) log_format: Option<LogFormat>,
+}
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Commands {
+    /// Run a whole mesh on this machine, show it at work, and keep it up to play with
+    #[command(after_help = help::DEV)]
+    Dev(DevArgs),
+    /// Run one region process
+    #[command(after_help = help::REGION)]
+    Region(RegionArgs),
+    /// Run one cluster process
+    #[command(after_help = help::CLUSTER)]
+    Cluster(ClusterArgs),
+    /// List region processes, clusters and the connections between them
+    #[command(after_long_help = help::LS)]
+    Ls(LsArgs),
+    /// Show the commands that a live process answers
+    #[command(after_long_help = help::DESCRIBE)]
+    Describe(DescribeArgs),
+    /// Make a call, of any command that the target describes
+    #[command(after_long_help = help::CALL)]
+    Call(CallArgs),
+    /// Measure the way to a process and back
+    #[command(after_long_help = help::PING)]
+    Ping(PingArgs),
+    /// Write a completion script for a shell to stdout
+    Completions {
+        /// The shell
+        #[arg(value_enum)]
+        shell: clap_complete::Shell,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_declaration_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn common_flags_may_stand_after_the_subcommand() {
+        let cli = Cli::try_parse_from(["ampmesh", "ls", "--data-dir", "/d"]).unwrap();
+        assert_eq!(cli.common.data_dir, Some(PathBuf::from("/d")));
+    }
+}

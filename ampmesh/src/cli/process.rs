@@ -1,0 +1,84 @@
+//! The subcommands that run processes.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use clap::Args;
+use uuid::Uuid;
+
+use crate::config::{Name, Ports, RegionAddress};
+
+/// `ampmesh dev`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct DevArgs {
+    /// How many region processes
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    #[arg(value_parser = clap::value_parser!(u8).range(1..=16))]
+    pub(crate) regions: u8,
+    /// How many cluster processes
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    #[arg(value_parser = clap::value_parser!(u8).range(1..=100))]
+    pub(crate) clusters: u8,
+    /// End after the demonstration: with 0 if everything went well, with 1 if not
+    #[arg(long)]
+    pub(crate) exit: bool,
+}
+
+/// `ampmesh region`.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct RegionArgs {
+    /// The name of this process in listings [default: the host name]
+    #[arg(long, env = "AMPMESH_NAME", hide_env_values = true)]
+    pub(crate) name: Option<Name>,
+    /// The address to listen on; `::` listens for IPv4, too [default: ::]
+    #[arg(long, value_name = "IP", env = "AMPMESH_LISTEN", hide_env_values = true)]
+    pub(crate) listen: Option<IpAddr>,
+    /// The ports to try, in this order: the first free one is taken; 0 is any [default: 5250-5299]
+    #[arg(long, value_name = "PORT[-PORT]", env = "AMPMESH_PORTS", hide_env_values = true)]
+    pub(crate) ports: Option<Ports>,
+    /// The addresses that clusters are told to connect to [default: those of this machine]
+    #[arg(long, value_name = "IP", env = "AMPMESH_ADVERTISE", hide_env_values = true)]
+    #[arg(value_delimiter = ',')]
+    pub(crate) advertise: Vec<IpAddr>,
+    /// The database in which region processes find each other [default: registry.sqlite in the
+    /// data directory]
+    #[arg(long, value_name = "FILE", env = "AMPMESH_REGISTRY", hide_env_values = true)]
+    pub(crate) registry: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) process: ProcessArgs,
+}
+
+/// `ampmesh cluster`.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct ClusterArgs {
+    /// A region process to connect to; it names the others. More than one for safety
+    #[arg(long = "region", value_name = "HOST:PORT", env = "AMPMESH_REGION")]
+    #[arg(value_delimiter = ',', hide_env_values = true)]
+    pub(crate) regions: Vec<RegionAddress>,
+    /// The name of this process in listings [default: the host name]
+    #[arg(long, env = "AMPMESH_NAME", hide_env_values = true)]
+    pub(crate) name: Option<Name>,
+    /// The cluster's identity [default: cluster-uuid in the data directory, made on first use]
+    #[arg(long, env = "AMPMESH_UUID", hide_env_values = true)]
+    pub(crate) uuid: Option<Uuid>,
+    #[command(flatten)]
+    pub(crate) process: ProcessArgs,
+}
+
+/// What `ampmesh region` and `ampmesh cluster` have in common.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct ProcessArgs {
+    /// The file with the shared secret, in hexadecimal digits, readable by you alone [default:
+    /// secret in the data directory]
+    #[arg(long, value_name = "FILE", env = "AMPMESH_SECRET_FILE", hide_env_values = true)]
+    pub(crate) secret_file: Option<PathBuf>,
+    /// Leave out the demonstration commands (EatCheez and so on)
+    #[arg(long, env = "AMPMESH_NO_DEMO", hide_env_values = true)]
+    pub(crate) no_demo: bool,
+    /// Say in JSON, on one line, when the process is up
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// End when stdin is closed, as on a SIGTERM; for whoever runs this process as a child
+    #[arg(long, hide = true)]
+    pub(crate) until_stdin_closes: bool,
+}

@@ -1,0 +1,52 @@
+//! What can be wrong with the settings. All of it is to be put right by who started the program.
+
+use std::path::PathBuf;
+
+/// The settings cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub(crate) enum ConfigError {
+    /// The configuration file cannot be read.
+    #[error("cannot read the configuration file {}", .path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// The operating system's reason.
+        #[source]
+        error: std::io::Error,
+    },
+    /// Something in the configuration file is not as it should be.
+    #[error("{}:{line}:{column}: {message}", .path.display())]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// The line, counted from 1.
+        line: usize,
+        /// The column in characters, counted from 1.
+        column: usize,
+        /// What is the matter, and what was perhaps meant.
+        message: String,
+    },
+    /// Neither a data directory nor a home to put it into is known.
+    #[error("no data directory: give --data-dir, or set HOME or XDG_STATE_HOME")]
+    NoDataDirectory,
+    /// A cluster process was not told where any region process is.
+    #[error("no region to connect to: give --region HOST:PORT, or `regions` in [cluster]")]
+    NoRegion,
+    /// There is no secret to join the mesh with.
+    #[error(
+        "no secret at {}: copy the file `secret` from a region's data directory there, or name \
+         one with --secret-file",
+        .path.display()
+    )]
+    NoSecret {
+        /// Where one was looked for.
+        path: PathBuf,
+    },
+    /// A file that the program keeps in its data directory is not what it wrote there.
+    #[error("{} does not hold a uuid; correct or remove it", .path.display())]
+    NotAUuid {
+        /// The file.
+        path: PathBuf,
+    },
+}

@@ -1,0 +1,175 @@
+//! The configuration file: TOML, every key as the flag of the same name.
+//!
+//! ```toml
+//! data-dir = "/var/lib/ampmesh"       # relative paths start at the file's own directory
+//! secret-file = "/etc/ampmesh/secret"
+//! log = "info"
+//! log-format = "json"
+//!
+//! [region]
+//! name = "north"
+//! listen = "::"
+//! ports = "5250-5299"
+//! advertise = ["192.0.2.1"]
+//! registry = "/var/lib/ampmesh/registry.sqlite"
+//! demo = false
+//!
+//! [cluster]
+//! name = "rack-7"
+//! uuid = "5f0d…"
+//! regions = ["north.example:5250", "south.example:5250"]
+//!
+//! [limits]
+//! call-timeout = "30s"
+//! ```
+
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use uuid::Uuid;
+
+use super::limits::LimitsTable;
+use super::{ConfigError, LogFormat, Name, Ports, RegionAddress};
+use crate::near::nearest;
+
+/// Everything that a configuration file can say.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub(crate) struct File {
+    pub(crate) data_dir: Option<PathBuf>,
+    pub(crate) secret_file: Option<PathBuf>,
+    pub(crate) log: Option<String>,
+    pub(crate) log_format: Option<LogFormat>,
+    pub(crate) region: RegionTable,
+    pub(crate) cluster: ClusterTable,
+    pub(crate) limits: LimitsTable,
+}
+
+/// The table `[region]`.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub(crate) struct RegionTable {
+    pub(crate) name: Option<Name>,
+    pub(crate) listen: Option<IpAddr>,
+    pub(crate) ports: Option<Ports>,
+    pub(crate) advertise: Option<Vec<IpAddr>>,
+    pub(crate) registry: Option<PathBuf>,
+    pub(crate) demo: Option<bool>,
+}
+
+/// The table `[cluster]`.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub(crate) struct ClusterTable {
+    pub(crate) name: Option<Name>,
+    pub(crate) uuid: Option<Uuid>,
+    pub(crate) regions: Option<Vec<RegionAddress>>,
+    pub(crate) demo: Option<bool>,
+}
+
+impl File {
+    /// Reads the file at `path`, or nothing when there is no path.
+    ///
+    /// # Errors
+    /// [`ConfigError::Unreadable`], [`ConfigError::Malformed`].
+    pub(crate) fn read(path: Option<&Path>) -> Result<Self, ConfigError> {
+        let Some(path) = path else { return Ok(Self::default()) };
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| ConfigError::Unreadable { path: path.to_owned(), error })?;
+        let mut file = Self::parse(path, &text)?;
+        let folder = path.parent().unwrap_or_else(|| Path::new(""));
+        for own in [&mut file.data_dir, &mut file.secret_file, &mut file.region.registry] {
+            *own = own.take().map(|relative| folder.join(relative));
+        }
+        Ok(file)
+    }
+
+    fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
+        toml::from_str(text).map_err(|error| {
+            let before = text.get(..error.span().map_or(0, |span| span.start)).unwrap_or(text);
+            let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+            let in_line = before.get(line_start..).unwrap_or_default();
+            ConfigError::Malformed {
+                path: path.to_owned(),
+                line: before.matches('\n').count() + 1,
+                column: in_line.chars().count() + 1,
+                message: explain(error.message()),
+            }
+        })
+    }
+}
+
+/// Says what was perhaps meant, where serde says what there is.
+fn explain(message: &str) -> String {
+    let message = message.trim_end();
+    let mut quoted = message.split('`').skip(1).step_by(2);
+    let Some(unknown) = quoted.next().filter(|_| message.starts_with("unknown field")) else {
+        return message.replace('\n', ": ");
+    };
+    let known: Vec<&str> = quoted.collect();
+    match nearest(unknown, known.iter().copied()) {
+        Some(meant) => format!("unknown key `{unknown}`; did you mean `{meant}`?"),
+        None => format!("unknown key `{unknown}`; there are: {}", known.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mistake(text: &str) -> String {
+        File::parse(Path::new("mesh.toml"), text).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_whole_file_is_understood() {
+        let file = File::parse(
+            Path::new("mesh.toml"),
+            "data-dir = '/d'\nsecret-file = '/s'\nlog = 'debug'\nlog-format = 'json'\n\
+             [region]\nname = 'north'\nlisten = '::'\nports = 5250\nadvertise = ['192.0.2.1']\n\
+             registry = '/r'\ndemo = false\n[cluster]\nname = 'rack-7'\n\
+             uuid = '5f0d6a3e-0000-4000-8000-000000000001'\nregions = ['a:1', '[::1]:2']\n\
+             [limits]\ncall-timeout = '2s'\nkeys-per-box-max = 9\n",
+        )
+        .unwrap();
+        assert_eq!(file.region.ports, Some("5250".parse().unwrap()));
+        assert_eq!(file.cluster.regions.unwrap().len(), 2);
+        let limits = file.limits.limits();
+        assert_eq!(limits.call_timeout, std::time::Duration::from_secs(2));
+        assert_eq!(limits.keys_per_box_max, 9);
+        assert_eq!(limits.box_bytes_max, amp_proto::Limits::default().box_bytes_max);
+    }
+
+    #[test]
+    fn a_mistyped_key_is_shown_with_its_place_and_the_right_one() {
+        assert_eq!(
+            mistake("log = 'info'\n\n[region]\n  lissten = '::'\n"),
+            "mesh.toml:4:3: unknown key `lissten`; did you mean `listen`?"
+        );
+    }
+
+    #[test]
+    fn a_key_like_no_other_is_shown_with_all_there_are() {
+        assert_eq!(
+            mistake("[cluster]\ncolour = 'red'\n"),
+            "mesh.toml:2:1: unknown key `colour`; there are: name, uuid, regions, demo"
+        );
+    }
+
+    #[test]
+    fn a_bad_value_is_shown_with_its_place() {
+        assert_eq!(
+            mistake("[region]\nports = '9-7'\n"),
+            "mesh.toml:2:9: the range ends before it begins: write 7-9"
+        );
+        assert!(mistake("[cluster]\nuuid = 'seven'\n").starts_with("mesh.toml:2:8: "));
+        assert!(mistake("log = \n").starts_with("mesh.toml:1:"));
+    }
+
+    #[test]
+    fn a_word_that_is_not_a_choice_is_explained() {
+        let text = mistake("log-format = 'xml'\n");
+        assert!(text.contains("unknown variant `xml`"), "{text}");
+    }
+}

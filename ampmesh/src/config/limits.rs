@@ -1,0 +1,57 @@
+//! The table `[limits]` of the configuration file.
+
+use std::time::Duration;
+
+use amp_proto::Limits;
+use serde::Deserialize;
+
+use super::Span;
+
+/// Bounds of every connection; what is absent keeps its default. The meaning of each is told at
+/// [`Limits`].
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub(crate) struct LimitsTable {
+    box_bytes_max: Option<usize>,
+    keys_per_box_max: Option<usize>,
+    decompressed_bytes_max: Option<usize>,
+    asks_in_flight_max: Option<usize>,
+    asks_forgotten_max: Option<usize>,
+    responders_running_max: Option<usize>,
+    outbound_bytes_max: Option<usize>,
+    outbound_stalled_max: Option<Span>,
+    call_timeout: Option<Span>,
+    handshake_timeout: Option<Span>,
+    handshake_bytes_max: Option<usize>,
+    handshake_asks_max: Option<usize>,
+    ping_after: Option<Span>,
+    dead_after: Option<Span>,
+}
+
+impl LimitsTable {
+    /// The defaults, with what the table says laid over them.
+    pub(crate) fn limits(&self) -> Limits {
+        let usual = Limits::default();
+        let span = |own: Option<Span>, usual: Duration| own.map_or(usual, |Span(span)| span);
+        Limits {
+            box_bytes_max: self.box_bytes_max.unwrap_or(usual.box_bytes_max),
+            keys_per_box_max: self.keys_per_box_max.unwrap_or(usual.keys_per_box_max),
+            decompressed_bytes_max: self
+                .decompressed_bytes_max
+                .unwrap_or(usual.decompressed_bytes_max),
+            asks_in_flight_max: self.asks_in_flight_max.unwrap_or(usual.asks_in_flight_max),
+            asks_forgotten_max: self.asks_forgotten_max.unwrap_or(usual.asks_forgotten_max),
+            responders_running_max: self
+                .responders_running_max
+                .unwrap_or(usual.responders_running_max),
+            outbound_bytes_max: self.outbound_bytes_max.unwrap_or(usual.outbound_bytes_max),
+            outbound_stalled_max: span(self.outbound_stalled_max, usual.outbound_stalled_max),
+            call_timeout: span(self.call_timeout, usual.call_timeout),
+            handshake_timeout: span(self.handshake_timeout, usual.handshake_timeout),
+            handshake_bytes_max: self.handshake_bytes_max.unwrap_or(usual.handshake_bytes_max),
+            handshake_asks_max: self.handshake_asks_max.unwrap_or(usual.handshake_asks_max),
+            ping_after: span(self.ping_after, usual.ping_after),
+            dead_after: span(self.dead_after, usual.dead_after),
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! The layers laid over each other.
+
+use std::net::{IpAddr, Ipv6Addr};
+use std::path::PathBuf;
+
+use amp_proto::Limits;
+use uuid::Uuid;
+
+use super::{ConfigError, File, LogFormat, Name, Ports, RegionAddress, Surroundings};
+use crate::cli::{ClusterArgs, CommonArgs, ProcessArgs, RegionArgs};
+
+/// What every subcommand needs to know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct CommonSettings {
+    pub(crate) data_dir: PathBuf,
+    /// `None`: as the subcommand has it.
+    pub(crate) log: Option<String>,
+    pub(crate) log_format: LogFormat,
+}
+
+/// Where the shared secret is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum SecretPlace {
+    /// Where somebody said. It has to be there.
+    Given(PathBuf),
+    /// Where it usually is. A region process makes it if it is not there.
+    Usual(PathBuf),
+}
+
+/// How to run a region process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct RegionSettings {
+    pub(crate) name: Name,
+    pub(crate) listen: IpAddr,
+    pub(crate) ports: Ports,
+    /// Empty: the addresses of this machine.
+    pub(crate) advertise: Vec<IpAddr>,
+    pub(crate) registry: PathBuf,
+    pub(crate) secret: SecretPlace,
+    pub(crate) demo: bool,
+    pub(crate) limits: Limits,
+}
+
+/// How to run a cluster process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ClusterSettings {
+    pub(crate) name: Name,
+    /// `None`: as the data directory has it.
+    pub(crate) uuid: Option<Uuid>,
+    pub(crate) regions: Vec<RegionAddress>,
+    pub(crate) secret: SecretPlace,
+    pub(crate) demo: bool,
+    pub(crate) limits: Limits,
+}
+
+impl CommonSettings {
+    /// Lays `flags` over `file` over the defaults.
+    ///
+    /// # Errors
+    /// [`ConfigError::NoDataDirectory`].
+    pub(crate) fn resolve(
+        flags: &CommonArgs,
+        file: &File,
+        surroundings: &Surroundings,
+    ) -> Result<Self, ConfigError> {
+        let data_dir = flags.data_dir.as_ref().or(file.data_dir.as_ref()).cloned();
+        Ok(Self {
+            data_dir: data_dir
+                .or_else(|| surroundings.data_dir())
+                .ok_or(ConfigError::NoDataDirectory)?,
+            log: flags.log.as_ref().or(file.log.as_ref()).cloned(),
+            log_format: flags.log_format.or(file.log_format).unwrap_or_default(),
+        })
+    }
+
+    fn secret(&self, flags: &ProcessArgs, file: &File) -> SecretPlace {
+        match flags.secret_file.as_ref().or(file.secret_file.as_ref()) {
+            Some(path) => SecretPlace::Given(path.clone()),
+            None => SecretPlace::Usual(self.data_dir.join("secret")),
+        }
+    }
+}
+
+impl RegionSettings {
+    /// Lays `flags` over `file` over the defaults.
+    pub(crate) fn resolve(
+        flags: &RegionArgs,
+        file: &File,
+        surroundings: &Surroundings,
+        common: &CommonSettings,
+    ) -> Self {
+        let table = &file.region;
+        let name = flags.name.as_ref().or(table.name.as_ref()).cloned();
+        let ports = flags.ports.as_ref().or(table.ports.as_ref()).cloned();
+        let registry = flags.registry.as_ref().or(table.registry.as_ref()).cloned();
+        Self {
+            name: name.unwrap_or_else(|| surroundings.name()),
+            listen: flags.listen.or(table.listen).unwrap_or(Ipv6Addr::UNSPECIFIED.into()),
+            ports: ports.unwrap_or_default(),
+            advertise: layered_list(&flags.advertise, table.advertise.as_deref()),
+            registry: registry.unwrap_or_else(|| common.data_dir.join("registry.sqlite")),
+            secret: common.secret(&flags.process, file),
+            demo: !flags.process.no_demo && table.demo.unwrap_or(true),
+            limits: file.limits.limits(),
+        }
+    }
+}
+
+impl ClusterSettings {
+    /// Lays `flags` over `file` over the defaults.
+    ///
+    /// # Errors
+    /// [`ConfigError::NoRegion`].
+    pub(crate) fn resolve(
+        flags: &ClusterArgs,
+        file: &File,
+        surroundings: &Surroundings,
+        common: &CommonSettings,
+    ) -> Result<Self, ConfigError> {
+        let table = &file.cluster;
+        let name = flags.name.as_ref().or(table.name.as_ref()).cloned();
+        let regions = layered_list(&flags.regions, table.regions.as_deref());
+        if regions.is_empty() {
+            return Err(ConfigError::NoRegion);
+        }
+        Ok(Self {
+            name: name.unwrap_or_else(|| surroundings.name()),
+            uuid: flags.uuid.or(table.uuid),
+            regions,
+            secret: common.secret(&flags.process, file),
+            demo: !flags.process.no_demo && table.demo.unwrap_or(true),
+            limits: file.limits.limits(),
+        })
+    }
+}
+
+/// A list is replaced as a whole, not lengthened.
+fn layered_list<T: Clone>(flags: &[T], file: Option<&[T]>) -> Vec<T> {
+    if flags.is_empty() { file.unwrap_or_default().to_vec() } else { flags.to_vec() }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::cli::{Cli, Commands};
+
+    fn surroundings() -> Surroundings {
+        Surroundings {
+            state_home: None,
+            home: Some("/home/ada".into()),
+            hostname: "tower".to_owned(),
+        }
+    }
+
+    fn region(arguments: &[&str], file: &str) -> RegionSettings {
+        let line = ["ampmesh", "region"].iter().chain(arguments);
+        let cli = Cli::try_parse_from(line).unwrap();
+        let Commands::Region(flags) = cli.command else { panic!("not a region") };
+        let file: File = toml::from_str(file).unwrap();
+        let common = CommonSettings::resolve(&cli.common, &file, &surroundings()).unwrap();
+        RegionSettings::resolve(&flags, &file, &surroundings(), &common)
+    }
+
+    #[test]
+    fn without_any_word_the_defaults_hold() {
+        let settings = region(&[], "");
+        assert_eq!(settings.name.as_str(), "tower");
+        assert_eq!(settings.listen, Ipv6Addr::UNSPECIFIED);
+        assert_eq!(settings.ports, Ports(5250..=5299));
+        assert_eq!(
+            settings.registry,
+            PathBuf::from("/home/ada/.local/state/ampmesh/registry.sqlite")
+        );
+        assert_eq!(
+            settings.secret,
+            SecretPlace::Usual("/home/ada/.local/state/ampmesh/secret".into())
+        );
+        assert!(settings.demo);
+    }
+
+    #[test]
+    fn the_file_wins_over_the_defaults_and_flags_win_over_the_file() {
+        let file = "data-dir = '/d'\nsecret-file = '/s'\n\
+                    [region]\nname = 'north'\nports = '7-9'\nadvertise = ['::1', '::2']\n\
+                    demo = false\n";
+        let settings = region(&["--ports", "5250", "--advertise", "192.0.2.1"], file);
+        assert_eq!(settings.name.as_str(), "north");
+        assert_eq!(settings.ports, Ports(5250..=5250));
+        assert_eq!(settings.advertise, ["192.0.2.1".parse::<IpAddr>().unwrap()]);
+        assert_eq!(settings.registry, PathBuf::from("/d/registry.sqlite"));
+        assert_eq!(settings.secret, SecretPlace::Given("/s".into()));
+        assert!(!settings.demo);
+    }
+
+    #[test]
+    fn a_state_home_wins_over_the_home() {
+        let state = Surroundings { state_home: Some("/state".into()), ..surroundings() };
+        assert_eq!(state.data_dir(), Some("/state/ampmesh".into()));
+        assert_eq!(Surroundings::default().data_dir(), None);
+    }
+
+    #[test]
+    fn a_cluster_without_a_region_is_told_what_to_give() {
+        let common = CommonSettings::resolve(
+            &CommonArgs::default(),
+            &File::default(),
+            &surroundings(),
+        )
+        .unwrap();
+        let resolved = ClusterSettings::resolve(
+            &ClusterArgs::default(),
+            &File::default(),
+            &surroundings(),
+            &common,
+        );
+        assert!(matches!(resolved, Err(ConfigError::NoRegion)));
+    }
+}

@@ -1,0 +1,42 @@
+//! What the machine and the user's account say.
+
+use std::path::PathBuf;
+
+use super::Name;
+
+/// The parts of the environment that defaults are made of.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Surroundings {
+    /// `XDG_STATE_HOME`, if it is an absolute path: others are to be ignored, says its
+    /// specification.
+    pub(crate) state_home: Option<PathBuf>,
+    /// `HOME`, likewise.
+    pub(crate) home: Option<PathBuf>,
+    /// The machine's name.
+    pub(crate) hostname: String,
+}
+
+impl Surroundings {
+    /// Those of this process.
+    pub(crate) fn of_this_process() -> Self {
+        let absolute = |variable| {
+            std::env::var_os(variable).map(PathBuf::from).filter(|path| path.is_absolute())
+        };
+        Self {
+            state_home: absolute("XDG_STATE_HOME"),
+            home: absolute("HOME"),
+            hostname: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+        }
+    }
+
+    /// Where the data directory is if nobody says.
+    pub(crate) fn data_dir(&self) -> Option<PathBuf> {
+        let home = || self.home.as_ref().map(|home| home.join(".local/state"));
+        self.state_home.clone().or_else(home).map(|state| state.join("ampmesh"))
+    }
+
+    /// The name of a process if nobody says.
+    pub(crate) fn name(&self) -> Name {
+        Name::from_any(&self.hostname)
+    }
+}

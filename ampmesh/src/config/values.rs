@@ -1,0 +1,231 @@
+//! The kinds of values that settings have, each with the one way to write it.
+
+use std::fmt;
+use std::ops::RangeInclusive;
+use std::str::FromStr;
+use std::time::Duration;
+
+use serde::de::{self, Deserializer, Visitor};
+use serde::{Deserialize, Serialize};
+
+/// How log lines are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum LogFormat {
+    /// One line of text per event.
+    #[default]
+    Text,
+    /// One JSON object per line.
+    Json,
+}
+
+/// The name of a region or cluster process: 1 to 63 letters, digits, dots, dashes and underscores,
+/// beginning with a letter or digit. It stands in file names and tables.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub(crate) struct Name(String);
+
+impl Name {
+    /// The most bytes that a name has.
+    const BYTES_MAX: usize = 63;
+
+    /// The nearest name to any text, such as a host name.
+    pub(crate) fn from_any(text: &str) -> Self {
+        let replaced = text.chars().map(|letter| if allowed(letter) { letter } else { '-' });
+        let trimmed: String = replaced.skip_while(|letter| !letter.is_ascii_alphanumeric()).collect();
+        let name: String = trimmed.chars().take(Self::BYTES_MAX).collect();
+        Self(if name.is_empty() { "unnamed".to_owned() } else { name })
+    }
+
+    /// The name as text.
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+fn allowed(letter: char) -> bool {
+    letter.is_ascii_alphanumeric() || matches!(letter, '.' | '-' | '_')
+}
+
+impl FromStr for Name {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let begins_well = text.starts_with(|letter: char| letter.is_ascii_alphanumeric());
+        if begins_well && text.len() <= Self::BYTES_MAX && text.chars().all(allowed) {
+            return Ok(Self(text.to_owned()));
+        }
+        Err("a name is 1 to 63 letters, digits, dots, dashes and underscores, and begins with a \
+             letter or digit"
+            .to_owned())
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The ports that a region process tries, in their order: `5250-5299`, or one port. `0` is any
+/// port that is free.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Ports(pub(crate) RangeInclusive<u16>);
+
+impl Default for Ports {
+    fn default() -> Self {
+        Self(5250..=5299)
+    }
+}
+
+impl FromStr for Ports {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (first, last) = text.split_once('-').unwrap_or((text, text));
+        let port = |text: &str| {
+            text.trim().parse::<u16>().map_err(|_| format!("`{text}` is not a port, 0 to 65535"))
+        };
+        let (first, last) = (port(first)?, port(last)?);
+        if first > last {
+            return Err(format!("the range ends before it begins: write {last}-{first}"));
+        }
+        if first == 0 && last != 0 {
+            return Err("port 0 means any free port and cannot begin a range".to_owned());
+        }
+        Ok(Self(first..=last))
+    }
+}
+
+/// Where a region process listens: `HOST:PORT`, the host a name or an address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct RegionAddress(String);
+
+impl RegionAddress {
+    /// The address as it was given.
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for RegionAddress {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let Some((host, port)) = text.rsplit_once(':') else {
+            return Err(format!("the port is missing: write {text}:5250"));
+        };
+        if host.contains(':') && !(host.starts_with('[') && host.ends_with(']')) {
+            return Err("an IPv6 address stands in brackets: [2001:db8::1]:5250".to_owned());
+        }
+        let port_is_good = port.parse::<u16>().is_ok_and(|port| port != 0);
+        if host.is_empty() || !port_is_good || host.chars().any(char::is_whitespace) {
+            return Err("expected HOST:PORT, such as region.example:5250".to_owned());
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+/// A length of time: `500ms`, `5s`, `2m`; a number alone is in seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Span(pub(crate) Duration);
+
+impl FromStr for Span {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let digits = text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
+        let seconds_per_unit = match text.get(digits.len()..).unwrap_or_default() {
+            "ms" => 0.001,
+            "" | "s" => 1.0,
+            "m" => 60.0,
+            "h" => 3600.0,
+            unit => return Err(format!("`{unit}` is not a unit of time; use ms, s, m or h")),
+        };
+        let count: Result<f64, _> = digits.trim().parse();
+        let seconds = count.ok().map(|count| count * seconds_per_unit);
+        let duration = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+        match duration {
+            Some(duration) if !duration.is_zero() => Ok(Self(duration)),
+            _ => Err("expected a length of time above zero, such as 500ms, 5s or 2m".to_owned()),
+        }
+    }
+}
+
+/// Deserialises a value from its text, or from a bare integer.
+struct FromText<T>(std::marker::PhantomData<T>);
+
+impl<T: FromStr<Err = String>> Visitor<'_> for FromText<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<T, E> {
+        text.parse().map_err(E::custom)
+    }
+
+    fn visit_i64<E: de::Error>(self, number: i64) -> Result<T, E> {
+        number.to_string().parse().map_err(E::custom)
+    }
+}
+
+macro_rules! deserialize_from_text {
+    ($($type:ty),*) => {$(
+        impl<'de> Deserialize<'de> for $type {
+            fn deserialize<D: Deserializer<'de>>(source: D) -> Result<Self, D::Error> {
+                source.deserialize_any(FromText(std::marker::PhantomData))
+            }
+        }
+    )*};
+}
+
+deserialize_from_text!(Name, Ports, RegionAddress, Span);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ports_are_one_or_a_range() {
+        assert_eq!("5250".parse(), Ok(Ports(5250..=5250)));
+        assert_eq!("5250-5299".parse(), Ok(Ports(5250..=5299)));
+        assert_eq!("0".parse(), Ok(Ports(0..=0)));
+        assert_eq!("9-7".parse::<Ports>().unwrap_err(), "the range ends before it begins: write 7-9");
+        assert!("0-9".parse::<Ports>().is_err());
+        assert!("70000".parse::<Ports>().unwrap_err().contains("`70000` is not a port"));
+    }
+
+    #[test]
+    fn a_region_address_needs_its_port() {
+        assert_eq!("[::1]:5250".parse(), Ok(RegionAddress("[::1]:5250".to_owned())));
+        assert_eq!(
+            "tower".parse::<RegionAddress>().unwrap_err(),
+            "the port is missing: write tower:5250"
+        );
+        assert!("::1:5250".parse::<RegionAddress>().unwrap_err().contains("brackets"));
+        assert!("tower:0".parse::<RegionAddress>().is_err());
+        assert!(":5250".parse::<RegionAddress>().is_err());
+    }
+
+    #[test]
+    fn a_span_has_a_unit_or_is_in_seconds() {
+        assert_eq!("500ms".parse(), Ok(Span(Duration::from_millis(500))));
+        assert_eq!("1.5".parse(), Ok(Span(Duration::from_millis(1500))));
+        assert_eq!("2m".parse(), Ok(Span(Duration::from_secs(120))));
+        assert!("5 parsecs".parse::<Span>().unwrap_err().contains("`parsecs`"));
+        assert!("0s".parse::<Span>().is_err());
+        assert!("-1s".parse::<Span>().is_err());
+        assert!("inf".parse::<Span>().is_err());
+    }
+
+    #[test]
+    fn names_are_fit_for_file_names() {
+        assert!("rack-7.north_1".parse::<Name>().is_ok());
+        for bad in ["", ".hidden", "-x", "a/b", "a b", "ä", &"x".repeat(64)] {
+            assert!(bad.parse::<Name>().is_err(), "{bad:?}");
+        }
+        assert_eq!(Name::from_any("..my host/7").as_str(), "my-host-7");
+        assert_eq!(Name::from_any("…").as_str(), "unnamed");
+    }
+}

@@ -1,0 +1,9 @@
+//! The demonstration: cheez, kept in cellars at the clusters, rated in towers at the regions.
+
+mod cellar;
+mod commands;
+mod tower;
+
+pub(crate) use self::cellar::Cellar;
+pub(crate) use self::commands::{CheezRating, EatCheez, Recommendation, RecommendCheez};
+pub(crate) use self::tower::Tower;

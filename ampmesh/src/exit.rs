@@ -1,0 +1,90 @@
+//! Exit codes: the one table that says what a failure is to the caller.
+
+use std::io;
+
+use crate::arguments::ArgumentsError;
+use crate::commands::AnswerMissing;
+use crate::config::ConfigError;
+use crate::logging::LogError;
+use crate::operator::{OperatorError, Problem, ProblemKind};
+use crate::private::PrivateError;
+use crate::target::TargetError;
+
+/// How a subcommand ended. The higher of two codes is the one to report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Exit {
+    /// It went well.
+    Ok,
+    /// It failed in a way nobody foresaw.
+    Failed,
+    /// The command line, the configuration or an argument is wrong.
+    Usage,
+    /// The peer refused.
+    Declared,
+    /// There is no such target.
+    NoTarget,
+    /// No answer came.
+    NoAnswer,
+    /// No region process can be reached.
+    NoRegion,
+}
+
+impl Exit {
+    /// The number that the operating system gets.
+    pub(crate) fn code(self) -> u8 {
+        match self {
+            Self::Ok => 0,
+            Self::Failed => 1,
+            Self::Usage => 2,
+            Self::Declared => 3,
+            Self::NoTarget => 4,
+            Self::NoAnswer => 5,
+            Self::NoRegion => 6,
+        }
+    }
+
+    /// What an error of the program means.
+    pub(crate) fn of(error: &anyhow::Error) -> Self {
+        error.chain().find_map(of_cause).unwrap_or(Self::Failed)
+    }
+
+    /// What a failed call means.
+    pub(crate) fn of_problem(kind: ProblemKind) -> Self {
+        match kind {
+            ProblemKind::Declared => Self::Declared,
+            ProblemKind::Unhandled | ProblemKind::Unsendable => Self::Usage,
+            ProblemKind::Undeclared | ProblemKind::Unreadable => Self::Failed,
+            ProblemKind::NotConnected => Self::NoTarget,
+            ProblemKind::TimedOut | ProblemKind::Lost | ProblemKind::Overloaded => Self::NoAnswer,
+        }
+    }
+}
+
+fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<Exit> {
+    if let Some(Problem { kind, .. }) = cause.downcast_ref() {
+        return Some(Exit::of_problem(*kind));
+    }
+    if cause.downcast_ref::<AnswerMissing>().is_some() {
+        return Some(Exit::NoAnswer);
+    }
+    if cause.downcast_ref::<TargetError>().is_some() {
+        return Some(Exit::NoTarget);
+    }
+    if cause.downcast_ref::<OperatorError>().is_some() {
+        return Some(Exit::NoRegion);
+    }
+    let is_usage = cause.downcast_ref::<ConfigError>().is_some()
+        || cause.downcast_ref::<ArgumentsError>().is_some()
+        || cause.downcast_ref::<LogError>().is_some()
+        || cause.downcast_ref::<PrivateError>().is_some()
+        || cause.downcast_ref::<mesh::SecretError>().is_some();
+    is_usage.then_some(Exit::Usage)
+}
+
+/// Whether the reader of our output went away: no failure, and nobody to tell.
+pub(crate) fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        let kind = cause.downcast_ref::<io::Error>().map(io::Error::kind);
+        kind == Some(io::ErrorKind::BrokenPipe)
+    })
+}

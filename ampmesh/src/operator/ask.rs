@@ -1,0 +1,179 @@
+//! Asking through a region process: the process itself, or a cluster by way of it.
+
+use std::time::Duration;
+
+use amp_proto::{Arguments as _, CallError, Never, PassedError, RoleName};
+use mesh::CommandDescription;
+use mesh::commands::Commands;
+use tokio::time::Instant;
+
+use super::client::Operator;
+use super::commands::PingCluster;
+use super::encoded::{self, EncodedFields};
+use super::problem::{Problem, ProblemKind, with_causes};
+use super::relay::RelayCommand;
+use super::rows;
+
+/// How long a region process waits for a cluster that is not connected at the moment.
+const CONNECT_WAIT: Duration = Duration::from_secs(2);
+
+/// What the way between operator and region process may take, beside the call itself.
+const OVERHEAD: Duration = Duration::from_secs(2);
+
+/// Who is asked.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub(crate) struct Target {
+    /// `region`: the process that the operator is connected to. `cluster`: one that is connected
+    /// to it.
+    #[serde(rename = "kind", serialize_with = "as_word")]
+    pub(crate) role: RoleName,
+    /// Its name for people.
+    pub(crate) name: String,
+    /// A region process's identity or a cluster's uuid.
+    pub(crate) id: String,
+}
+
+fn as_word<S: serde::Serializer>(role: &RoleName, out: S) -> Result<S::Ok, S::Error> {
+    out.serialize_str(role.as_str())
+}
+
+/// A response as it came, and how long it took.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Answer {
+    pub(crate) fields: EncodedFields,
+    pub(crate) round_trip: Duration,
+}
+
+impl Operator {
+    /// The region process itself, as a target.
+    pub(crate) fn as_target(&self) -> Target {
+        let (name, id) = (self.name().to_owned(), self.id().to_owned());
+        Target { role: RoleName::Region, name, id }
+    }
+
+    /// Has `target` carry out a command. `arguments` have to be sorted by key.
+    ///
+    /// # Errors
+    /// [`Problem`].
+    ///
+    /// # Cancellation
+    /// Dropping the future forgets the answer; the command may still be carried out.
+    pub(crate) async fn call(
+        &self,
+        target: &Target,
+        command: &str,
+        arguments: EncodedFields,
+        patience: Duration,
+    ) -> Result<Answer, Problem> {
+        if target.role == RoleName::Cluster {
+            return self.relay(&target.id, command, arguments, patience).await;
+        }
+        let start = Instant::now();
+        let client = self.client.clone().within(patience);
+        let received = client.call_encoded(command, &arguments).await?;
+        let fields = encoded::of_response(&received.fields());
+        Ok(Answer { fields, round_trip: start.elapsed() })
+    }
+
+    async fn relay(
+        &self,
+        cluster: &str,
+        command: &str,
+        arguments: EncodedFields,
+        patience: Duration,
+    ) -> Result<Answer, Problem> {
+        let connect = CONNECT_WAIT.min(patience);
+        let relay = RelayCommand {
+            arguments,
+            cluster: cluster.to_owned(),
+            command: command.to_owned(),
+            connect_ms: milliseconds(connect),
+            timeout_ms: milliseconds(patience),
+        };
+        let client = self.client.clone().within(connect + patience + OVERHEAD);
+        let mut relayed = client.call(relay).await.map_err(without_declared)?;
+        match relayed.problem.pop() {
+            Some(problem) => Err(problem.into()),
+            None => Ok(Answer {
+                fields: relayed.response,
+                round_trip: Duration::from_micros(relayed.round_trip_us),
+            }),
+        }
+    }
+
+    /// Measures the way to `target` and back: to a cluster from the region process, which waits up
+    /// to `connect` for it to be connected.
+    ///
+    /// # Errors
+    /// [`Problem`].
+    ///
+    /// # Cancellation
+    /// Nothing is left behind.
+    pub(crate) async fn ping(
+        &self,
+        target: &Target,
+        connect: Duration,
+        patience: Duration,
+    ) -> Result<Duration, Problem> {
+        if target.role == RoleName::Region {
+            let pinged = self.client.clone().within(patience).ping().await;
+            return pinged.map_err(without_declared);
+        }
+        let ping = PingCluster {
+            cluster: target.id.clone(),
+            connect_ms: milliseconds(connect),
+            timeout_ms: milliseconds(patience),
+        };
+        let client = self.client.clone().within(connect + patience + OVERHEAD);
+        let mut pinged = client.call(ping).await.map_err(without_declared)?;
+        match (pinged.problem.pop(), pinged.round_trip_us) {
+            (None, Some(time)) => Ok(Duration::from_micros(time)),
+            (Some(problem), _) => Err(problem.into()),
+            (None, None) => Err(unreadable("the region process gave neither time nor problem")),
+        }
+    }
+
+    /// The commands that `target` answers, sorted by name.
+    ///
+    /// # Errors
+    /// [`Problem`]; a stock peer, which has no reflection, gives [`ProblemKind::Unhandled`].
+    ///
+    /// # Cancellation
+    /// Nothing is left behind.
+    pub(crate) async fn describe(
+        &self,
+        target: &Target,
+        patience: Duration,
+    ) -> Result<Vec<CommandDescription>, Problem> {
+        let mut described: Vec<CommandDescription> = Vec::new();
+        loop {
+            let after = described.last().map(|last| ("after".to_owned(), last.name.clone().into()));
+            let answer =
+                self.call(target, "Describe", after.into_iter().collect(), patience).await?;
+            let page = encoded::with_fields(&answer.fields, Commands::decode);
+            let page = page.map_err(|error| unreadable(&with_causes(&error)))?;
+            let progress = !page.commands.is_empty();
+            described.extend(page.commands.into_iter().map(rows::described));
+            if !page.more || !progress {
+                return Ok(described);
+            }
+        }
+    }
+}
+
+fn without_declared(error: CallError<Never>) -> Problem {
+    error.map_declared(|never| -> PassedError { match never {} }).into()
+}
+
+fn unreadable(description: &str) -> Problem {
+    Problem {
+        kind: ProblemKind::Unreadable,
+        code: None,
+        description: description.to_owned(),
+        maybe_done: true,
+    }
+}
+
+fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}

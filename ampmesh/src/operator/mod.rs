@@ -1,0 +1,26 @@
+//! The operator's socket: how `ampmesh ls`, `call` and the others reach a region process.
+//!
+//! Every region process has a UNIX socket `<data-dir>/operator/<name>.sock` that only its user can
+//! open. It speaks AMP without a handshake, and answers what the region process answers everyone,
+//! the application's commands, and those of [`commands`], which nobody else can ask for. A command
+//! for a cluster is relayed as it stands, in encoded fields: the program that asks has the
+//! cluster's description and does the translation.
+
+mod ask;
+mod client;
+mod commands;
+mod desk;
+mod directory;
+mod encoded;
+mod problem;
+mod relay;
+mod rows;
+mod server;
+mod socket;
+
+pub(crate) use self::ask::{Answer, Target};
+pub(crate) use self::client::{Operator, OperatorError};
+pub(crate) use self::directory::{Connection, Directory, KnownCluster, KnownRegion};
+pub(crate) use self::encoded::{EncodedFields, with_fields};
+pub(crate) use self::problem::{Problem, ProblemKind};
+pub(crate) use self::server::{OperatorServer, ServeError};

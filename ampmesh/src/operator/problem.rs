@@ -1,0 +1,151 @@
+//! Why a call has no response, as it travels from a region process to its operator.
+//!
+//! A call through a region process can fail on either of two connections. So that nobody takes one
+//! for the other, a failure on the way to the cluster is part of the region's *response*; an AMP
+//! error on the operator's socket is the region process's own.
+
+use amp_proto::{Arguments, CallError, Choice, PassedError};
+
+/// In what way a call failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Choice, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum ProblemKind {
+    /// The peer refused.
+    #[wire("declared")]
+    Declared,
+    /// The peer does not know the command.
+    #[wire("unhandled")]
+    Unhandled,
+    /// The peer failed.
+    #[wire("undeclared")]
+    Undeclared,
+    /// The peer has too much to do.
+    #[wire("overloaded")]
+    Overloaded,
+    /// No answer came in time.
+    #[wire("timed-out")]
+    TimedOut,
+    /// The connection went away.
+    #[wire("lost")]
+    Lost,
+    /// There is no connection to the target.
+    #[wire("not-connected")]
+    NotConnected,
+    /// The response is not as described.
+    #[wire("unreadable")]
+    Unreadable,
+    /// The command does not fit AMP's boxes.
+    #[wire("unsendable")]
+    Unsendable,
+}
+
+/// Why there is no response.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, thiserror::Error)]
+#[error("{description}")]
+pub(crate) struct Problem {
+    /// In what way the call failed.
+    pub(crate) kind: ProblemKind,
+    /// The code on the wire, if the peer answered with one.
+    pub(crate) code: Option<String>,
+    /// What happened, for people. For a declared error: the peer's own words.
+    pub(crate) description: String,
+    /// Whether the command may have been carried out.
+    pub(crate) maybe_done: bool,
+}
+
+/// A [`Problem`] on the wire.
+#[derive(Clone, Debug, PartialEq, Eq, Arguments)]
+pub(super) struct ReportedProblem {
+    /// In what way the call failed.
+    pub(super) kind: ProblemKind,
+    /// The code on the wire, if the peer answered with one.
+    pub(super) code: Option<String>,
+    /// What happened, for people.
+    pub(super) description: String,
+    /// Whether the command may have been carried out.
+    pub(super) maybe_done: bool,
+}
+
+impl Problem {
+    /// A problem that the peer has no part in, before anything was sent.
+    pub(crate) fn before_sending(kind: ProblemKind, description: impl Into<String>) -> Self {
+        Self { kind, code: None, description: description.into(), maybe_done: false }
+    }
+}
+
+impl From<CallError<PassedError>> for Problem {
+    fn from(error: CallError<PassedError>) -> Self {
+        let maybe_done = error.maybe_done();
+        let (kind, code, description) = match error {
+            CallError::Declared(PassedError { code, description, .. }) => {
+                (ProblemKind::Declared, Some(code), description)
+            }
+            CallError::Undeclared { code, description } => {
+                (ProblemKind::Undeclared, Some(code), description)
+            }
+            other => (kind_of(&other), None, with_causes(&other)),
+        };
+        Self { kind, code, description, maybe_done }
+    }
+}
+
+fn kind_of(error: &CallError<PassedError>) -> ProblemKind {
+    match error {
+        CallError::Declared(_) => ProblemKind::Declared,
+        CallError::Unhandled { .. } => ProblemKind::Unhandled,
+        CallError::Overloaded => ProblemKind::Overloaded,
+        CallError::Encode(_) => ProblemKind::Unsendable,
+        CallError::Decode(_) => ProblemKind::Unreadable,
+        CallError::TimedOut { .. } => ProblemKind::TimedOut,
+        CallError::Lost { .. } => ProblemKind::Lost,
+        _ => ProblemKind::Undeclared,
+    }
+}
+
+/// An error and what caused it, on one line.
+pub(super) fn with_causes(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
+impl From<Problem> for ReportedProblem {
+    fn from(problem: Problem) -> Self {
+        let Problem { kind, code, description, maybe_done } = problem;
+        Self { kind, code, description, maybe_done }
+    }
+}
+
+impl From<ReportedProblem> for Problem {
+    fn from(problem: ReportedProblem) -> Self {
+        let ReportedProblem { kind, code, description, maybe_done } = problem;
+        Self { kind, code, description, maybe_done }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_refusal_keeps_its_code_and_words() {
+        let refusal = PassedError {
+            code: "CELLAR_LOCKED".to_owned(),
+            description: "the cellar is locked".to_owned(),
+            fatal: false,
+        };
+        let problem = Problem::from(CallError::Declared(refusal));
+        assert_eq!(problem.kind, ProblemKind::Declared);
+        assert_eq!(problem.code.as_deref(), Some("CELLAR_LOCKED"));
+        assert_eq!(problem.description, "the cellar is locked");
+    }
+
+    #[test]
+    fn a_timeout_says_whether_the_command_may_have_been_carried_out() {
+        let after = Duration::from_secs(1);
+        let problem = Problem::from(CallError::TimedOut { after, maybe_done: true });
+        assert_eq!(problem.kind, ProblemKind::TimedOut);
+        assert!(problem.maybe_done);
+    }
+}

@@ -1,0 +1,190 @@
+//! The region process's side: the socket, and who gets through it.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use amp_proto::{Cluster, Limits, Responders, RoleName, TwoResponders};
+use mesh::Common;
+use mesh::commands::Ident;
+use region::RegionController;
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::desk::Desk;
+use super::socket;
+use crate::config::Name;
+use crate::private::{self, PrivateError};
+
+/// How many operators are served at once; further ones wait.
+const CONNECTIONS_MAX: usize = 64;
+
+/// There is no operator's socket. The fault is this machine's set-up, or another process.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub(crate) enum ServeError {
+    /// Another live process has the name.
+    #[error(
+        "a region process called `{name}` runs in this data directory already; choose another \
+         --name"
+    )]
+    NameTaken {
+        /// The name.
+        name: Name,
+    },
+    /// The socket's directory is not to be had.
+    #[error(transparent)]
+    Private(#[from] PrivateError),
+    /// The socket cannot be made.
+    #[error("cannot make the operator's socket {}", .path.display())]
+    Bind {
+        /// The socket. The operating system allows about a hundred bytes for its path.
+        path: PathBuf,
+        /// The operating system's reason.
+        #[source]
+        error: io::Error,
+    },
+    /// The application's commands clash with the operator's.
+    #[error(transparent)]
+    TwoResponders(#[from] TwoResponders),
+}
+
+/// The socket of a live region process.
+#[derive(Debug)]
+pub(crate) struct OperatorServer {
+    path: PathBuf,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+impl OperatorServer {
+    /// Serves operators from now on: what `application` answers, and what is the operator's own.
+    ///
+    /// # Errors
+    /// [`ServeError`].
+    ///
+    /// # Cancellation
+    /// Nothing is left behind.
+    pub(crate) async fn start(
+        data_dir: &Path,
+        name: &Name,
+        region: &RegionController,
+        application: Responders,
+        limits: Limits,
+    ) -> Result<Self, ServeError> {
+        let responders = Arc::new(with_own(region, application)?);
+        private::make_closed_directory(&socket::folder(data_dir))?;
+        let path = socket::path(data_dir, name);
+        if socket::connect(&path).await.is_ok() {
+            return Err(ServeError::NameTaken { name: name.clone() });
+        }
+        let listener = bind(&path).map_err(|error| ServeError::Bind { path: path.clone(), error })?;
+        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+        let accepting = Accepting {
+            listener,
+            responders,
+            limits,
+            places: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
+            tasks: tasks.clone(),
+            stop: stop.clone(),
+        };
+        tasks.spawn(accepting.run());
+        Ok(Self { path, tasks, stop })
+    }
+
+    /// Where the socket is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Removes the socket and closes every operator's connection.
+    ///
+    /// # Cancellation
+    /// The rest goes on by itself.
+    pub(crate) async fn shutdown(self) {
+        let removed = std::fs::remove_file(&self.path);
+        if let Err(error) = removed {
+            tracing::debug!(path = %self.path.display(), %error, "cannot remove the socket");
+        }
+        self.stop.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+}
+
+/// Adds the operator's commands and the mesh's own to the application's. Only the latter two are
+/// described: operators have subcommands for theirs.
+fn with_own(
+    region: &RegionController,
+    application: Responders,
+) -> Result<Responders, TwoResponders> {
+    let ident = Ident {
+        ident: region.id().to_string(),
+        name: Some(region.name().to_owned()),
+        version: Some(env!("CARGO_PKG_VERSION").to_owned()),
+    };
+    let common = Arc::new(Common::new(RoleName::Region, ident, None));
+    let mut responders = application;
+    responders.add(Arc::clone(&common))?;
+    common.describe_as(responders.schemas().collect());
+    responders.add(Arc::new(Desk::new(region.clone())))?;
+    Ok(responders)
+}
+
+fn bind(path: &Path) -> io::Result<UnixListener> {
+    use std::os::unix::fs::PermissionsExt as _;
+    // Nobody else gets at the socket before its mode is set: its directory is closed.
+    let listener = UnixListener::bind(path)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
+    Ok(listener)
+}
+
+struct Accepting {
+    listener: UnixListener,
+    responders: Arc<Responders>,
+    limits: Limits,
+    places: Arc<Semaphore>,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+impl Accepting {
+    async fn run(self) {
+        let Self { ref stop, .. } = self;
+        stop.run_until_cancelled(self.accept()).await;
+    }
+
+    async fn accept(&self) {
+        while let Ok(place) = Arc::clone(&self.places).acquire_owned().await {
+            let stream = match self.listener.accept().await {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept an operator");
+                    // Out of file descriptors, usually: trying again at once would find none.
+                    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+                    continue;
+                }
+            };
+            if !is_same_user(&stream) {
+                tracing::warn!("refused an operator who is another user");
+                continue;
+            }
+            let responders = Arc::clone(&self.responders);
+            let (_, driving) =
+                mesh::connect_trusted::<Cluster, _>(stream, responders, self.limits.clone());
+            let stop = self.stop.clone();
+            self.tasks.spawn(async move {
+                stop.run_until_cancelled(driving).await;
+                drop(place);
+            });
+        }
+    }
+}
+
+/// The socket's mode says the same; this holds where the mode is not obeyed.
+fn is_same_user(stream: &UnixStream) -> bool {
+    let own = rustix::process::geteuid().as_raw();
+    stream.peer_cred().is_ok_and(|peer| peer.uid() == own || peer.uid() == 0)
+}

@@ -1,0 +1,114 @@
+//! Directories and files that are nobody else's business.
+
+use std::fs::{self, DirBuilder, OpenOptions, Permissions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+use uuid::Uuid;
+
+/// A directory or file that is to be private is not to be had. The fault is this machine's set-up.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub(crate) enum PrivateError {
+    /// A directory cannot be made or closed to others.
+    #[error("cannot make the private directory {}", .path.display())]
+    Directory {
+        /// The directory.
+        path: PathBuf,
+        /// The operating system's reason.
+        #[source]
+        error: io::Error,
+    },
+    /// A file cannot be written or read.
+    #[error("cannot write the private file {}", .path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// The operating system's reason.
+        #[source]
+        error: io::Error,
+    },
+}
+
+/// Makes the directory and those above it, mode 0700. One that exists stays as it is.
+///
+/// # Errors
+/// [`PrivateError::Directory`].
+pub(crate) fn make_directory(path: &Path) -> Result<(), PrivateError> {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .map_err(|error| PrivateError::Directory { path: path.to_owned(), error })
+}
+
+/// As [`make_directory`], and closes one that exists to others.
+///
+/// # Errors
+/// [`PrivateError::Directory`], also when the directory is somebody else's.
+pub(crate) fn make_closed_directory(path: &Path) -> Result<(), PrivateError> {
+    make_directory(path)?;
+    fs::set_permissions(path, Permissions::from_mode(0o700))
+        .map_err(|error| PrivateError::Directory { path: path.to_owned(), error })
+}
+
+/// Writes a new file with mode 0600, unless there is one. Gives whether it was written.
+///
+/// The file appears with all its content or not at all, so that two processes that start at the
+/// same time agree on it.
+///
+/// # Errors
+/// [`PrivateError`].
+pub(crate) fn write_new_file(path: &Path, content: &str) -> Result<bool, PrivateError> {
+    if let Some(folder) = path.parent() {
+        make_directory(folder)?;
+    }
+    let draft = path.with_extension(format!("draft-{}", Uuid::new_v4().simple()));
+    let written = write_draft(&draft, content).and_then(|()| match fs::hard_link(&draft, path) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+        Err(error) => Err(error),
+    });
+    let removed = fs::remove_file(&draft);
+    let outcome = written.and_then(|written| removed.map(|()| written));
+    outcome.map_err(|error| PrivateError::File { path: path.to_owned(), error })
+}
+
+fn write_draft(draft: &Path, content: &str) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(draft)?;
+    file.write_all(content.as_bytes())?;
+    file.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scratch::Scratch;
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().permissions().mode() & 0o777
+    }
+
+    #[test]
+    fn a_new_file_is_for_us_alone_and_stays_as_the_first_wrote_it() {
+        let scratch = Scratch::new().unwrap();
+        let path = scratch.path().join("deep/er/secret");
+        assert!(write_new_file(&path, "one").unwrap());
+        assert!(!write_new_file(&path, "two").unwrap());
+        assert_eq!(fs::read_to_string(&path).unwrap(), "one");
+        assert_eq!(mode(&path), 0o600);
+        assert_eq!(mode(&scratch.path().join("deep")), 0o700);
+        assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1, "no draft is left");
+    }
+
+    #[test]
+    fn a_directory_that_is_open_to_others_is_closed() {
+        let scratch = Scratch::new().unwrap();
+        let path = scratch.path().join("operator");
+        fs::create_dir(&path).unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(0o755)).unwrap();
+        make_closed_directory(&path).unwrap();
+        assert_eq!(mode(&path), 0o700);
+    }
+}

@@ -1,0 +1,69 @@
+//! When a process is to end: on SIGTERM, SIGINT or SIGHUP, or when whoever started it is gone.
+
+use std::io;
+use std::time::Duration;
+
+use tokio::io::AsyncReadExt as _;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+/// How long draining may take before the process ends anyway.
+pub(crate) const DRAIN_MAX: Duration = Duration::from_secs(10);
+
+/// What makes a process end. The first call to drain is polite, whatever comes after it is not.
+#[derive(Debug)]
+pub(crate) struct Endings {
+    terminate: Signal,
+    interrupt: Signal,
+    hang_up: Signal,
+    until_stdin_closes: bool,
+}
+
+impl Endings {
+    /// Watches the signals from now on, and stdin if `until_stdin_closes`.
+    ///
+    /// # Errors
+    /// The operating system's, when it has no more signal handlers to give.
+    pub(crate) fn watch(until_stdin_closes: bool) -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hang_up: signal(SignalKind::hangup())?,
+            until_stdin_closes,
+        })
+    }
+
+    /// Cancels `drain` at the first reason to end. Returns with the exit code for an end at once:
+    /// 128 plus its number at a second signal, 1 when draining has taken [`DRAIN_MAX`].
+    ///
+    /// # Cancellation
+    /// Signals are not lost.
+    pub(crate) async fn run(&mut self, drain: &CancellationToken) -> u8 {
+        let signal = tokio::select! {
+            code = next_signal(&mut self.terminate, &mut self.interrupt, &mut self.hang_up) => {
+                Some(code)
+            }
+            () = stdin_closed(), if self.until_stdin_closes => None,
+        };
+        tracing::info!(?signal, "draining");
+        drain.cancel();
+        let second = next_signal(&mut self.terminate, &mut self.interrupt, &mut self.hang_up);
+        tokio::time::timeout(DRAIN_MAX, second).await.unwrap_or(1)
+    }
+}
+
+async fn next_signal(terminate: &mut Signal, interrupt: &mut Signal, hang_up: &mut Signal) -> u8 {
+    tokio::select! {
+        _ = terminate.recv() => 128 + 15,
+        _ = interrupt.recv() => 128 + 2,
+        _ = hang_up.recv() => 128 + 1,
+    }
+}
+
+/// Waits for the end of stdin, whatever comes before it. Its other end closes with the process that
+/// holds it, even if that is killed.
+async fn stdin_closed() {
+    let mut stdin = tokio::io::stdin();
+    let mut ignored = [0; 256];
+    while matches!(stdin.read(&mut ignored).await, Ok(bytes) if bytes > 0) {}
+}

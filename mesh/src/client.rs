@@ -1,0 +1,275 @@
+//! Clients: the handles through which a peer is asked.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::time::Duration;
+
+use amp_proto::{
+    AnsweredBy, AskResult, BoxWriter, CallError, Command, EncodeError,
+    EncodeFields, Lost, Never, NoAnswer, PassedError, ReceivedBox, Role, response_of, stopped_as,
+};
+use tokio::time::Instant;
+
+use crate::commands::Ping;
+use crate::connection::Link;
+
+/// A handle to ask one peer of role `R`. Cheap to clone, and safe to keep: when its connection is
+/// lost, calls fail at once and say so.
+///
+/// # Examples
+/// ```
+/// # use amp_proto::{CallError, Cluster, Command, Never};
+/// # use mesh::Client;
+/// #[derive(Debug, Command)]
+/// #[command(answered_by = Cluster)]
+/// struct LockCellar;
+///
+/// async fn lock(cellar: &Client<Cluster>) -> Result<(), CallError<Never>> {
+///     cellar.call(LockCellar).await
+/// }
+/// ```
+pub struct Client<R> {
+    link: Arc<Link>,
+    others: Option<Arc<dyn Others>>,
+    timeout: Duration,
+    role: PhantomData<fn() -> R>,
+}
+
+/// Where else the same question can be asked, for clients that stand for any peer of a kind.
+pub trait Others: Send + Sync + 'static {
+    /// Another open connection than `lost`, if there is one.
+    fn other_than(&self, lost: &Arc<Link>) -> Option<Arc<Link>>;
+}
+
+impl<R: Role> Client<R> {
+    /// A client over one connection.
+    #[must_use]
+    pub fn new(link: Arc<Link>) -> Self {
+        let timeout = link.limits().call_timeout;
+        Self { link, others: None, timeout, role: PhantomData }
+    }
+
+    /// A client that goes to one of `others` when the first connection is gone before a call was
+    /// sent on it.
+    #[must_use]
+    pub fn with_others(link: Arc<Link>, others: Arc<dyn Others>) -> Self {
+        Self { others: Some(others), ..Self::new(link) }
+    }
+
+    /// The same client with another time limit for its calls than
+    /// [`Limits::call_timeout`](amp_proto::Limits::call_timeout).
+    #[must_use]
+    pub fn within(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// Asks the peer to carry out `command` and waits for its answer.
+    ///
+    /// Calls on one client overlap freely; answers may come back in any order.
+    ///
+    /// # Limits
+    /// The command's box must fit [`Limits::box_bytes_max`](amp_proto::Limits::box_bytes_max):
+    /// keys up to 255 bytes, values up to 65,535. When
+    /// [`asks_in_flight_max`](amp_proto::Limits::asks_in_flight_max) calls are under way, or
+    /// [`outbound_bytes_max`](amp_proto::Limits::outbound_bytes_max) bytes wait to be sent, the
+    /// call waits for its turn as part of its own time.
+    ///
+    /// # Errors
+    /// [`CallError::Declared`] is the responder's own refusal. [`CallError::Lost`] and
+    /// [`CallError::TimedOut`] say whether the command may have been carried out.
+    ///
+    /// # Cancellation
+    /// Dropping the future forgets the answer. AMP has no recall: the peer goes on.
+    ///
+    /// # Specification
+    /// `docs/src/reference/protocol.md#ask`; Twisted `BoxDispatcher.callRemote`.
+    pub async fn call<C>(&self, command: C) -> Result<C::Response, CallError<C::Error>>
+    where
+        C: AnsweredBy<R> + Sync,
+    {
+        self.call_ref(&command).await
+    }
+
+    async fn call_ref<C>(&self, command: &C) -> Result<C::Response, CallError<C::Error>>
+    where
+        C: Command + Sync,
+    {
+        match self.ask(C::NAME, command).await {
+            Ok(outcome) => response_of::<C>(outcome, self.timeout),
+            Err(failed) => Err(failed.map_declared(|never| match never {})),
+        }
+    }
+
+    /// Sends `command` without waiting for an answer. There is none: nothing tells whether it was
+    /// carried out.
+    ///
+    /// # Errors
+    /// [`CallError::Lost`] when the connection is gone already, [`CallError::Encode`].
+    ///
+    /// # Cancellation
+    /// Dropping the future while it waits for room sends nothing.
+    pub async fn notify<C>(&self, command: C) -> Result<(), CallError<Never>>
+    where
+        C: AnsweredBy<R> + NoAnswer + Sync,
+    {
+        Ok(self.link.notify(&command).await?)
+    }
+
+    /// Asks by a command's name and its encoded fields, for callers that know the command from its
+    /// description only. `fields` have to be sorted by key.
+    ///
+    /// # Errors
+    /// [`CallError`]; an error of the command's own comes as its code and description.
+    ///
+    /// # Cancellation
+    /// As [`Client::call`].
+    pub async fn call_encoded(
+        &self,
+        name: &str,
+        fields: &[(String, Vec<u8>)],
+    ) -> Result<ReceivedBox, CallError<PassedError>> {
+        let outcome = self.ask(name, &Encoded(fields)).await;
+        let outcome = outcome.map_err(|failed| failed.map_declared(|never| match never {}))?;
+        outcome.map_err(|stopped| {
+            stopped_as(stopped, self.timeout, |code, description| {
+                let (code, description) = (code.to_owned(), description.to_owned());
+                (code != "UNKNOWN").then_some(PassedError { code, description, fatal: false })
+            })
+        })
+    }
+
+    /// Asks for a sign of life, and gives the time it took. A peer that does not know `Ping` is
+    /// alive all the same.
+    ///
+    /// # Errors
+    /// [`CallError::TimedOut`], [`CallError::Lost`].
+    ///
+    /// # Cancellation
+    /// As [`Client::call`].
+    pub async fn ping(&self) -> Result<Duration, CallError<Never>> {
+        let start = Instant::now();
+        match self.call_ref(&Ping).await {
+            Ok(()) | Err(CallError::Unhandled { .. } | CallError::Undeclared { .. }) => {
+                let round_trip = start.elapsed();
+                self.link.set_round_trip(round_trip);
+                Ok(round_trip)
+            }
+            Err(failed) => Err(failed),
+        }
+    }
+
+    /// Makes the ask; on another connection when this one is gone and nothing was sent.
+    pub(crate) async fn ask<F: EncodeFields + Sync + ?Sized>(
+        &self,
+        name: &str,
+        fields: &F,
+    ) -> Result<AskResult, CallError<Never>> {
+        let started = Instant::now();
+        let mut link = Arc::clone(&self.link);
+        loop {
+            let left = self.timeout.saturating_sub(started.elapsed());
+            let outcome = link.ask(name, fields, link.clock().now().after(left)).await;
+            let other = if is_lost_unsent(&outcome) {
+                self.others.as_ref().and_then(|others| others.other_than(&link))
+            } else {
+                None
+            };
+            match other {
+                Some(other) => link = other,
+                None => return Ok(outcome?),
+            }
+        }
+    }
+
+    /// The identity under which the peer was admitted: a cluster's uuid, a region process's
+    /// identity.
+    #[must_use]
+    pub fn ident(&self) -> String {
+        self.link.ident().unwrap_or_default().to_owned()
+    }
+
+    /// The peer's name for people, or its identity if it gave none.
+    #[must_use]
+    pub fn name(&self) -> String {
+        self.link.name().map_or_else(|| self.ident(), str::to_owned)
+    }
+
+    /// The version of the peer's program, if it told.
+    #[must_use]
+    pub fn version(&self) -> Option<String> {
+        self.link.version().map(str::to_owned)
+    }
+
+    /// Where the peer is, as text for people.
+    #[must_use]
+    pub fn address(&self) -> &str {
+        &self.link.far_end().address
+    }
+
+    /// The time that the last `Ping` took.
+    #[must_use]
+    pub fn round_trip(&self) -> Option<Duration> {
+        self.link.round_trip()
+    }
+
+    /// Whether calls can be made now.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.link.is_open()
+    }
+
+    /// Waits until the connection is gone, and says why.
+    ///
+    /// # Cancellation
+    /// Dropping the future only ends the waiting.
+    pub async fn closed(&self) -> Lost {
+        self.link.closed().await
+    }
+
+    /// The connection behind this client.
+    #[must_use]
+    pub fn link(&self) -> &Arc<Link> {
+        &self.link
+    }
+}
+
+fn is_lost_unsent(outcome: &Result<AskResult, amp_proto::AskRefused>) -> bool {
+    match outcome {
+        Err(amp_proto::AskRefused::Lost(_)) => true,
+        Ok(Err(amp_proto::AskStopped::Lost { sent, .. })) => !sent,
+        _ => false,
+    }
+}
+
+impl<R> Clone for Client<R> {
+    fn clone(&self) -> Self {
+        Self {
+            link: Arc::clone(&self.link),
+            others: self.others.clone(),
+            timeout: self.timeout,
+            role: PhantomData,
+        }
+    }
+}
+
+impl<R> fmt::Debug for Client<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Client").field(&self.link).finish()
+    }
+}
+
+/// Fields that were encoded elsewhere.
+struct Encoded<'a>(&'a [(String, Vec<u8>)]);
+
+impl EncodeFields for Encoded<'_> {
+    fn encode_fields(&self, out: &mut BoxWriter<'_>) -> Result<(), EncodeError> {
+        self.0.iter().try_for_each(|(key, value)| {
+            out.put(key.as_bytes(), |out| {
+                out.extend_from_slice(value);
+                Ok(())
+            })
+        })
+    }
+}

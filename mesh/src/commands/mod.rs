@@ -1,0 +1,15 @@
+//! The commands that make a mesh of connections, sorted by who answers them.
+//!
+//! `Authenticate`, `Identify` and `Ping` are MAAS's own; the rest a stock peer answers with
+//! `UNHANDLED`, and does without.
+
+mod cluster;
+mod common;
+mod region;
+
+pub use cluster::RegionsChanged;
+pub use common::{
+    Authenticate, Authenticated, CommandRow, Commands, Describe, FieldRow, Ident, Identify, Leave,
+    Ping,
+};
+pub use region::{ClusterRegistered, ListRegions, RegionRow, Regions, RegisterCluster};

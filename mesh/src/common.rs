@@ -1,0 +1,134 @@
+//! What every process of the mesh answers, whatever the application adds.
+
+use std::sync::OnceLock;
+
+use amp_proto::{
+    CommandSchema, ErrorSchema, Failure, FieldSchema, Never, Peer, RoleName, responders,
+};
+
+use crate::commands::{
+    Authenticate, Authenticated, CommandRow, Commands, Describe, FieldRow, Ident, Identify, Leave,
+    Ping,
+};
+use crate::connection::{is_challenge_of, proof};
+use crate::peer::PeerExt as _;
+use crate::secret::Secret;
+
+/// Answers [`Identify`], [`Ping`], [`Describe`], [`Leave`], and [`Authenticate`] from peers that
+/// ask for a proof once more.
+#[derive(Debug)]
+pub struct Common {
+    role: RoleName,
+    ident: Ident,
+    secret: Option<Secret>,
+    schemas: OnceLock<Vec<&'static CommandSchema>>,
+}
+
+impl Common {
+    /// Answers for a process of this role and identity. Without a secret `Authenticate` is
+    /// refused.
+    #[must_use]
+    pub fn new(role: RoleName, ident: Ident, secret: Option<Secret>) -> Self {
+        Self { role, ident, secret, schemas: OnceLock::new() }
+    }
+
+    /// Says what commands the process answers, sorted by name. Until then [`Describe`] gives
+    /// none.
+    pub fn describe_as(&self, schemas: Vec<&'static CommandSchema>) {
+        self.schemas.get_or_init(|| schemas);
+    }
+}
+
+/// A page of descriptions is closed when it holds about this many bytes, so that it fits a value.
+const PAGE_BYTES: usize = 32 * 1024;
+
+#[responders]
+impl Common {
+    #[responder]
+    async fn identify(&self, _: Identify) -> Result<Ident, Never> {
+        Ok(self.ident.clone())
+    }
+
+    #[responder]
+    async fn ping(&self, _: Ping) -> Result<(), Never> {
+        Ok(())
+    }
+
+    #[responder]
+    async fn leave(&self, _: Leave, peer: &Peer) -> Result<(), Never> {
+        if let Some(link) = peer.link() {
+            link.leave(amp_proto::Lost::PeerLeaving);
+        }
+        Ok(())
+    }
+
+    #[responder]
+    async fn authenticate(&self, it: Authenticate) -> Result<Authenticated, Failure<Never>> {
+        let secret = self.secret.as_ref().ok_or_else(|| Failure::undeclared(NoSecret))?;
+        if is_challenge_of(&it.message, secret, self.role) {
+            return Err(Failure::undeclared(ReflectedChallenge));
+        }
+        Ok(proof(secret, &it.message))
+    }
+
+    #[responder]
+    async fn describe(&self, it: Describe) -> Result<Commands, Never> {
+        let after = it.after.as_deref();
+        let schemas = self.schemas.get().map(Vec::as_slice).unwrap_or_default();
+        let mut commands = Vec::new();
+        let mut bytes = 0;
+        for schema in schemas.iter().filter(|schema| after.is_none_or(|name| schema.name > name)) {
+            let row = row_of(schema);
+            bytes += size_of_row(&row);
+            if bytes > PAGE_BYTES && !commands.is_empty() {
+                return Ok(Commands { commands, more: true });
+            }
+            commands.push(row);
+        }
+        Ok(Commands { commands, more: false })
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("this process has no shared secret to prove")]
+struct NoSecret;
+
+#[derive(Debug, thiserror::Error)]
+#[error("the peer sent a challenge of our own side back to us")]
+struct ReflectedChallenge;
+
+fn row_of(schema: &CommandSchema) -> CommandRow {
+    CommandRow {
+        name: schema.name.to_owned(),
+        doc: schema.doc.to_owned(),
+        answered_by: schema.answered_by.iter().map(ToString::to_string).collect(),
+        arguments: schema.arguments.iter().map(field_of).collect(),
+        response: schema.response.iter().map(field_of).collect(),
+        errors: schema.errors.iter().map(error_of).collect(),
+        requires_answer: schema.requires_answer,
+    }
+}
+
+fn field_of(field: &FieldSchema) -> FieldRow {
+    FieldRow {
+        name: field.name.to_owned(),
+        kind: field.kind.to_string(),
+        optional: field.optional,
+        doc: field.doc.to_owned(),
+    }
+}
+
+fn error_of(error: &ErrorSchema) -> String {
+    format!("{}{}", error.code, if error.fatal { "!" } else { "" })
+}
+
+/// About how many bytes a row takes on the wire.
+fn size_of_row(row: &CommandRow) -> usize {
+    const OVERHEAD: usize = 64;
+    let field = |field: &FieldRow| {
+        OVERHEAD + field.name.len() + field.kind.len() + field.doc.len()
+    };
+    let fields = row.arguments.iter().chain(&row.response).map(field).sum::<usize>();
+    let errors = row.errors.iter().map(|code| code.len() + 2).sum::<usize>();
+    OVERHEAD * 2 + row.name.len() + row.doc.len() + fields + errors
+}

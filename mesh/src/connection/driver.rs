@@ -1,0 +1,321 @@
+//! The driver: the one task that owns a connection's stream.
+//!
+//! In each turn it reads what is there, deals with every box of it, and writes everything that
+//! became ready with as few system calls as it takes. While nothing happens it holds no buffer.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use amp_proto::{
+    Ask, AskEvent, AskId, AskStopped, Inbound, Incoming, Lost, Moment, Peer, Responders,
+};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::Sleep;
+use tokio_util::io::poll_read_buf;
+
+use super::link::Link;
+use super::running::Running;
+use crate::commands::Ping;
+
+/// How long a peer that has closed its side may wait for the answers that are still due.
+const HALF_CLOSED_MAX: Duration = Duration::from_secs(5);
+/// How long a connection that closes may take to send what it still has.
+const CLOSING_MAX: Duration = Duration::from_secs(2);
+
+pub(super) struct Driver<S> {
+    stream: S,
+    inbound: Inbound,
+    link: Arc<Link>,
+    running: Running,
+    /// Bytes that the stream has not taken yet, from `written` on.
+    writing: Vec<u8>,
+    written: usize,
+    /// So much waits to be written that nothing more is read.
+    full: bool,
+    /// Since when the stream has taken nothing although something waits.
+    stalled_since: Option<Moment>,
+    /// When the peer was last heard.
+    heard: Moment,
+    /// The sign of life that was asked for, and when.
+    ping: Option<(AskId, Moment)>,
+    /// The peer sends no more. Its asks are still being answered.
+    half_closed_since: Option<Moment>,
+    closing_since: Option<Moment>,
+    timer: Option<Pin<Box<Sleep>>>,
+    timer_at: Moment,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
+    pub(super) fn new(
+        stream: S,
+        inbound: Inbound,
+        link: Arc<Link>,
+        responders: Arc<Responders>,
+        peer: Peer,
+    ) -> Self {
+        let heard = link.clock().now();
+        Self {
+            stream,
+            inbound,
+            link,
+            running: Running::new(responders, peer),
+            writing: Vec::new(),
+            written: 0,
+            full: false,
+            stalled_since: None,
+            heard,
+            ping: None,
+            half_closed_since: None,
+            closing_since: None,
+            timer: None,
+            timer_at: Moment::START,
+        }
+    }
+
+    /// Answers an ask that arrived before the connection was open.
+    pub(super) fn answer_held(&mut self, held: &AskEvent) {
+        let mut cx = Context::from_waker(Waker::noop());
+        let AskEvent { tag, command, received } = held;
+        let ask = Ask { tag: tag.as_deref(), command, fields: received.fields() };
+        self.running.begin(&self.link, &ask, &mut cx);
+    }
+
+    /// Runs the connection to its end, and tells everyone who waits on it.
+    pub(super) async fn run(mut self) -> Lost {
+        let lost = std::future::poll_fn(|cx| self.poll(cx)).await;
+        self.link.set_lost(&lost);
+        // The peer sees an orderly end where there can be one; a broken stream has none.
+        let closing = std::future::poll_fn(|cx| Pin::new(&mut self.stream).poll_shutdown(cx));
+        let _closed = tokio::time::timeout(CLOSING_MAX, closing).await;
+        lost
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Lost> {
+        self.link.watch(cx);
+        self.running.reap(cx);
+        match self.turn(cx) {
+            Ok(()) => Poll::Pending,
+            Err(lost) => Poll::Ready(lost),
+        }
+    }
+
+    /// Does all there is to do now.
+    fn turn(&mut self, cx: &mut Context<'_>) -> Result<(), Lost> {
+        loop {
+            let was_reading = self.is_reading();
+            let progress = was_reading && self.read(cx)?;
+            self.write(cx)?;
+            self.check_ended()?;
+            let resumed = !was_reading && self.is_reading();
+            if !progress && !resumed && !self.wait(cx)? {
+                self.inbound.rest();
+                return Ok(());
+            }
+        }
+    }
+
+    fn is_reading(&self) -> bool {
+        !self.full && self.half_closed_since.is_none() && self.closing_since.is_none()
+    }
+
+    /// Deals with the boxes that are there, and reads once. Says whether to look again.
+    fn read(&mut self, cx: &mut Context<'_>) -> Result<bool, Lost> {
+        // What an earlier turn left because too much waited to be written.
+        self.take_boxes(cx)?;
+        if self.full {
+            return Ok(false);
+        }
+        let stream = Pin::new(&mut self.stream);
+        match poll_read_buf(stream, cx, self.inbound.room()) {
+            Poll::Pending => Ok(false),
+            Poll::Ready(Err(error)) => Err(broken(&error)),
+            Poll::Ready(Ok(0)) => {
+                self.half_closed_since = Some(self.link.clock().now());
+                self.link.set_peer_done();
+                Ok(true)
+            }
+            Poll::Ready(Ok(bytes)) => {
+                self.inbound.read(bytes);
+                self.heard = self.link.clock().now();
+                self.take_boxes(cx)?;
+                Ok(true)
+            }
+        }
+    }
+
+    fn take_boxes(&mut self, cx: &mut Context<'_>) -> Result<(), Lost> {
+        let outbound_bytes_max = self.link.limits().outbound_bytes_max;
+        while !self.full {
+            let Some(fields) = self.inbound.next_box().map_err(Lost::PeerMisbehaved)? else {
+                break;
+            };
+            match Incoming::of(fields).map_err(Lost::PeerMisbehaved)? {
+                Incoming::Ask(ask) => {
+                    self.running.begin(&self.link, &ask, cx);
+                    self.full = self.link.exchange().outbound_bytes() >= outbound_bytes_max;
+                    self.closing_since = self.link.closing().map(|_| self.link.clock().now());
+                    if self.closing_since.is_some() {
+                        break;
+                    }
+                }
+                reply => {
+                    let settled = self.link.exchange().handle_reply(&reply);
+                    settled.map_err(Lost::PeerMisbehaved)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes until nothing waits or the stream takes no more.
+    fn write(&mut self, cx: &mut Context<'_>) -> Result<(), Lost> {
+        let outbound_bytes_max = self.link.limits().outbound_bytes_max;
+        let mut newly_written = 0;
+        loop {
+            {
+                let mut exchange = self.link.exchange();
+                exchange.handle_written(newly_written);
+                if self.written == self.writing.len() {
+                    self.writing.clear();
+                    self.written = 0;
+                    exchange.take_outbound(&mut self.writing);
+                }
+                let waiting = exchange.outbound_bytes() + self.writing.len() - self.written;
+                self.full = waiting >= outbound_bytes_max;
+            }
+            if newly_written > 0 {
+                self.stalled_since = None;
+                self.link.made_room();
+            }
+            let rest = self.writing.get(self.written..).unwrap_or_default();
+            if rest.is_empty() {
+                break;
+            }
+            match Pin::new(&mut self.stream).poll_write(cx, rest) {
+                Poll::Ready(Ok(0)) => return Err(broken(&io::ErrorKind::WriteZero.into())),
+                Poll::Ready(Ok(bytes)) => {
+                    self.written += bytes;
+                    newly_written = bytes;
+                }
+                Poll::Ready(Err(error)) => return Err(broken(&error)),
+                Poll::Pending => {
+                    self.stalled_since.get_or_insert_with(|| self.link.clock().now());
+                    break;
+                }
+            }
+        }
+        match Pin::new(&mut self.stream).poll_flush(cx) {
+            Poll::Ready(Err(error)) => Err(broken(&error)),
+            Poll::Ready(Ok(())) | Poll::Pending => Ok(()),
+        }
+    }
+
+    fn check_ended(&mut self) -> Result<(), Lost> {
+        let nothing_waits = self.written == self.writing.len();
+        if let Some(lost) = self.link.closing() {
+            let now = self.link.clock().now();
+            let since = *self.closing_since.get_or_insert(now);
+            if nothing_waits || now.since(since) >= CLOSING_MAX {
+                return Err(lost);
+            }
+        }
+        if !nothing_waits || self.running.len() > 0 {
+            return Ok(());
+        }
+        if self.half_closed_since.is_some() {
+            return Err(Lost::ClosedByPeer);
+        }
+        match self.link.draining() {
+            Some(lost) if self.link.exchange().in_flight() == 0 => Err(lost),
+            _ => Ok(()),
+        }
+    }
+
+    /// Looks at the clock, and sets the alarm for the next time it matters. Says whether there is
+    /// something to do now.
+    fn wait(&mut self, cx: &mut Context<'_>) -> Result<bool, Lost> {
+        let now = self.link.clock().now();
+        let Some(next) = self.check_clock(now, cx)? else { return Ok(true) };
+        if self.timer.is_none() || next < self.timer_at || self.timer_at <= now {
+            let at = self.link.clock().instant(next);
+            match &mut self.timer {
+                Some(timer) => timer.as_mut().reset(at),
+                None => self.timer = Some(Box::pin(tokio::time::sleep_until(at))),
+            }
+            self.timer_at = next;
+        }
+        Ok(self.timer.as_mut().is_some_and(|timer| timer.as_mut().poll(cx).is_ready()))
+    }
+
+    /// What the time tells: asks that are overdue, a peer that is silent or does not read. Gives
+    /// the next moment to look, or `None` when something became ready to be sent.
+    fn check_clock(
+        &mut self,
+        now: Moment,
+        cx: &mut Context<'_>,
+    ) -> Result<Option<Moment>, Lost> {
+        let limits = Arc::clone(self.link.limits());
+        let mut exchange = self.link.exchange();
+        exchange.handle_timeout(now);
+        let mut next = self.heard.after(limits.dead_after);
+        if let Some(deadline) = exchange.poll_timeout() {
+            next = next.min(deadline);
+        }
+        if let Some(since) = self.stalled_since {
+            let stalled = now.since(since);
+            if stalled >= limits.outbound_stalled_max {
+                return Err(Lost::Stalled { stalled });
+            }
+            next = next.min(since.after(limits.outbound_stalled_max));
+        }
+        if let Some(since) = self.closing_since {
+            next = next.min(since.after(CLOSING_MAX));
+        }
+        if let Some(since) = self.half_closed_since {
+            if now.since(since) >= HALF_CLOSED_MAX {
+                return Err(Lost::ClosedByPeer);
+            }
+            return Ok(Some(next.min(since.after(HALF_CLOSED_MAX))));
+        }
+        if let Some((id, sent)) = self.ping {
+            if let Poll::Ready(outcome) = exchange.poll_ask(id, cx) {
+                self.ping = None;
+                if !matches!(outcome, Err(AskStopped::TimedOut { .. })) {
+                    self.link.set_round_trip(now.since(sent));
+                }
+            }
+        }
+        if self.full {
+            // We are not listening, so silence says nothing.
+            self.heard = now;
+        }
+        let silent = now.since(self.heard);
+        if silent >= limits.dead_after {
+            return Err(Lost::Silent { silent });
+        }
+        if silent >= limits.ping_after && self.ping.is_none() && exchange.refusing().is_none() {
+            if let Ok(id) = exchange.ask(&Ping, self.heard.after(limits.dead_after)) {
+                self.ping = Some((id, now));
+                return Ok(None);
+            }
+        }
+        if self.ping.is_none() {
+            next = next.min(self.heard.after(limits.ping_after));
+        }
+        Ok(Some(if next <= now { now.after(Duration::from_millis(1)) } else { next }))
+    }
+}
+
+/// A driver that is dropped on the way, because its task is, still tells everyone who waits.
+impl<S> Drop for Driver<S> {
+    fn drop(&mut self) {
+        self.link.set_lost(&Lost::ClosedHere);
+    }
+}
+
+fn broken(error: &io::Error) -> Lost {
+    Lost::Broken { reason: error.to_string() }
+}

@@ -1,0 +1,348 @@
+//! The handshake: both sides prove at once that they know the shared secret, as MAAS does it.
+//!
+//! Each side asks `Authenticate` with a challenge, and answers with
+//! `HMAC-SHA256(secret, challenge + salt)`. Until the peer's proof is there nothing else is
+//! answered; a few asks that come early are held back.
+//!
+//! MAAS's challenges are 16 random bytes, and nothing ties a proof to a connection or a direction:
+//! whoever relays a challenge to somebody who knows the secret gets a valid proof. Ours are 8
+//! random bytes and 8 that show, to those who know the secret, which role asked. A process that is
+//! asked to answer a challenge of its own role refuses: regions are only ever challenged by
+//! clusters, and clusters by regions. A stock peer sees 16 bytes.
+
+use std::sync::Arc;
+
+use amp_proto::{
+    Arguments as _, AskEvent, AskId, AskResult, AskStopped, Authentication, Command, Connection,
+    Limits, Lost, Moment, Peer, PeerMisbehaved, Responders, RoleName,
+};
+use bytes::Bytes;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use rand::RngExt as _;
+use sha2::Sha256;
+use subtle::ConstantTimeEq as _;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+
+use super::driver::Driver;
+use super::link::{FarEndInfo, Link};
+use crate::commands::{Authenticate, Authenticated};
+use crate::peer::LinkPeer;
+use crate::secret::Secret;
+
+const SALT_BYTES: usize = 16;
+const NONCE_BYTES: usize = 8;
+
+/// A connection on which nobody is authenticated, and nothing can be asked but for a proof.
+#[derive(Debug)]
+pub struct Handshaking<S> {
+    stream: S,
+    connection: Connection,
+    far_end: FarEndInfo,
+    limits: Arc<Limits>,
+    held: Vec<AskEvent>,
+    received_bytes: usize,
+}
+
+/// A connection that is ready to be driven.
+#[derive(Debug)]
+pub struct Open<S> {
+    stream: S,
+    connection: Connection,
+    far_end: FarEndInfo,
+    limits: Arc<Limits>,
+    held: Vec<AskEvent>,
+}
+
+/// Why a connection was not opened.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum HandshakeError {
+    /// The peer gave a wrong proof: one side has another secret. Retrying soon is no use.
+    #[error("the peer does not know the shared secret")]
+    WrongSecret,
+    /// The peer handed our own kind of challenge back to us: somebody tries to have us answer for
+    /// them.
+    #[error("the peer sent a challenge of our own side back to us")]
+    Reflected,
+    /// The peer answered `Authenticate` with an error.
+    #[error("the peer refuses to authenticate: {code}: {description}")]
+    Refused {
+        /// The code on the wire.
+        code: String,
+        /// The peer's words.
+        description: String,
+    },
+    /// The peer does not speak AMP as it should.
+    #[error(transparent)]
+    PeerMisbehaved(PeerMisbehaved),
+    /// The stream ended first.
+    #[error(transparent)]
+    Lost(Lost),
+    /// The handshake took too long.
+    #[error("the handshake was not over after {} ms", .after.as_millis())]
+    TimedOut {
+        /// How long it was given.
+        after: std::time::Duration,
+    },
+}
+
+impl HandshakeError {
+    /// Whether trying again soon is of no use: a person has to mend the configuration first.
+    #[must_use]
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, Self::WrongSecret | Self::Reflected | Self::Refused { .. })
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Handshaking<S> {
+    /// Begins on a fresh stream to a peer of the given role.
+    #[must_use]
+    pub fn new(stream: S, role: RoleName, address: String, limits: Arc<Limits>) -> Self {
+        Self {
+            stream,
+            connection: Connection::new(Arc::clone(&limits)),
+            far_end: FarEndInfo { role, address, authentication: Authentication::Nothing },
+            limits,
+            held: Vec::new(),
+            received_bytes: 0,
+        }
+    }
+
+    /// Opens the connection without a handshake. Only for streams that nobody else can reach, such
+    /// as a socket in a directory of this user.
+    #[must_use]
+    pub fn trusted(mut self) -> Open<S> {
+        self.far_end.authentication = Authentication::LocalSocket;
+        self.open()
+    }
+
+    /// Proves that we know `secret` and has the peer prove it.
+    ///
+    /// # Limits
+    /// [`Limits::handshake_timeout`], [`Limits::handshake_bytes_max`],
+    /// [`Limits::handshake_asks_max`].
+    ///
+    /// # Errors
+    /// [`HandshakeError`]; the stream is closed.
+    ///
+    /// # Cancellation
+    /// Dropping the future closes the stream.
+    pub async fn authenticate(mut self, secret: &Secret) -> Result<Open<S>, HandshakeError> {
+        let after = self.limits.handshake_timeout;
+        let proved = tokio::time::timeout(after, self.exchange_proofs(secret)).await;
+        match proved.unwrap_or(Err(HandshakeError::TimedOut { after })) {
+            Ok(()) => {
+                self.far_end.authentication = Authentication::SharedSecret;
+                Ok(self.open())
+            }
+            Err(error) => {
+                // The peer may be waiting for a last answer; whether it takes it is its affair.
+                let _closed =
+                    tokio::time::timeout(std::time::Duration::from_secs(1), self.stream.shutdown())
+                        .await;
+                Err(error)
+            }
+        }
+    }
+
+    fn open(self) -> Open<S> {
+        let Self { stream, connection, far_end, limits, held, .. } = self;
+        Open { stream, connection, far_end, limits, held }
+    }
+
+    async fn exchange_proofs(&mut self, secret: &Secret) -> Result<(), HandshakeError> {
+        let own_role = match self.far_end.role {
+            RoleName::Region => RoleName::Cluster,
+            RoleName::Cluster => RoleName::Region,
+        };
+        let challenge = challenge(secret, own_role);
+        let deadline = Moment::START.after(self.limits.handshake_timeout);
+        let ask = Authenticate { message: Bytes::copy_from_slice(&challenge) };
+        let asked = self.connection.ask(&ask, deadline);
+        let mut asked = Some(asked.map_err(|_| HandshakeError::Lost(Lost::ClosedHere))?);
+        let mut answered = false;
+        let mut verdict = None;
+        loop {
+            while let Some(event) = self.poll_event()? {
+                if event.command == Authenticate::NAME.as_bytes() {
+                    self.prove(&event, secret, own_role)?;
+                    answered = true;
+                } else {
+                    self.hold(event)?;
+                }
+            }
+            if let Some(outcome) = self.poll_asked(&mut asked) {
+                verdict = Some(judge(outcome, &challenge, secret));
+            }
+            self.flush().await?;
+            match &verdict {
+                Some(Ok(())) => return Ok(()),
+                // Let the peer find out by itself that the secrets differ.
+                Some(Err(_)) if answered => return verdict.unwrap_or(Ok(())),
+                _ => {}
+            }
+            let read = self.read().await;
+            if let (Err(HandshakeError::Lost(_)), Some(Err(error))) = (&read, &verdict) {
+                return Err(error.clone());
+            }
+            read?;
+        }
+    }
+
+    fn poll_event(&mut self) -> Result<Option<AskEvent>, HandshakeError> {
+        self.connection.poll_event().map_err(HandshakeError::PeerMisbehaved)
+    }
+
+    fn poll_asked(&mut self, asked: &mut Option<AskId>) -> Option<AskResult> {
+        let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+        let id = (*asked)?;
+        match self.connection.poll_ask(id, &mut cx) {
+            std::task::Poll::Ready(outcome) => {
+                *asked = None;
+                Some(outcome)
+            }
+            std::task::Poll::Pending => None,
+        }
+    }
+
+    fn prove(
+        &mut self,
+        event: &AskEvent,
+        secret: &Secret,
+        own_role: RoleName,
+    ) -> Result<(), HandshakeError> {
+        let AskEvent { tag, received, .. } = event;
+        match Authenticate::decode(&received.fields()) {
+            Ok(Authenticate { message }) => {
+                if is_challenge_of(&message, secret, own_role) {
+                    return Err(HandshakeError::Reflected);
+                }
+                let proof = proof(secret, &message);
+                if self.connection.answer(tag.as_deref(), &proof).is_err() {
+                    self.connection.refuse(tag.as_deref(), "UNKNOWN", "Unknown Error");
+                }
+            }
+            Err(error) => {
+                let description = format!("Unknown Error: {error}");
+                self.connection.refuse(tag.as_deref(), "UNKNOWN", &description);
+            }
+        }
+        Ok(())
+    }
+
+    fn hold(&mut self, event: AskEvent) -> Result<(), HandshakeError> {
+        let max = self.limits.handshake_asks_max;
+        if self.held.len() >= max {
+            let misbehaved = PeerMisbehaved::TooEager { what: "asks", max };
+            return Err(HandshakeError::PeerMisbehaved(misbehaved));
+        }
+        self.held.push(event);
+        Ok(())
+    }
+
+    async fn flush(&mut self) -> Result<(), HandshakeError> {
+        if let Some(bytes) = self.connection.poll_transmit() {
+            self.stream.write_all(&bytes).await.map_err(|error| lost(&error))?;
+            self.stream.flush().await.map_err(|error| lost(&error))?;
+        }
+        Ok(())
+    }
+
+    async fn read(&mut self) -> Result<(), HandshakeError> {
+        let mut bytes = [0; 1024];
+        let read = self.stream.read(&mut bytes).await.map_err(|error| lost(&error))?;
+        if read == 0 {
+            return Err(HandshakeError::Lost(Lost::ClosedByPeer));
+        }
+        self.received_bytes += read;
+        let max = self.limits.handshake_bytes_max;
+        if self.received_bytes > max {
+            let misbehaved = PeerMisbehaved::TooEager { what: "bytes", max };
+            return Err(HandshakeError::PeerMisbehaved(misbehaved));
+        }
+        self.connection.handle_bytes(bytes.get(..read).unwrap_or_default());
+        Ok(())
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Open<S> {
+    /// Gives the link, through which clients ask, and the future that drives the connection to its
+    /// end and answers with `responders`. Nothing happens unless it is polled.
+    pub fn drive(self, responders: Arc<Responders>) -> (Arc<Link>, impl Future<Output = Lost> + Send) {
+        let Self { stream, connection, far_end, limits, held } = self;
+        let (inbound, exchange) = connection.into_parts();
+        let link = Link::new(exchange, far_end, limits);
+        let peer = Peer::new(Arc::new(LinkPeer::new(&link)));
+        let driver = Driver::new(stream, inbound, Arc::clone(&link), responders, peer);
+        let driving = async move {
+            let mut driver = driver;
+            for ask in &held {
+                driver.answer_held(ask);
+            }
+            drop(held);
+            driver.run().await
+        };
+        (link, driving)
+    }
+
+    /// What is known of the far end.
+    #[must_use]
+    pub fn far_end(&self) -> &FarEndInfo {
+        &self.far_end
+    }
+}
+
+/// Answers a challenge.
+pub(crate) fn proof(secret: &Secret, message: &[u8]) -> Authenticated {
+    let salt: [u8; SALT_BYTES] = rand::rng().random();
+    let digest = code(secret, &[message, &salt]);
+    Authenticated {
+        digest: Bytes::copy_from_slice(&digest),
+        salt: Bytes::copy_from_slice(&salt),
+    }
+}
+
+fn judge(outcome: AskResult, challenge: &[u8], secret: &Secret) -> Result<(), HandshakeError> {
+    let received = match outcome {
+        Ok(received) => received,
+        Err(AskStopped::Error { code, description }) => {
+            return Err(HandshakeError::Refused { code, description });
+        }
+        Err(AskStopped::Lost { lost, .. }) => return Err(HandshakeError::Lost(lost)),
+        Err(_) => return Err(HandshakeError::Lost(Lost::ClosedHere)),
+    };
+    let Ok(Authenticated { digest, salt }) = Authenticated::decode(&received.fields()) else {
+        return Err(HandshakeError::WrongSecret);
+    };
+    let expected = code(secret, &[challenge, &salt]);
+    if bool::from(expected.ct_eq(&digest[..])) { Ok(()) } else { Err(HandshakeError::WrongSecret) }
+}
+
+fn challenge(secret: &Secret, role: RoleName) -> Vec<u8> {
+    let nonce: [u8; NONCE_BYTES] = rand::rng().random();
+    let mut challenge = nonce.to_vec();
+    challenge.extend_from_slice(&mark(secret, role, &nonce));
+    challenge
+}
+
+/// Whether a challenge was made by a process of this role that knows the secret.
+pub(crate) fn is_challenge_of(challenge: &[u8], secret: &Secret, role: RoleName) -> bool {
+    let Some((nonce, rest)) = challenge.split_at_checked(NONCE_BYTES) else { return false };
+    bool::from(mark(secret, role, nonce).ct_eq(rest))
+}
+
+fn mark(secret: &Secret, role: RoleName, nonce: &[u8]) -> [u8; NONCE_BYTES] {
+    let code = code(secret, &[b"ampmesh challenge by ", role.as_str().as_bytes(), b": ", nonce]);
+    code.first_chunk().copied().unwrap_or_default()
+}
+
+#[expect(clippy::expect_used, reason = "HMAC takes keys of any length")]
+fn code(secret: &Secret, parts: &[&[u8]]) -> [u8; 32] {
+    let mut hmac = Hmac::<Sha256>::new_from_slice(secret.bytes()).expect("a key of any length");
+    parts.iter().for_each(|part| hmac.update(part));
+    hmac.finalize().into_bytes().into()
+}
+
+fn lost(error: &std::io::Error) -> HandshakeError {
+    HandshakeError::Lost(Lost::Broken { reason: error.to_string() })
+}

@@ -1,0 +1,311 @@
+//! A link: what everyone but the driver holds of a connection.
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::task::{Context, Poll};
+use std::time::{Duration, SystemTime};
+
+use amp_proto::{
+    AskId, AskRefused, AskResult, Authentication, Command, EncodeFields, Exchange, Limits, Lost,
+    Moment, RoleName,
+};
+use futures_util::task::AtomicWaker;
+use tokio::sync::{Notify, Semaphore, watch};
+
+use crate::clock::Clock;
+
+/// One connection, as callers and controllers see it. It may be closed at any moment.
+pub struct Link {
+    exchange: Mutex<Exchange>,
+    /// Wakes the driver.
+    driver: AtomicWaker,
+    /// Whether the driver has been woken and has not looked yet.
+    stirred: AtomicBool,
+    /// One permit for each ask in flight.
+    turns: Semaphore,
+    /// Told when bytes went out and there is room for more.
+    room: Notify,
+    closing: OnceLock<Lost>,
+    draining: OnceLock<Lost>,
+    lost: watch::Sender<Option<Lost>>,
+    round_trip_us: AtomicU64,
+    far_end: FarEndInfo,
+    identity: OnceLock<Identity>,
+    since: SystemTime,
+    clock: Clock,
+    limits: Arc<Limits>,
+}
+
+/// What is known of the far end from the connection itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FarEndInfo {
+    /// The peer's role.
+    pub role: RoleName,
+    /// Where it is, as text for people.
+    pub address: String,
+    /// How it proved who it is.
+    pub authentication: Authentication,
+}
+
+/// What the peer said of itself and was believed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Identity {
+    pub(crate) ident: String,
+    pub(crate) name: Option<String>,
+    pub(crate) version: Option<String>,
+}
+
+impl Link {
+    pub(crate) fn new(exchange: Exchange, far_end: FarEndInfo, limits: Arc<Limits>) -> Arc<Self> {
+        Arc::new(Self {
+            exchange: Mutex::new(exchange),
+            driver: AtomicWaker::new(),
+            stirred: AtomicBool::new(false),
+            turns: Semaphore::new(limits.asks_in_flight_max),
+            room: Notify::new(),
+            closing: OnceLock::new(),
+            draining: OnceLock::new(),
+            lost: watch::Sender::new(None),
+            round_trip_us: AtomicU64::new(u64::MAX),
+            far_end,
+            identity: OnceLock::new(),
+            since: SystemTime::now(),
+            clock: Clock::start(),
+            limits,
+        })
+    }
+
+    /// What is known of the far end from the connection itself.
+    #[must_use]
+    pub fn far_end(&self) -> &FarEndInfo {
+        &self.far_end
+    }
+
+    /// The identity under which the peer was admitted.
+    #[must_use]
+    pub fn ident(&self) -> Option<&str> {
+        self.identity.get().map(|identity| identity.ident.as_str())
+    }
+
+    /// The name that the peer gave for people to read.
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        self.identity.get()?.name.as_deref()
+    }
+
+    /// The version of the peer's program.
+    #[must_use]
+    pub fn version(&self) -> Option<&str> {
+        self.identity.get()?.version.as_deref()
+    }
+
+    /// Admits the peer under an identity. Only the first time counts; whether it was is told.
+    #[must_use]
+    pub fn admit(&self, ident: &str, name: Option<String>, version: Option<String>) -> bool {
+        let identity = Identity { ident: ident.to_owned(), name, version };
+        self.identity.set(identity).is_ok()
+    }
+
+    /// When the connection was opened, by the wall clock.
+    #[must_use]
+    pub fn since(&self) -> SystemTime {
+        self.since
+    }
+
+    /// The time that the last `Ping` took to the peer and back.
+    #[must_use]
+    pub fn round_trip(&self) -> Option<Duration> {
+        let round_trip_us = self.round_trip_us.load(Ordering::Relaxed);
+        (round_trip_us != u64::MAX).then(|| Duration::from_micros(round_trip_us))
+    }
+
+    /// Notes the time that an ask took to the peer and back.
+    pub fn set_round_trip(&self, round_trip: Duration) {
+        let round_trip_us = u64::try_from(round_trip.as_micros()).unwrap_or(u64::MAX - 1);
+        self.round_trip_us.store(round_trip_us, Ordering::Relaxed);
+    }
+
+    /// Whether new asks can be made.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.exchange().refusing().is_none()
+    }
+
+    /// Why new asks cannot be made, if so.
+    #[must_use]
+    pub fn refusing(&self) -> Option<Lost> {
+        self.exchange().refusing().cloned()
+    }
+
+    /// Waits until the connection is gone, and says why.
+    ///
+    /// # Cancellation
+    /// Dropping the future only ends the waiting.
+    pub async fn closed(&self) -> Lost {
+        let mut lost = self.lost.subscribe();
+        let known = lost.wait_for(Option::is_some).await.ok().and_then(|lost| (*lost).clone());
+        known.unwrap_or(Lost::ClosedHere)
+    }
+
+    /// Closes the connection after what waits to be sent has gone out.
+    pub fn close(&self, why: Lost) {
+        self.leave(why.clone());
+        self.closing.get_or_init(|| why);
+        self.stir();
+    }
+
+    /// Closes the connection when every ask in flight, in both directions, has ended. No new ask
+    /// is made; those of the peer are still answered.
+    pub fn drain(&self, why: Lost) {
+        self.leave(why.clone());
+        self.draining.get_or_init(|| why);
+        self.stir();
+    }
+
+    pub(crate) fn draining(&self) -> Option<Lost> {
+        self.draining.get().cloned()
+    }
+
+    /// Makes no new asks on this connection; those in flight go on.
+    pub fn leave(&self, why: Lost) {
+        self.exchange().leave(why);
+    }
+
+    pub(crate) fn closing(&self) -> Option<Lost> {
+        self.closing.get().cloned()
+    }
+
+    /// The peer sends no more, so no ask of ours will be answered; we may still answer its asks.
+    pub(crate) fn set_peer_done(&self) {
+        self.exchange().handle_peer_done(Lost::ClosedByPeer);
+        self.turns.close();
+        self.lost.send_replace(Some(Lost::ClosedByPeer));
+    }
+
+    pub(crate) fn set_lost(&self, lost: &Lost) {
+        self.exchange().handle_lost(lost.clone());
+        self.turns.close();
+        self.room.notify_waiters();
+        self.lost.send_if_modified(|known| {
+            let first = known.is_none();
+            known.get_or_insert_with(|| lost.clone());
+            first
+        });
+    }
+
+    pub(crate) fn limits(&self) -> &Arc<Limits> {
+        &self.limits
+    }
+
+    pub(crate) fn clock(&self) -> Clock {
+        self.clock
+    }
+
+    pub(crate) fn exchange(&self) -> MutexGuard<'_, Exchange> {
+        self.exchange.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Has the driver look for something to send or to do.
+    pub(crate) fn stir(&self) {
+        if !self.stirred.swap(true, Ordering::AcqRel) {
+            self.driver.wake();
+        }
+    }
+
+    /// For the driver: registers to be woken, and says that everything so far is being looked at.
+    pub(crate) fn watch(&self, cx: &Context<'_>) {
+        self.driver.register(cx.waker());
+        self.stirred.store(false, Ordering::Release);
+    }
+
+    pub(crate) fn made_room(&self) {
+        self.room.notify_waiters();
+    }
+
+    /// Makes an ask and waits for its outcome, both no longer than until `deadline`.
+    pub(crate) async fn ask<F: EncodeFields + Sync + ?Sized>(
+        &self,
+        name: &str,
+        fields: &F,
+        deadline: Moment,
+    ) -> Result<AskResult, AskRefused> {
+        let late = || Ok(Err(amp_proto::AskStopped::TimedOut { sent: false }));
+        let instant = self.clock.instant(deadline);
+        let _turn = match self.turns.try_acquire() {
+            Ok(turn) => turn,
+            Err(_) => match tokio::time::timeout_at(instant, self.turns.acquire()).await {
+                Ok(Ok(turn)) => turn,
+                Ok(Err(_)) => return Err(AskRefused::Lost(self.lost_now())),
+                Err(_) => return late(),
+            },
+        };
+        if self.is_full() && tokio::time::timeout_at(instant, self.wait_for_room()).await.is_err() {
+            return late();
+        }
+        let id = self.exchange().ask_encoded(name.as_bytes(), fields, deadline)?;
+        self.stir();
+        let mut in_flight = InFlight { link: self, id: Some(id) };
+        let outcome = std::future::poll_fn(|cx| self.poll_ask(id, cx)).await;
+        in_flight.id = None;
+        Ok(outcome)
+    }
+
+    /// Sends a command that wants no answer, once there is room for it.
+    pub(crate) async fn notify<C: Command + Sync>(&self, command: &C) -> Result<(), AskRefused> {
+        if self.is_full() {
+            self.wait_for_room().await;
+        }
+        self.exchange().notify(command)?;
+        self.stir();
+        Ok(())
+    }
+
+    fn poll_ask(&self, id: AskId, cx: &mut Context<'_>) -> Poll<AskResult> {
+        self.exchange().poll_ask(id, cx)
+    }
+
+    fn is_full(&self) -> bool {
+        self.exchange().outbound_bytes() >= self.limits.outbound_bytes_max
+    }
+
+    async fn wait_for_room(&self) {
+        loop {
+            let mut room = std::pin::pin!(self.room.notified());
+            room.as_mut().enable();
+            if !self.is_full() {
+                return;
+            }
+            room.await;
+        }
+    }
+
+    fn lost_now(&self) -> Lost {
+        self.refusing().unwrap_or(Lost::ClosedHere)
+    }
+}
+
+impl fmt::Debug for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Link")
+            .field("role", &self.far_end.role)
+            .field("address", &self.far_end.address)
+            .field("ident", &self.ident())
+            .field("refusing", &self.refusing())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Forgets an ask whose caller goes away.
+struct InFlight<'a> {
+    link: &'a Link,
+    id: Option<AskId>,
+}
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        if let Some(id) = self.id {
+            self.link.exchange().forget(id);
+        }
+    }
+}

@@ -1,0 +1,18 @@
+//! One connection: from a fresh stream, through the handshake, to a driver that runs it.
+//!
+//! ```text
+//! stream ──► Handshaking ──► Open ──► driver task ──► Lost
+//!            no responders   responders, clients
+//! ```
+//!
+//! [`Handshaking`] has no responders to reach, and [`Open`] can only be made from one that came to
+//! its end, or from a stream that needs no handshake (a socket that only this user can open).
+
+mod driver;
+mod handshake;
+mod link;
+mod running;
+
+pub use self::handshake::{HandshakeError, Handshaking, Open};
+pub(crate) use self::handshake::{is_challenge_of, proof};
+pub use self::link::{FarEndInfo, Link};

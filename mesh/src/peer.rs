@@ -1,0 +1,75 @@
+//! The far end as responders see it, backed by a live connection.
+
+use std::any::Any;
+use std::sync::{Arc, Weak};
+
+use amp_proto::{Authentication, FarEnd, Peer, Role, RoleName};
+
+use crate::client::Client;
+use crate::connection::Link;
+
+/// What a [`Peer`] of this crate's connections is made of.
+///
+/// It does not keep the connection alive: a responder that outlives it sees the last known facts.
+#[derive(Debug)]
+pub(crate) struct LinkPeer {
+    link: Weak<Link>,
+    role: RoleName,
+    address: String,
+    authentication: Authentication,
+}
+
+impl LinkPeer {
+    pub(crate) fn new(link: &Arc<Link>) -> Self {
+        let far_end = link.far_end();
+        Self {
+            link: Arc::downgrade(link),
+            role: far_end.role,
+            address: far_end.address.clone(),
+            authentication: far_end.authentication,
+        }
+    }
+}
+
+impl FarEnd for LinkPeer {
+    fn role(&self) -> Option<RoleName> {
+        Some(self.role)
+    }
+
+    fn ident(&self) -> Option<String> {
+        self.link.upgrade()?.ident().map(str::to_owned)
+    }
+
+    fn address(&self) -> String {
+        self.address.clone()
+    }
+
+    fn authentication(&self) -> Authentication {
+        self.authentication
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+/// What a responder can do with the [`Peer`] that asks, beyond knowing who it is.
+pub trait PeerExt {
+    /// The connection that the ask came through, while it lives.
+    fn link(&self) -> Option<Arc<Link>>;
+
+    /// A client that asks the same peer back, through the same connection. `None` when the
+    /// connection is gone or the peer has another role.
+    fn client<R: Role>(&self) -> Option<Client<R>>;
+}
+
+impl PeerExt for Peer {
+    fn link(&self) -> Option<Arc<Link>> {
+        self.far_end().downcast_ref::<LinkPeer>()?.link.upgrade()
+    }
+
+    fn client<R: Role>(&self) -> Option<Client<R>> {
+        let link = self.link()?;
+        (link.far_end().role == R::NAME).then(|| Client::new(link))
+    }
+}

@@ -1,0 +1,231 @@
+//! A running region process, as the application holds it.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use amp_proto::{Cluster, Lost, Responders};
+use mesh::commands::Leave;
+use mesh::{Client, ClusterId, Pool, RegionId, Secret, gather_with};
+use futures_util::StreamExt as _;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::builder::{RegionBuilder, Settings};
+use crate::registry::{RegionEntry, Registry, RegistryError};
+use crate::report::MeshReport;
+
+/// A running region process. Cheap to clone; it runs until [`RegionController::shutdown`].
+///
+/// # Examples
+/// ```
+/// use region::{ClusterId, Listen, RegionController, Secret};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let region = RegionController::builder()
+///     .listen(Listen::loopback())
+///     .secret(Secret::generate())
+///     .start()
+///     .await?;
+/// assert!(region.get_all_clients().is_empty());
+/// region.shutdown().await;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct RegionController {
+    pub(crate) inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) settings: Settings,
+    pub(crate) running: Running,
+    pub(crate) address: String,
+    pub(crate) tasks: TaskTracker,
+    /// No new connections, no new heartbeats; what is under way may finish.
+    pub(crate) stopping: CancellationToken,
+    /// Everything is dropped where it stands.
+    pub(crate) aborting: CancellationToken,
+}
+
+pub(crate) struct Running {
+    pub(crate) entry: RegionEntry,
+    pub(crate) secret: Secret,
+    pub(crate) responders: Arc<Responders>,
+    /// The region processes that the registry last told of.
+    pub(crate) known: Arc<watch::Sender<Vec<RegionEntry>>>,
+}
+
+/// Why there is no client.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ClientError {
+    /// The cluster is not connected, and was not within the time that was waited for it. It may be
+    /// down, unreachable, or refused: its own log says.
+    #[error("no connection to the cluster {cluster} within {} ms", .waited.as_millis())]
+    NoConnections {
+        /// The cluster.
+        cluster: ClusterId,
+        /// How long was waited for it.
+        waited: Duration,
+    },
+}
+
+impl RegionController {
+    /// Settings to start from.
+    #[must_use]
+    pub fn builder() -> RegionBuilder {
+        RegionBuilder::new()
+    }
+
+    pub(crate) fn new(settings: Settings, running: Running, address: String) -> Self {
+        let (tasks, stopping) = (TaskTracker::new(), CancellationToken::new());
+        let aborting = CancellationToken::new();
+        Self { inner: Arc::new(Inner { settings, running, address, tasks, stopping, aborting }) }
+    }
+
+    /// The identity of this process.
+    #[must_use]
+    pub fn id(&self) -> &RegionId {
+        &self.inner.running.entry.id
+    }
+
+    /// Its name for people.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.inner.running.entry.name
+    }
+
+    /// Where it listens: the port is the one that was taken.
+    #[must_use]
+    pub fn address(&self) -> &str {
+        &self.inner.address
+    }
+
+    /// Where clusters are told to reach it, the best address first.
+    #[must_use]
+    pub fn addresses(&self) -> &[String] {
+        &self.inner.running.entry.addresses
+    }
+
+    /// A client for the cluster with this uuid. Waits for it to connect, if it has to, for the
+    /// [`client_wait`](RegionBuilder::client_wait) of the settings.
+    ///
+    /// # Errors
+    /// [`ClientError::NoConnections`].
+    ///
+    /// # Cancellation
+    /// Dropping the future only ends the waiting.
+    pub async fn get_client_for(
+        &self,
+        cluster: impl Into<ClusterId>,
+    ) -> Result<Client<Cluster>, ClientError> {
+        self.get_client_for_within(self.inner.settings.client_wait, cluster).await
+    }
+
+    /// As [`RegionController::get_client_for`], waiting no longer than `wait`.
+    ///
+    /// # Errors
+    /// [`ClientError::NoConnections`].
+    ///
+    /// # Cancellation
+    /// Dropping the future only ends the waiting.
+    pub async fn get_client_for_within(
+        &self,
+        wait: Duration,
+        cluster: impl Into<ClusterId>,
+    ) -> Result<Client<Cluster>, ClientError> {
+        let cluster = cluster.into();
+        let pool = self.pool();
+        if let Some(link) = pool.get(&cluster) {
+            return Ok(Client::new(link));
+        }
+        let link = tokio::time::timeout(wait, pool.wait_for(&cluster)).await;
+        link.map(Client::new).map_err(|_| ClientError::NoConnections { cluster, waited: wait })
+    }
+
+    /// One client for each cluster that is connected now, in no order.
+    #[must_use]
+    pub fn get_all_clients(&self) -> Vec<Client<Cluster>> {
+        self.pool().all().into_iter().map(|(_, link)| Client::new(link)).collect()
+    }
+
+    /// The connections by cluster.
+    #[must_use]
+    pub fn pool(&self) -> &Arc<Pool<ClusterId>> {
+        &self.inner.settings.pool
+    }
+
+    /// Where region processes find each other.
+    #[must_use]
+    pub fn registry(&self) -> &Arc<dyn Registry> {
+        &self.inner.settings.registry
+    }
+
+    /// The whole mesh as the registry knows it.
+    ///
+    /// # Errors
+    /// [`RegistryError`].
+    ///
+    /// # Cancellation
+    /// Dropping the future changes nothing.
+    pub async fn report(&self) -> Result<MeshReport, RegistryError> {
+        let registry = self.registry();
+        Ok(MeshReport { regions: registry.regions().await?, links: registry.links().await? })
+    }
+
+    /// Leaves the mesh in good order: takes itself out of the registry, tells the clusters, lets
+    /// what is under way finish, and closes. Takes no longer than the
+    /// [`drain_timeout`](RegionBuilder::drain_timeout) of the settings.
+    ///
+    /// # Cancellation
+    /// Dropping the future leaves the region half shut down; calling it again goes on.
+    pub async fn shutdown(&self) {
+        let Inner { settings, tasks, stopping, aborting, .. } = &*self.inner;
+        stopping.cancel();
+        let deadline = tokio::time::Instant::now() + settings.drain_timeout;
+        if let Err(error) = settings.registry.withdraw(self.id()).await {
+            tracing::warn!(%error, "could not leave the registry; the entry will expire");
+        }
+        let clients: Vec<_> = self.get_all_clients();
+        let goodbyes = gather_with(
+            clients.len(),
+            clients.into_iter().map(|client| client.within(Duration::from_secs(1))),
+            Leave,
+        );
+        let told = goodbyes.for_each(|(client, _)| async move {
+            client.link().drain(Lost::ClosedHere);
+        });
+        let _told = tokio::time::timeout_at(deadline, told).await;
+        tasks.close();
+        if tokio::time::timeout_at(deadline, tasks.wait()).await.is_err() {
+            tracing::warn!("not everything finished in time; the rest is dropped");
+        }
+        aborting.cancel();
+        tasks.wait().await;
+        tracing::info!(name = self.name(), "the region has left");
+    }
+
+    /// Drops everything where it stands: no goodbye to anyone, as in a crash.
+    ///
+    /// # Cancellation
+    /// The drop has begun whether the future is polled to its end or not.
+    pub async fn abort(&self) {
+        self.inner.stopping.cancel();
+        self.inner.aborting.cancel();
+        self.inner.tasks.close();
+        self.inner.tasks.wait().await;
+    }
+}
+
+impl fmt::Debug for RegionController {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RegionController")
+            .field("id", self.id())
+            .field("name", &self.name())
+            .field("address", &self.address())
+            .finish_non_exhaustive()
+    }
+}

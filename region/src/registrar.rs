@@ -1,0 +1,100 @@
+//! Keeps the registry up to date, and this process up to date with the registry.
+//!
+//! A failing registry is logged and tried again. Connections and calls do not depend on it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mesh::{ClusterId, Link};
+
+use crate::controller::Inner;
+use crate::registry::{HEARTBEAT, LinkEntry};
+
+/// How long changes are gathered before they are written down together.
+const SETTLE: Duration = Duration::from_millis(20);
+/// How often round-trip times are written down although nothing else has changed.
+const REFRESH: Duration = Duration::from_secs(10);
+
+pub(crate) async fn announce(inner: Arc<Inner>) {
+    let mut every = tokio::time::interval(HEARTBEAT);
+    let mut failing = false;
+    loop {
+        every.tick().await;
+        match inner.settings.registry.announce(&inner.running.entry).await {
+            Ok(()) => failing = false,
+            Err(error) if !failing => {
+                failing = true;
+                tracing::error!(error = &error as &dyn std::error::Error, "the registry fails");
+            }
+            Err(_) => {}
+        }
+    }
+}
+
+/// Learns which region processes there are, whenever that changes.
+pub(crate) async fn watch_regions(inner: Arc<Inner>) {
+    let mut changes = inner.settings.registry.changes();
+    loop {
+        changes.borrow_and_update();
+        match inner.settings.registry.regions().await {
+            Ok(regions) => {
+                inner.running.known.send_if_modified(|known| {
+                    let changed = *known != regions;
+                    *known = regions;
+                    changed
+                });
+            }
+            Err(error) => tracing::debug!(%error, "the registry could not be read"),
+        }
+        if changes.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Writes down which clusters are connected here.
+pub(crate) async fn record_links(inner: Arc<Inner>) {
+    let mut recorded = HashMap::new();
+    let mut changes = inner.settings.pool.changes();
+    loop {
+        changes.borrow_and_update();
+        let now = links_of(&inner);
+        let opened: Vec<_> = now
+            .values()
+            .filter(|link| recorded.get(&link.cluster) != Some(*link))
+            .cloned()
+            .collect();
+        let lost: Vec<ClusterId> =
+            recorded.keys().filter(|cluster| !now.contains_key(*cluster)).copied().collect();
+        if !(opened.is_empty() && lost.is_empty()) {
+            let region = &inner.running.entry.id;
+            match inner.settings.registry.record_links(region, &opened, &lost).await {
+                Ok(()) => recorded = now,
+                Err(error) => tracing::debug!(%error, "could not write down the links"),
+            }
+        }
+        let changed = tokio::time::timeout(REFRESH, changes.changed()).await;
+        if changed.is_ok_and(|changed| changed.is_err()) {
+            return;
+        }
+        tokio::time::sleep(SETTLE).await;
+    }
+}
+
+fn links_of(inner: &Inner) -> HashMap<ClusterId, LinkEntry> {
+    let links = inner.settings.pool.all().into_iter();
+    links.map(|(cluster, link)| (cluster, entry_of(inner, cluster, &link))).collect()
+}
+
+fn entry_of(inner: &Inner, cluster: ClusterId, link: &Link) -> LinkEntry {
+    LinkEntry {
+        region: inner.running.entry.id.clone(),
+        cluster,
+        cluster_name: link.name().map_or_else(|| cluster.to_string(), str::to_owned),
+        cluster_version: link.version().map(str::to_owned),
+        address: link.far_end().address.clone(),
+        round_trip: link.round_trip(),
+        since: link.since(),
+    }
+}

@@ -1,0 +1,128 @@
+//! Where region processes find each other, and write down which cluster is connected to whom.
+
+mod memory;
+mod sqlite;
+
+use std::fmt;
+use std::time::{Duration, SystemTime};
+
+use async_trait::async_trait;
+use mesh::{ClusterId, RegionId};
+use tokio::sync::watch;
+
+pub use memory::MemoryRegistry;
+pub use sqlite::SqliteRegistry;
+
+/// How often a region process announces itself.
+pub const HEARTBEAT: Duration = Duration::from_secs(1);
+/// How long after its last announcement a region process counts as gone.
+pub const EXPIRY: Duration = Duration::from_secs(5);
+
+/// A region process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RegionEntry {
+    /// Its identity.
+    pub id: RegionId,
+    /// A name for people.
+    pub name: String,
+    /// Where it listens, the best address first.
+    pub addresses: Vec<String>,
+    /// The version of its program.
+    pub version: String,
+    /// When it started, by its wall clock, to the millisecond.
+    pub started: SystemTime,
+}
+
+/// A cluster's connection to a region process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LinkEntry {
+    /// The region process.
+    pub region: RegionId,
+    /// The cluster.
+    pub cluster: ClusterId,
+    /// The cluster's name for people.
+    pub cluster_name: String,
+    /// The version of the cluster's program, if it told.
+    pub cluster_version: Option<String>,
+    /// Where the region process sees it.
+    pub address: String,
+    /// The time that the last `Ping` took, to the microsecond.
+    pub round_trip: Option<Duration>,
+    /// When the connection was opened, by the region's wall clock, to the millisecond.
+    pub since: SystemTime,
+}
+
+/// Why the registry could not be asked. Connections and calls go on without it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RegistryError {
+    /// The database failed.
+    #[error("the registry's database failed")]
+    Database(#[source] rusqlite::Error),
+    /// The database was written by a newer version of this program.
+    #[error("the registry's database has version {found}, this program knows {known}")]
+    TooNew {
+        /// Its version.
+        found: i64,
+        /// The newest version that this program can read.
+        known: i64,
+    },
+    /// The directory of the database cannot be made.
+    #[error("cannot make the directory {}", .path.display())]
+    Directory {
+        /// The directory.
+        path: std::path::PathBuf,
+        /// The operating system's reason.
+        #[source]
+        error: std::io::Error,
+    },
+    /// The work was cut short because the program ends.
+    #[error("the registry is closing")]
+    Closing,
+}
+
+/// What region processes share.
+///
+/// Entries live as long as they are announced: a region process that says nothing for [`EXPIRY`]
+/// is gone, and its links with it.
+#[async_trait]
+pub trait Registry: fmt::Debug + Send + Sync + 'static {
+    /// Says that a region process is there. To be repeated every [`HEARTBEAT`].
+    ///
+    /// # Errors
+    /// [`RegistryError`]; try again at the next heartbeat.
+    async fn announce(&self, region: &RegionEntry) -> Result<(), RegistryError>;
+
+    /// Takes a region process out, and its links.
+    ///
+    /// # Errors
+    /// [`RegistryError`]; the entry then expires by itself.
+    async fn withdraw(&self, region: &RegionId) -> Result<(), RegistryError>;
+
+    /// Writes down links of one region process that were opened or have changed, and strikes those
+    /// of clusters whose last link to it was lost.
+    ///
+    /// # Errors
+    /// [`RegistryError`].
+    async fn record_links(
+        &self,
+        region: &RegionId,
+        opened: &[LinkEntry],
+        lost: &[ClusterId],
+    ) -> Result<(), RegistryError>;
+
+    /// The region processes that are up, sorted by name.
+    ///
+    /// # Errors
+    /// [`RegistryError`].
+    async fn regions(&self) -> Result<Vec<RegionEntry>, RegistryError>;
+
+    /// The links of the region processes that are up, sorted by cluster name.
+    ///
+    /// # Errors
+    /// [`RegistryError`].
+    async fn links(&self) -> Result<Vec<LinkEntry>, RegistryError>;
+
+    /// Changes whenever [`Registry::regions`] may give another answer than before.
+    fn changes(&self) -> watch::Receiver<u64>;
+}

@@ -1,0 +1,149 @@
+//! The tasks of a region process: accepting, admitting, announcing, telling.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use amp_proto::{CallError, Cluster, Lost, RoleName};
+use futures_util::StreamExt as _;
+use mesh::commands::{Ident, Identify, RegionsChanged};
+use mesh::{BoxStream, Client, Handshaking, Link, Listener, gather};
+use tokio::sync::Semaphore;
+
+use crate::admission::{Admission, Admissions};
+use crate::builder::Service;
+use crate::controller::{Inner, RegionController};
+use crate::registrar;
+use crate::responders::rows_of;
+
+/// How many peers may be proving who they are at once; more are turned away until some are done.
+const HANDSHAKES_MAX: usize = 4096;
+/// How long to wait when the operating system has no room for another connection.
+const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(100);
+
+/// Starts the tasks. All of them end when the controller stops.
+pub(crate) fn start(
+    controller: &RegionController,
+    services: Vec<Service>,
+    listener: Box<dyn Listener>,
+) {
+    let inner = &controller.inner;
+    spawn(inner, accept(Arc::clone(inner), listener));
+    spawn(inner, registrar::announce(Arc::clone(inner)));
+    spawn(inner, registrar::record_links(Arc::clone(inner)));
+    spawn(inner, registrar::watch_regions(Arc::clone(inner)));
+    spawn(inner, tell_clusters(Arc::clone(inner)));
+    for service in services {
+        spawn(inner, service(controller.clone()));
+    }
+}
+
+/// Runs a task until the region stops.
+fn spawn(inner: &Arc<Inner>, task: impl Future<Output = ()> + Send + 'static) {
+    let stopping = inner.stopping.clone();
+    inner.tasks.spawn(async move { stopping.run_until_cancelled(task).await });
+}
+
+async fn accept(inner: Arc<Inner>, mut listener: Box<dyn Listener>) {
+    let handshakes = Arc::new(Semaphore::new(HANDSHAKES_MAX));
+    loop {
+        match listener.accept().await {
+            Ok((stream, from)) => {
+                let Ok(turn) = Arc::clone(&handshakes).try_acquire_owned() else {
+                    tracing::warn!(peer = from, "too many handshakes at once: turned away");
+                    continue;
+                };
+                let aborting = inner.aborting.clone();
+                let serving = serve(Arc::clone(&inner), stream, from, turn);
+                inner.tasks.spawn(async move { aborting.run_until_cancelled(serving).await });
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotConnected => return,
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept a connection");
+                tokio::time::sleep(ACCEPT_AGAIN_AFTER).await;
+            }
+        }
+    }
+}
+
+/// One connection, from its first byte to its last.
+async fn serve(
+    inner: Arc<Inner>,
+    stream: BoxStream,
+    from: String,
+    turn: tokio::sync::OwnedSemaphorePermit,
+) {
+    let limits = Arc::new(inner.settings.limits.clone());
+    let handshaking = Handshaking::new(stream, RoleName::Cluster, from.clone(), limits);
+    let opened = Box::pin(handshaking.authenticate(&inner.running.secret)).await;
+    drop(turn);
+    let open = match opened {
+        Ok(open) => open,
+        Err(error) => {
+            tracing::warn!(peer = from, %error, "a connection was refused");
+            return;
+        }
+    };
+    let (link, driving) = open.drive(Arc::clone(&inner.running.responders));
+    let aborting = inner.aborting.clone();
+    let admitting = admit(Arc::clone(&inner), Arc::clone(&link));
+    inner.tasks.spawn(async move { aborting.run_until_cancelled(admitting).await });
+    if inner.stopping.is_cancelled() {
+        link.drain(Lost::ClosedHere);
+    }
+    let lost = driving.await;
+    let cluster = link.ident().and_then(|ident| ident.parse().ok());
+    if let Some(cluster) = &cluster {
+        inner.settings.pool.remove(cluster, &link);
+    }
+    let cluster = cluster.map(|cluster| cluster.to_string());
+    tracing::info!(peer = from, cluster, reason = %lost, "a connection ended");
+}
+
+/// Asks a peer that has proved itself who it is.
+async fn admit(inner: Arc<Inner>, link: Arc<Link>) {
+    let timeout = inner.settings.limits.handshake_timeout;
+    let peer = link.far_end().address.clone();
+    let client = Client::<Cluster>::new(Arc::clone(&link)).within(timeout);
+    let asked = tokio::time::Instant::now();
+    match client.call(Identify).await {
+        Ok(Ident { ident, name, version }) => {
+            link.set_round_trip(asked.elapsed());
+            if inner.settings.admission != Admission::Identity {
+                return;
+            }
+            let Ok(cluster) = ident.parse() else {
+                tracing::info!(peer, ident, "the peer's identity is no uuid: it has to register");
+                return;
+            };
+            let admissions = Admissions::new(&inner.settings.pool);
+            if let Err(error) = admissions.admit_link(&link, cluster, name, version) {
+                tracing::warn!(peer, %error, "a cluster was not admitted");
+            }
+        }
+        Err(CallError::TimedOut { .. }) => {
+            tracing::warn!(peer, "the peer did not say who it is in time");
+            link.close(Lost::ClosedHere);
+        }
+        Err(error) => tracing::debug!(peer, %error, "the peer does not say who it is"),
+    }
+}
+
+/// Tells every cluster when the set of region processes changes.
+async fn tell_clusters(inner: Arc<Inner>) {
+    let mut known = inner.running.known.subscribe();
+    while known.changed().await.is_ok() {
+        let regions = rows_of(&known.borrow_and_update());
+        let clients = inner.settings.pool.all().into_iter().map(|(_, link)| Client::new(link));
+        let mut told = std::pin::pin!(gather(clients, RegionsChanged { regions }));
+        while let Some((client, answer)) = told.next().await {
+            match answer {
+                // A stock peer asks by itself, if it wants to know.
+                Ok(()) | Err(CallError::Unhandled { .. } | CallError::Lost { .. }) => {}
+                Err(error) => {
+                    tracing::debug!(cluster = client.name(), %error, "could not tell of regions");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,24 @@
+//! `#[derive(Choice)]`.
+
+mod check;
+mod expand;
+mod parse;
+
+use proc_macro2::TokenStream;
+use syn::DeriveInput;
+
+pub(crate) use self::parse::ChoiceEnum;
+use crate::errors::Errors;
+use crate::fallback;
+
+/// Writes `Argument`.
+pub(crate) fn derive(input: TokenStream) -> TokenStream {
+    let input = match syn::parse2::<DeriveInput>(input) {
+        Ok(input) => input,
+        Err(error) => return error.into_compile_error(),
+    };
+    let mut errors = Errors::default();
+    let parsed = parse::parse(&input, &mut errors);
+    check::check(&parsed, &mut errors);
+    errors.choose(|| expand::expand(&parsed), || fallback::choice(&parsed))
+}

@@ -1,0 +1,72 @@
+//! Writes `Command`, `AnsweredBy` and `NoAnswer`.
+
+use proc_macro2::{Ident, Span, TokenStream};
+use quote::{ToTokens, quote};
+
+use super::parse::{AnsweringRole, Declaration};
+use crate::arguments::{Struct, expand_arguments};
+
+/// Everything that makes the struct a command.
+pub(super) fn expand(input: &Struct<'_>, declaration: &Declaration) -> TokenStream {
+    let Struct { root, ident, .. } = input;
+    let arguments = expand_arguments(input);
+    let command = expand_command(input, declaration);
+    let answered_by = roles(declaration).map(|role| {
+        quote! {
+            #[automatically_derived]
+            impl #root::AnsweredBy<#root::#role> for #ident {}
+        }
+    });
+    let no_answer = declaration.no_answer.map(|()| {
+        quote! {
+            #[automatically_derived]
+            impl #root::NoAnswer for #ident {}
+        }
+    });
+    quote! {
+        #arguments
+        #command
+        #(#answered_by)*
+        #no_answer
+    }
+}
+
+fn expand_command(input: &Struct<'_>, declaration: &Declaration) -> TokenStream {
+    let Struct { root, ident, .. } = input;
+    let Declaration { doc, .. } = declaration;
+    let (response, errors) = declaration.outcome(root);
+    let name = declaration.name.text();
+    let roles = roles(declaration);
+    let requires_answer = declaration.no_answer.is_none();
+    quote! {
+        #[automatically_derived]
+        impl #root::Command for #ident {
+            type Response = #response;
+            type Error = #errors;
+            const NAME: &'static str = #name;
+            const SCHEMA: #root::CommandSchema = #root::CommandSchema {
+                name: <Self as #root::Command>::NAME,
+                doc: #doc,
+                answered_by: &[#(#root::RoleName::#roles),*],
+                arguments: <Self as #root::Arguments>::FIELDS,
+                response: #root::__private::response_fields::<Self>(),
+                errors: #root::__private::error_codes::<Self>(),
+                requires_answer: #requires_answer,
+            };
+        }
+    }
+}
+
+fn roles(declaration: &Declaration) -> impl Iterator<Item = Ident> {
+    let roles = declaration.answered_by.iter().flatten();
+    roles.map(|AnsweringRole { role, .. }| Ident::new(role.as_str(), Span::call_site()))
+}
+
+impl Declaration {
+    /// The types of the response and of the errors, as given or by default.
+    pub(crate) fn outcome(&self, root: &impl ToTokens) -> (TokenStream, TokenStream) {
+        let response = self.response.as_ref().map_or_else(|| quote!(()), |ty| quote!(#ty));
+        let errors = self.errors.as_ref().map_or_else(|| quote!(#root::Never), |ty| quote!(#ty));
+        (response, errors)
+    }
+}

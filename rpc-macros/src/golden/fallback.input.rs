@@ -1,0 +1,5 @@
+#[derive(Command)]
+#[command(answered_by = Kitchen, response = CheezRating)]
+pub struct EatCheez {
+    pub name: String,
+}

@@ -1,0 +1,115 @@
+//! Writes `Responder` and `ResponderTable`.
+
+use proc_macro2::{Span, TokenStream};
+use quote::{quote, quote_spanned};
+use syn::spanned::Spanned;
+use syn::{Generics, ReturnType, Type};
+
+use super::parse::{Block, Method, cfgs_of};
+
+/// What the block says, as implementations and as a table.
+pub(super) fn expand(block: &Block) -> TokenStream {
+    let methods = block.methods.iter().filter_map(|method| Some((method, method.command()?)));
+    let responders = methods.clone().map(|(method, command)| responder(block, method, command));
+    let root = &block.root;
+    let table = table(
+        block,
+        &block.item.generics,
+        methods.map(|(Method { cfgs, .. }, command)| {
+            quote! {
+                #(#cfgs)*
+                #root::Entry {
+                    schema: <#command as #root::Command>::SCHEMA,
+                    respond: #root::__private::respond::<Self, #command>,
+                }
+            }
+        }),
+    );
+    quote! {
+        #(#responders)*
+        #table
+    }
+}
+
+/// `ResponderTable`.
+pub(crate) fn table(
+    block: &Block,
+    generics: &Generics,
+    entries: impl Iterator<Item = TokenStream>,
+) -> TokenStream {
+    let Block { root, item, .. } = block;
+    let cfgs = cfgs_of(&item.attrs);
+    let self_ty = &item.self_ty;
+    let (impl_generics, _, where_clause) = generics.split_for_impl();
+    quote! {
+        #(#cfgs)*
+        #[automatically_derived]
+        impl #impl_generics #root::ResponderTable for #self_ty #where_clause {
+            const TABLE: &'static [#root::Entry<Self>] = &[#(#entries),*];
+        }
+    }
+}
+
+fn responder(block: &Block, method: &Method, command: &Type) -> TokenStream {
+    let root = &block.root;
+    let name = &method.sig.ident;
+    let peer_ty = method.arguments().nth(1).map(|argument| &argument.ty);
+    // The compiler judges the types, and what it says belongs where the user wrote them.
+    let peer = peer_ty.map(|ty| {
+        let peer = quote_spanned!(located_at(ty.span())=> peer);
+        quote!(, #peer)
+    });
+    let peer_name = if peer_ty.is_some() { quote!(peer) } else { quote!(_) };
+    let output = match &method.sig.output {
+        ReturnType::Type(_, ty) => quote!(#ty),
+        ReturnType::Default => quote_spanned!(located_at(name.span())=> ()),
+    };
+    let response = quote!(<#command as #root::Command>::Response);
+    let error = quote!(<#command as #root::Command>::Error);
+    let body = quote! {
+        <#output as #root::__private::Answer<#response, #error>>::into_outcome(
+            Self::#name(self, command #peer).await,
+        )
+    };
+    implementation(block, &block.item.generics, method, command, &peer_name, &body)
+}
+
+/// `Responder`, with this body.
+pub(crate) fn implementation(
+    block: &Block,
+    generics: &Generics,
+    method: &Method,
+    command: &Type,
+    peer: &TokenStream,
+    body: &TokenStream,
+) -> TokenStream {
+    let Block { root, item, .. } = block;
+    let cfgs = cfgs_of(&item.attrs).into_iter().chain(method.cfgs.iter().cloned());
+    let self_ty = &item.self_ty;
+    let (impl_generics, _, where_clause) = generics.split_for_impl();
+    // A future that cannot be sent to another thread is the method's fault, not the attribute's.
+    let respond = quote_spanned! {located_at(method.sig.ident.span())=>
+        async fn respond(
+            &self,
+            command: #command,
+            #peer: &#root::Peer,
+        ) -> ::core::result::Result<
+            <#command as #root::Command>::Response,
+            #root::Failure<<#command as #root::Command>::Error>,
+        >
+    };
+    quote! {
+        #(#cfgs)*
+        #[automatically_derived]
+        impl #impl_generics #root::Responder<#command> for #self_ty #where_clause {
+            #respond {
+                #body
+            }
+        }
+    }
+}
+
+/// This place in the user's code, for code that the user did not write.
+fn located_at(place: Span) -> Span {
+    Span::call_site().located_at(place)
+}

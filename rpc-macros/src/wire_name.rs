@@ -1,0 +1,46 @@
+//! Names that cross the wire: which ones can, and which are taken.
+
+/// Why a name cannot be a key, or nothing.
+pub(crate) fn key_mistake(key: &str) -> Option<String> {
+    const RESERVED: [&str; 6] =
+        ["_ask", "_answer", "_command", "_error", "_error_code", "_error_description"];
+    if let Some(mistake) = name_mistake(key, "key") {
+        return Some(mistake);
+    }
+    if RESERVED.contains(&key) {
+        return Some(format!("`{key}` is one of AMP's own keys"));
+    }
+    key.starts_with('_').then(|| {
+        format!("`{key}` begins with `_`, and such keys are kept for the protocol's own use")
+    })
+}
+
+/// Why a name cannot be a command's name, or nothing.
+pub(crate) fn command_mistake(name: &str) -> Option<String> {
+    name_mistake(name, "command's name")
+}
+
+/// Why a code cannot stand for a declared error, or nothing.
+pub(crate) fn code_mistake(code: &str) -> Option<String> {
+    const TAKEN: [(&str, &str); 3] = [
+        ("UNKNOWN", "an error that is not declared"),
+        ("UNHANDLED", "a command that nobody answers"),
+        ("OVERLOADED", "a command that was not begun, because too many are running"),
+    ];
+    let taken = TAKEN.iter().find(|(taken, _)| *taken == code);
+    let taken = taken.map(|(code, meaning)| format!("the code `{code}` is taken: it stands for {meaning}"));
+    name_mistake(code, "code").or(taken)
+}
+
+fn name_mistake(name: &str, what: &str) -> Option<String> {
+    const BYTES_MAX: usize = 255;
+    if name.is_empty() {
+        return Some(format!("a {what} cannot be empty"));
+    }
+    if !name.is_ascii() {
+        return Some(format!("a {what} is written in ASCII, and `{name}` is not"));
+    }
+    let bytes = name.len();
+    (bytes > BYTES_MAX)
+        .then(|| format!("a {what} has at most {BYTES_MAX} bytes, and this one has {bytes}"))
+}

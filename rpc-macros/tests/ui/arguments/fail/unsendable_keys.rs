@@ -1,0 +1,10 @@
+use amp_proto::Arguments;
+
+#[derive(Arguments)]
+struct Unsendable {
+    #[amp(key = "")]
+    nameless: String,
+    käse: String,
+}
+
+fn main() {}
