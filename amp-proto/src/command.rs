@@ -83,6 +83,23 @@ pub trait Command: Arguments {
 
     /// The whole declaration as a value.
     const SCHEMA: CommandSchema;
+
+    /// What becomes of the connection once the command was answered with a response.
+    const AFTERWARDS: Afterwards = Afterwards::GoOn;
+}
+
+/// What becomes of a connection after an answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Afterwards {
+    /// It goes on.
+    #[default]
+    GoOn,
+    /// It is closed when the answer has been sent: Twisted's `QuitBox`.
+    Close,
+    /// It is no longer AMP: its stream is handed over when the answer has been sent. Twisted's
+    /// `ProtocolSwitchCommand`.
+    HandOver,
 }
 
 /// The fields of `C`'s response, for its schema. A derive that named the type itself would have the

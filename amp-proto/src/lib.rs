@@ -8,6 +8,8 @@ extern crate std;
 mod amp_box;
 mod argument;
 mod call_error;
+#[cfg(feature = "codec")]
+mod codec;
 mod command;
 mod connection;
 mod error;
@@ -16,6 +18,8 @@ mod peer;
 mod responder;
 mod role;
 mod schema;
+#[cfg(test)]
+mod tests;
 mod wire;
 
 pub use crate::amp_box::AmpBox;
@@ -23,8 +27,10 @@ pub use crate::argument::{AbsolutePath, Argument, DateTime, Decimal, ListItem, P
 #[cfg(feature = "json")]
 pub use crate::argument::{Compressed, Json};
 pub use crate::call_error::{CallError, response_of, stopped_as};
+#[cfg(feature = "codec")]
+pub use crate::codec::{BoxCodec, CodecError};
 pub use crate::command::{
-    AnsweredBy, Arguments, Command, CommandError, EncodeFields, Failure, Never, NoAnswer,
+    Afterwards, AnsweredBy, Arguments, Command, CommandError, EncodeFields, Failure, Never, NoAnswer,
     PassedError,
 };
 pub use crate::connection::{
@@ -35,7 +41,7 @@ pub use crate::error::{DecodeError, EncodeError, LooksLike, PeerMisbehaved, Valu
 pub use crate::limits::Limits;
 pub use crate::peer::{Authentication, FarEnd, Peer};
 pub use crate::responder::{
-    Entry, Outcome, Refusal, Reply, Responder, ResponderTable, Responders, TwoResponders,
+    Answered, Entry, Outcome, Refusal, Reply, Responder, ResponderTable, Responders, TwoResponders,
 };
 pub use crate::role::{Cluster, Region, Role, RoleName};
 pub use crate::schema::{ArgumentType, CommandSchema, ErrorSchema, FieldSchema};

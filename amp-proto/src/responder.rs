@@ -11,7 +11,7 @@ use alloc::vec::Vec;
 use core::pin::Pin;
 
 use crate::Peer;
-use crate::command::{Command, CommandError, EncodeFields, Failure};
+use crate::command::{Afterwards, Command, CommandError, EncodeFields, Failure};
 use crate::error::DecodeError;
 use crate::schema::CommandSchema;
 use crate::wire::Fields;
@@ -60,8 +60,17 @@ impl<S> core::fmt::Debug for Entry<S> {
     }
 }
 
-/// What a responder leaves behind: the fields of its response, or how it failed.
-pub type Outcome = Result<Box<dyn EncodeFields>, Refusal>;
+/// What a responder leaves behind: its response, or how it failed.
+pub type Outcome = Result<Answered, Refusal>;
+
+/// A response whose type is forgotten.
+#[derive(Debug)]
+pub struct Answered {
+    /// Its fields.
+    pub fields: Box<dyn EncodeFields>,
+    /// What becomes of the connection once they have been sent.
+    pub afterwards: Afterwards,
+}
 
 /// An answer on its way.
 pub enum Reply {
@@ -137,7 +146,9 @@ where
     let peer = peer.clone();
     Reply::Pending(Box::pin(async move {
         match responder.respond(command, &peer).await {
-            Ok(response) => Ok(Box::new(response) as Box<dyn EncodeFields>),
+            Ok(response) => {
+                Ok(Answered { fields: Box::new(response), afterwards: C::AFTERWARDS })
+            }
             Err(failure) => Err(Refusal::from_failure(failure)),
         }
     }))

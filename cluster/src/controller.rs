@@ -7,7 +7,7 @@ use std::time::Duration;
 use amp_proto::{Lost, Region, Responders};
 use futures_util::StreamExt as _;
 use mesh::commands::{Ident, Leave};
-use mesh::{Client, ClusterId, Link, Others, Pool, RegionId, Secret, gather_with};
+use mesh::{BoxStream, Client, ClusterId, Ended, Link, Others, Pool, RegionId, Secret, gather_with};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -173,12 +173,12 @@ impl Inner {
     pub(crate) fn keep(
         self: &Arc<Self>,
         link: Arc<Link>,
-        driving: impl Future<Output = Lost> + Send + 'static,
+        driving: impl Future<Output = Ended<BoxStream>> + Send + 'static,
     ) {
         let aborting = self.aborting.clone();
         let address = link.far_end().address.clone();
         self.tasks.spawn(async move {
-            if let Some(lost) = aborting.run_until_cancelled(driving).await {
+            if let Some(Ended { lost, .. }) = aborting.run_until_cancelled(driving).await {
                 tracing::info!(region = link.name(), address, reason = %lost, "a connection ended");
             }
         });

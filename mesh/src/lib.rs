@@ -30,7 +30,7 @@ pub use amp_proto::{CallError, Limits, Lost};
 pub use crate::backoff::{Backoff, BackoffSettings};
 pub use crate::client::{Client, Others};
 pub use crate::common::Common;
-pub use crate::connection::{FarEndInfo, HandshakeError, Handshaking, Link, Open};
+pub use crate::connection::{Ended, FarEndInfo, HandshakeError, Handshaking, Link, Open};
 // pub use crate::describe::CommandDescription;
 pub use crate::gather::{GATHER_CONCURRENCY, Gathered, gather, gather_with};
 pub use crate::ids::{ClusterId, RegionId};

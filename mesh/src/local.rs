@@ -54,5 +54,6 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let handshaking = Handshaking::new(stream, role, address.to_owned(), Arc::new(limits));
-    handshaking.trusted().drive(responders)
+    let (link, driving) = handshaking.trusted().drive(responders);
+    (link, async { driving.await.lost })
 }

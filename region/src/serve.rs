@@ -91,7 +91,7 @@ async fn serve(
     if inner.stopping.is_cancelled() {
         link.drain(Lost::ClosedHere);
     }
-    let lost = driving.await;
+    let lost = driving.await.lost;
     let cluster = link.ident().and_then(|ident| ident.parse().ok());
     if let Some(cluster) = &cluster {
         inner.settings.pool.remove(cluster, &link);

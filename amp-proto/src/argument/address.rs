@@ -83,3 +83,36 @@ fn address(octets: &[u8]) -> Option<IpAddr> {
     }
     <[u8; 16]>::try_from(octets).ok().map(IpAddr::from)
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec;
+
+    use super::super::properties::{decode, encode};
+    use super::*;
+
+    #[test]
+    fn bits_beyond_the_prefix_are_cleared_on_both_ways() {
+        let network: IpNet = "2001:db8::1/32".parse().unwrap();
+        let bytes = encode(&network).unwrap();
+        assert_eq!(bytes.len(), 17);
+        assert_eq!(decode::<IpNet>(&bytes), Ok(network.trunc()));
+        assert_eq!(
+            decode::<IpNet>(&[10, 1, 2, 3, 8]),
+            Ok("10.0.0.0/8".parse().unwrap())
+        );
+    }
+
+    #[test]
+    fn a_wrong_length_prefix_or_version_is_refused() {
+        assert!(decode::<IpAddr>(&[1, 2, 3]).is_err());
+        assert!(decode::<IpNet>(&[]).is_err());
+        assert!(decode::<IpNet>(&[10, 0, 0, 0, 33]).is_err());
+        assert!(decode::<Ipv6Addr>(&[10, 0, 0, 1]).is_err());
+        assert_eq!(
+            decode::<Ipv4Addr>(&[10, 0, 0, 1]),
+            Ok(Ipv4Addr::new(10, 0, 0, 1))
+        );
+        assert_eq!(encode(&Ipv4Addr::LOCALHOST), Ok(vec![127, 0, 0, 1]));
+    }
+}

@@ -102,3 +102,67 @@ pub(crate) fn inflated(plain: &Bytes) -> Value<'_> {
         },
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::string::String;
+    use alloc::vec;
+
+    use super::super::Json;
+    use super::super::properties::encode;
+    use super::*;
+
+    fn decode<T: Argument>(bytes: &[u8], decompressed_bytes_max: usize) -> Result<T, ValueError> {
+        let limits = Limits {
+            decompressed_bytes_max,
+            ..Limits::default()
+        };
+        T::decode(Value::new(&Bytes::copy_from_slice(bytes), &limits))
+    }
+
+    #[test]
+    fn a_value_that_inflates_beyond_the_limit_is_refused() {
+        let bomb = encode(&Compressed(vec![0_u8; 1_000_000])).unwrap();
+        assert!(bomb.len() < 2000);
+        let inflated = decode::<Compressed<Vec<u8>>>(&bomb, 1_000_000).unwrap();
+        assert_eq!(inflated.0.len(), 1_000_000);
+        assert_eq!(
+            decode::<Compressed<Vec<u8>>>(&bomb, 999_999),
+            Err(ValueError::DecompressedTooLarge { max: 999_999 })
+        );
+    }
+
+    #[test]
+    fn what_is_not_zlib_or_cut_short_is_refused() {
+        let whole = encode(&Compressed(String::from("snow, snow, snow, snow"))).unwrap();
+        assert!(decode::<Compressed<String>>(&whole[..whole.len() - 1], 1000).is_err());
+        assert!(decode::<Compressed<String>>(b"", 1000).is_err());
+        assert!(decode::<Compressed<String>>(b"snow", 1000).is_err());
+        assert!(decode::<Compressed<String>>(&whole, 1000).is_ok());
+    }
+
+    /// Compressed, and does not say so.
+    #[derive(Debug, PartialEq)]
+    struct Sly(Json<u8>);
+
+    impl Argument for Sly {
+        const TYPE: ArgumentType = ArgumentType::Custom("sly");
+
+        fn encode(&self, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+            self.0.encode(out)
+        }
+
+        fn decode(value: Value<'_>) -> Result<Self, ValueError> {
+            Json::decode(value).map(Self)
+        }
+    }
+
+    #[test]
+    fn nothing_compressed_inside_something_compressed_is_inflated() {
+        let layers = encode(&Compressed(vec![Sly(Json(7))])).unwrap();
+        assert_eq!(
+            decode::<Compressed<Vec<Sly>>>(&layers, 1000),
+            Err(ValueError::DecompressedTooLarge { max: 0 })
+        );
+    }
+}

@@ -293,3 +293,49 @@ impl Argument for Decimal {
         Self::read(value.bytes())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::string::ToString;
+
+    use super::*;
+
+    #[test]
+    fn a_decimal_is_made_of_an_integer_and_a_power_of_ten() {
+        assert_eq!(Decimal::new(-1250, -2).to_string(), "-12.50");
+        assert_eq!(Decimal::new(0, 3).to_string(), "0E+3");
+        assert_eq!(Decimal::from(u64::MAX).to_string(), "18446744073709551615");
+        assert_eq!(
+            Decimal::new(i128::MIN, i32::MIN).to_string().parse(),
+            Ok(Decimal::new(i128::MIN, i32::MIN))
+        );
+    }
+
+    #[test]
+    fn a_decimal_shows_its_parts() {
+        let it: Decimal = "-0012.50e-3".parse().unwrap();
+        assert_eq!(it.digits_and_exponent(), Some(("1250", -5)));
+        assert!(it.is_sign_negative() && it.is_finite() && !it.is_nan());
+        let it: Decimal = "-sNaN7".parse().unwrap();
+        assert_eq!(it.digits_and_exponent(), None);
+        assert!(it.is_sign_negative() && !it.is_finite() && it.is_nan());
+    }
+
+    #[test]
+    fn a_decimal_has_a_nearest_float() {
+        let float = |text: &str| text.parse::<Decimal>().unwrap().to_f64();
+        assert_eq!(float("-0.1"), -0.1);
+        assert_eq!(float("1E+999999999999999999"), f64::INFINITY);
+        assert_eq!(float("1E-1999999999999999997"), 0.0);
+        assert_eq!(float("-Infinity"), f64::NEG_INFINITY);
+        assert!(float("sNaN5").is_nan());
+    }
+
+    #[test]
+    fn equality_is_of_the_representation() {
+        let decimal = |text: &str| text.parse::<Decimal>().unwrap();
+        assert_ne!(decimal("1.0"), decimal("1.00"));
+        assert_ne!(decimal("0"), decimal("-0"));
+        assert_eq!(decimal("nan"), decimal("NaN"));
+    }
+}

@@ -126,3 +126,69 @@ fn put_number(number: &str, out: &mut Vec<u8>) {
         _ => out.extend_from_slice(number.as_bytes()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::string::String;
+
+    use serde_json::{Value as Any, json};
+
+    use super::super::properties::{decode, encode};
+    use super::*;
+
+    fn spelled(json: &Any) -> String {
+        let mut out = Vec::new();
+        respell(&json.to_string(), &mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn json_is_spelled_as_python_spells_it() {
+        assert_eq!(spelled(&json!([])), "[]");
+        assert_eq!(
+            spelled(&json!({"b": [1, -2.0, {}], "a": {"x": null}})),
+            r#"{"a": {"x": null}, "b": [1, -2.0, {}]}"#
+        );
+        assert_eq!(
+            spelled(&json!([1e16, 1e-5, 1e300, 2.5e-7, u64::MAX])),
+            "[1e+16, 1e-05, 1e+300, 2.5e-07, 18446744073709551615]"
+        );
+        assert_eq!(
+            spelled(&json!("é 😀 \u{7f}\u{1f}\u{8}\n/\"\\")),
+            r#""\u00e9 \ud83d\ude00 \u007f\u001f\b\n/\"\\""#
+        );
+        assert_eq!(
+            spelled(&json!({"a,b:c\\": "\\\", 1:2"})),
+            r#"{"a,b:c\\": "\\\", 1:2"}"#
+        );
+    }
+
+    #[test]
+    fn structures_are_written_and_read_as_json() {
+        #[derive(Debug, PartialEq, Serialize, serde::Deserialize)]
+        struct Interface {
+            name: String,
+            mtu: u16,
+        }
+        let it = Json(Interface {
+            name: "eth0".into(),
+            mtu: 1500,
+        });
+        assert_eq!(decode(&encode(&it).unwrap()), Ok(it));
+        assert!(decode::<Json<Interface>>(&encode(&Json(json!({"name": 1}))).unwrap()).is_err());
+    }
+
+    #[test]
+    fn floats_and_surrogate_pairs_arrive_unchanged() {
+        for it in [json!(1.2215985217501825e289), json!("😀"), json!(5e-324)] {
+            assert_eq!(decode(&encode(&Json(it.clone())).unwrap()), Ok(Json(it)));
+        }
+    }
+
+    #[test]
+    fn json_that_nests_too_deep_is_refused() {
+        let mut out = Vec::new();
+        deflate("[".repeat(50_000).as_bytes(), &mut out);
+        assert!(decode::<Json<Any>>(&out).is_err());
+    }
+}

@@ -190,3 +190,63 @@ fn put_small(mut rest: u64, out: &mut Vec<u8>) {
     }
     out.extend_from_slice(digits.get(free..).unwrap_or_default());
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::string::ToString;
+    use alloc::vec;
+
+    use super::super::properties::{decode, encode};
+    use super::*;
+
+    #[test]
+    fn a_list_of_u8_is_bytes_as_they_are() {
+        assert_eq!(<Vec<u8> as Argument>::TYPE, ArgumentType::Bytes);
+        assert_eq!(<Vec<Vec<u8>> as Argument>::TYPE.to_string(), "list(bytes)");
+        assert_eq!(encode(&vec![0_u8, 255]), Ok(vec![0, 255]));
+        assert_eq!(encode(&vec![vec![7_u8]]), Ok(vec![0, 1, 7]));
+    }
+
+    #[test]
+    fn a_type_says_its_bounds() {
+        assert_eq!(<i8 as Argument>::TYPE.to_string(), "integer(-128..=127)");
+        assert_eq!(
+            <u128 as Argument>::TYPE,
+            ArgumentType::IntegerWithin {
+                min: 0,
+                max: u128::MAX
+            }
+        );
+        assert_eq!(
+            <i128 as Argument>::TYPE,
+            ArgumentType::IntegerWithin {
+                min: i128::MIN,
+                max: i128::MAX.unsigned_abs()
+            }
+        );
+    }
+
+    #[test]
+    fn an_integer_too_large_is_told_from_what_is_none() {
+        let range = "0..=255".into();
+        let found = "\"256\"".into();
+        assert_eq!(
+            decode::<u8>(b"256"),
+            Err(ValueError::OutOfRange { range, found })
+        );
+        assert_eq!(
+            decode::<u8>(b"0x1"),
+            Err(ValueError::malformed("an integer", b"0x1"))
+        );
+    }
+
+    #[test]
+    fn a_big_integer_has_as_many_digits_as_a_value_has_bytes() {
+        let digits = |count| vec![b'7'; count];
+        assert_eq!(
+            encode(&decode::<BigInt>(&digits(65_535)).unwrap()),
+            Ok(digits(65_535))
+        );
+        assert!(decode::<BigInt>(&digits(65_536)).is_err());
+    }
+}

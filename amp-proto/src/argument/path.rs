@@ -105,3 +105,24 @@ impl fmt::Display for AbsolutePath {
         f.write_str(&self.0)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn absolute_paths_of_every_system_are_taken() {
+        for path in ["/", "/srv/☃", "C:\\", "c:/data", "\\\\host\\share"] {
+            assert_eq!(AbsolutePath::new(path).map(String::from), Ok(path.into()));
+        }
+    }
+
+    #[test]
+    fn everything_else_is_not() {
+        for path in [
+            "", "srv", "./srv", "../srv", "~", "C:", "C:data", "1:/", "\\srv", "/a\0b",
+        ] {
+            assert!(AbsolutePath::new(path).is_err(), "{path}");
+        }
+    }
+}

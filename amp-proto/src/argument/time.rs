@@ -248,3 +248,84 @@ impl TryFrom<DateTime> for Zoned {
         Ok(Timestamp::try_from(it)?.to_zoned(TimeZone::fixed(it.offset)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec;
+
+    use super::super::properties::encode;
+    use super::*;
+
+    fn parse(text: &str) -> Result<DateTime, ValueError> {
+        text.parse()
+    }
+
+    #[test]
+    fn utc_has_a_minus_sign_on_the_wire_and_a_plus_sign_elsewhere() {
+        let it = parse("2012-01-23T12:34:56Z").unwrap();
+        assert_eq!(
+            encode(&it),
+            Ok(b"2012-01-23T12:34:56.000000-00:00".to_vec())
+        );
+        assert_eq!(it.to_string(), "2012-01-23T12:34:56.000000+00:00");
+    }
+
+    #[test]
+    fn it_is_read_from_rfc_3339() {
+        let expected = parse("2012-01-23T12:34:56.500000-05:30").unwrap();
+        for text in [
+            "2012-01-23t12:34:56.5-05:30",
+            "2012-01-23 12:34:56.500000999-0530",
+        ] {
+            assert_eq!(parse(text), Ok(expected));
+        }
+        for text in [
+            "2012-01-23",
+            "2012-01-23T12:34:56",
+            "12:00Z",
+            "0000-01-01T00:00Z",
+            "",
+        ] {
+            assert!(parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn it_converts_from_and_to_moments_and_zones() {
+        let it = parse("2012-01-23T12:34:56.054321+05:30").unwrap();
+        let moment: Timestamp = "2012-01-23T07:04:56.054321Z".parse().unwrap();
+        assert_eq!(Timestamp::try_from(it), Ok(moment));
+        assert_eq!(
+            DateTime::try_from(moment),
+            parse("2012-01-23T07:04:56.054321Z")
+        );
+        let zoned = Zoned::try_from(it).unwrap();
+        assert_eq!(zoned.offset().seconds(), 19_800);
+        assert_eq!(DateTime::try_from(&zoned), Ok(it));
+    }
+
+    #[test]
+    fn seconds_of_an_offset_go_into_the_time_of_day() {
+        let offset = Offset::from_seconds(-(4 * 3600 + 56 * 60 + 2)).unwrap();
+        let moment: Timestamp = "1880-01-01T12:00:00Z".parse().unwrap();
+        let it = DateTime::try_from(&moment.to_zoned(TimeZone::fixed(offset))).unwrap();
+        assert_eq!(it.to_string(), "1880-01-01T07:03:00.000000-04:57");
+        assert_eq!(Timestamp::try_from(it), Ok(moment));
+    }
+
+    #[test]
+    fn years_and_offsets_have_bounds() {
+        let noon = civil::date(2012, 1, 23).at(12, 0, 0, 0);
+        assert!(DateTime::new(noon, 1559).is_ok());
+        assert!(DateTime::new(noon, 1560).is_err());
+        assert!(DateTime::new(civil::date(0, 1, 1).at(0, 0, 0, 0), 0).is_err());
+        assert!(DateTime::try_from(Timestamp::MIN).is_err());
+        let last = DateTime::new(civil::DateTime::MAX, 0).unwrap();
+        assert_eq!(
+            encode(&last),
+            Ok(b"9999-12-31T23:59:59.999999-00:00".to_vec())
+        );
+        assert!(Timestamp::try_from(last).is_err());
+        assert_eq!(vec![last.civil().subsec_nanosecond()], [999_999_000]);
+    }
+}

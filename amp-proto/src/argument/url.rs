@@ -31,3 +31,24 @@ impl Argument for Url {
         url.ok_or_else(|| ValueError::malformed("an absolute URL in ASCII", bytes))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::properties::{decode, encode};
+    use super::*;
+
+    #[test]
+    fn a_url_is_ascii_on_the_wire() {
+        let url: Url = "http://bücher.example/straße".parse().unwrap();
+        let wire = b"http://xn--bcher-kva.example/stra%C3%9Fe";
+        assert_eq!(encode(&url), Ok(wire.to_vec()));
+        assert_eq!(decode(wire), Ok(url));
+    }
+
+    #[test]
+    fn a_url_that_is_relative_or_not_ascii_is_refused() {
+        for bytes in ["", "/MAAS", "example.com", "http://bücher.example/"] {
+            assert!(decode::<Url>(bytes.as_bytes()).is_err(), "{bytes}");
+        }
+    }
+}

@@ -42,6 +42,9 @@ pub enum Lost {
     /// This side shuts down, or dropped the connection on purpose.
     #[error("this side closed the connection")]
     ClosedHere,
+    /// A command changed the protocol: the stream goes on without AMP.
+    #[error("the stream was handed over to another protocol")]
+    HandedOver,
     /// The peer said that it is about to leave, and takes no new asks.
     #[error("the peer is shutting down")]
     PeerLeaving,

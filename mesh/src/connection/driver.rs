@@ -12,6 +12,7 @@ use std::time::Duration;
 use amp_proto::{
     Ask, AskEvent, AskId, AskStopped, Inbound, Incoming, Lost, Moment, Peer, Responders,
 };
+use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Sleep;
 use tokio_util::io::poll_read_buf;
@@ -46,6 +47,16 @@ pub(super) struct Driver<S> {
     closing_since: Option<Moment>,
     timer: Option<Pin<Box<Sleep>>>,
     timer_at: Moment,
+    _lost_on_drop: LostOnDrop,
+}
+
+/// A connection's end.
+#[derive(Debug)]
+pub struct Ended<S> {
+    /// Why it ended.
+    pub lost: Lost,
+    /// After [`Lost::HandedOver`], the stream, and what was received on it and not read as AMP.
+    pub handed_over: Option<(S, Bytes)>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
@@ -57,6 +68,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         peer: Peer,
     ) -> Self {
         let heard = link.clock().now();
+        let lost_on_drop = LostOnDrop(Arc::clone(&link));
         Self {
             stream,
             inbound,
@@ -72,6 +84,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             closing_since: None,
             timer: None,
             timer_at: Moment::START,
+            _lost_on_drop: lost_on_drop,
         }
     }
 
@@ -84,13 +97,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
     }
 
     /// Runs the connection to its end, and tells everyone who waits on it.
-    pub(super) async fn run(mut self) -> Lost {
+    pub(super) async fn run(mut self) -> Ended<S> {
         let lost = std::future::poll_fn(|cx| self.poll(cx)).await;
         self.link.set_lost(&lost);
+        if lost == Lost::HandedOver {
+            let handed_over = Some((self.stream, self.inbound.into_rest().freeze()));
+            return Ended { lost, handed_over };
+        }
         // The peer sees an orderly end where there can be one; a broken stream has none.
         let closing = std::future::poll_fn(|cx| Pin::new(&mut self.stream).poll_shutdown(cx));
         let _closed = tokio::time::timeout(CLOSING_MAX, closing).await;
-        lost
+        Ended { lost, handed_over: None }
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Lost> {
@@ -309,10 +326,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
     }
 }
 
-/// A driver that is dropped on the way, because its task is, still tells everyone who waits.
-impl<S> Drop for Driver<S> {
+/// Tells everyone who waits, also when the driver is dropped on the way because its task is.
+struct LostOnDrop(Arc<Link>);
+
+impl Drop for LostOnDrop {
     fn drop(&mut self) {
-        self.link.set_lost(&Lost::ClosedHere);
+        self.0.set_lost(&Lost::ClosedHere);
     }
 }
 

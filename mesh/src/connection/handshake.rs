@@ -23,7 +23,7 @@ use sha2::Sha256;
 use subtle::ConstantTimeEq as _;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
-use super::driver::Driver;
+use super::driver::{Driver, Ended};
 use super::link::{FarEndInfo, Link};
 use crate::commands::{Authenticate, Authenticated};
 use crate::peer::LinkPeer;
@@ -268,7 +268,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Handshaking<S> {
 impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Open<S> {
     /// Gives the link, through which clients ask, and the future that drives the connection to its
     /// end and answers with `responders`. Nothing happens unless it is polled.
-    pub fn drive(self, responders: Arc<Responders>) -> (Arc<Link>, impl Future<Output = Lost> + Send) {
+    pub fn drive(
+        self,
+        responders: Arc<Responders>,
+    ) -> (Arc<Link>, impl Future<Output = Ended<S>> + Send) {
         let Self { stream, connection, far_end, limits, held } = self;
         let (inbound, exchange) = connection.into_parts();
         let link = Link::new(exchange, far_end, limits);

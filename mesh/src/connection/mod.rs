@@ -13,6 +13,7 @@ mod handshake;
 mod link;
 mod running;
 
+pub use self::driver::Ended;
 pub use self::handshake::{HandshakeError, Handshaking, Open};
 pub(crate) use self::handshake::{is_challenge_of, proof};
 pub use self::link::{FarEndInfo, Link};

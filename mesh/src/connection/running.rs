@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use amp_proto::{Ask, Lost, Outcome, Peer, Refusal, Reply, Responders};
+use amp_proto::{Afterwards, Answered, Ask, Lost, Outcome, Peer, Refusal, Reply, Responders};
 use futures_util::FutureExt as _;
 use tokio::task::JoinSet;
 
@@ -88,11 +88,14 @@ impl Running {
 /// Sends the outcome of an ask, and logs what the peer is not told.
 fn finish(link: &Link, tag: Option<&[u8]>, command: &[u8], outcome: Outcome) {
     let refusal = match outcome {
-        Ok(response) => {
+        Ok(Answered { fields, afterwards }) => {
             let Some(tag) = tag else { return };
-            match link.exchange().answer(tag, &*response) {
-                Ok(()) => return,
-                Err(error) => Refusal::Undeclared(Box::new(error)),
+            let answered = link.exchange().answer(tag, &*fields);
+            match (answered, afterwards) {
+                (Ok(()), Afterwards::GoOn) => return,
+                (Ok(()), Afterwards::HandOver) => return link.close(Lost::HandedOver),
+                (Ok(()), _) => return link.close(Lost::ClosedHere),
+                (Err(error), _) => Refusal::Undeclared(Box::new(error)),
             }
         }
         Err(refusal) => refusal,

@@ -1,0 +1,147 @@
+//! Every argument type in one command: the peer of `tests/python/twisted_types.py`.
+
+use amp_proto::{
+    AbsolutePath, Arguments, Choice, Command, CommandError, Compressed, DateTime, Decimal, Failure,
+    Json, responders,
+};
+use bytes::Bytes;
+use ipnet::IpNet;
+use num_bigint::BigInt;
+use url::Url;
+
+/// Answered with its own arguments.
+#[derive(Clone, Debug, PartialEq, Command)]
+#[command(answered_by = any, response = Values)]
+pub struct Types {
+    pub integer: BigInt,
+    pub big: BigInt,
+    pub data: Bytes,
+    pub text: String,
+    pub flag: bool,
+    pub ratio: f64,
+    pub price: Decimal,
+    pub at: DateTime,
+    pub numbers: Vec<BigInt>,
+    pub nested: Vec<Vec<BigInt>>,
+    pub names: Vec<String>,
+    pub rows: Vec<Row>,
+    pub path: AbsolutePath,
+    pub maybe: Option<String>,
+    pub structure: Json<serde_json::Value>,
+    pub address: std::net::IpAddr,
+    pub network: IpNet,
+    pub link: Url,
+    pub state: State,
+    pub table: Compressed<Vec<Line>>,
+}
+
+/// What comes back.
+#[derive(Clone, Debug, PartialEq, Arguments)]
+pub struct Values {
+    pub integer: BigInt,
+    pub big: BigInt,
+    pub data: Bytes,
+    pub text: String,
+    pub flag: bool,
+    pub ratio: f64,
+    pub price: Decimal,
+    pub at: DateTime,
+    pub numbers: Vec<BigInt>,
+    pub nested: Vec<Vec<BigInt>>,
+    pub names: Vec<String>,
+    pub rows: Vec<Row>,
+    pub path: AbsolutePath,
+    pub maybe: Option<String>,
+    pub structure: Json<serde_json::Value>,
+    pub address: std::net::IpAddr,
+    pub network: IpNet,
+    pub link: Url,
+    pub state: State,
+    pub table: Compressed<Vec<Line>>,
+}
+
+/// A row of an AmpList.
+#[derive(Clone, Debug, PartialEq, Arguments)]
+pub struct Row {
+    pub a: i64,
+    pub b: Option<String>,
+}
+
+/// A row of a compressed AmpList.
+#[derive(Clone, Debug, PartialEq, Arguments)]
+pub struct Line {
+    pub ip: String,
+}
+
+/// One of two words.
+#[derive(Clone, Copy, Debug, PartialEq, Choice)]
+pub enum State {
+    #[wire("on")]
+    On,
+    #[wire("off")]
+    Off,
+}
+
+/// Answered with an error of the `kind`: declared, fatal or undeclared.
+#[derive(Debug, Command)]
+#[command(answered_by = any, errors = FailError)]
+pub struct Fail {
+    pub kind: String,
+}
+
+#[derive(Debug, PartialEq, thiserror::Error, CommandError)]
+pub enum FailError {
+    #[error("declared")]
+    #[code("DECLARED")]
+    Declared,
+    #[error("fatal")]
+    #[code("FATAL", fatal)]
+    Fatal,
+}
+
+/// Gives back what it is asked.
+pub struct Mirror;
+
+#[responders]
+impl Mirror {
+    #[responder]
+    async fn types(&self, it: Types) -> Result<Values, amp_proto::Never> {
+        Ok(it.into())
+    }
+
+    #[responder]
+    async fn fail(&self, it: Fail) -> Result<(), Failure<FailError>> {
+        match it.kind.as_str() {
+            "declared" => Err(FailError::Declared.into()),
+            "fatal" => Err(FailError::Fatal.into()),
+            _ => Err(Failure::undeclared("undeclared")),
+        }
+    }
+}
+
+impl From<Types> for Values {
+    fn from(it: Types) -> Self {
+        Self {
+            integer: it.integer,
+            big: it.big,
+            data: it.data,
+            text: it.text,
+            flag: it.flag,
+            ratio: it.ratio,
+            price: it.price,
+            at: it.at,
+            numbers: it.numbers,
+            nested: it.nested,
+            names: it.names,
+            rows: it.rows,
+            path: it.path,
+            maybe: it.maybe,
+            structure: it.structure,
+            address: it.address,
+            network: it.network,
+            link: it.link,
+            state: it.state,
+            table: it.table,
+        }
+    }
+}
