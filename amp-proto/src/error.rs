@@ -96,7 +96,7 @@ pub enum ValueError {
         /// The inner key.
         key: String,
         /// What is the matter with the inner value.
-        reason: alloc::boxed::Box<ValueError>,
+        reason: alloc::boxed::Box<Self>,
     },
     /// A compressed value would grow beyond
     /// [`Limits::decompressed_bytes_max`](crate::Limits::decompressed_bytes_max).

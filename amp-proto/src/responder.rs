@@ -73,6 +73,7 @@ pub struct Answered {
 }
 
 /// An answer on its way.
+#[expect(clippy::exhaustive_enums, reason = "an answer is there or it is not")]
 pub enum Reply {
     /// It is there.
     Ready(Outcome),

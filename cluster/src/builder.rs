@@ -207,11 +207,10 @@ impl ClusterBuilder {
     /// As [`ClusterBuilder::responders`], for one that is shared.
     #[must_use]
     pub fn responders_arc<S: ResponderTable>(mut self, responder: Arc<S>) -> Self {
-        if let Ok(responders) = &mut self.responders {
-            if let Err(error) = responders.add(responder) {
+        if let Ok(responders) = &mut self.responders
+            && let Err(error) = responders.add(responder) {
                 self.responders = Err(error);
             }
-        }
         self
     }
 

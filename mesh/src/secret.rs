@@ -73,7 +73,7 @@ impl Secret {
             let text = std::str::from_utf8(pair).ok().filter(|text| !text.starts_with('+'));
             text.and_then(|text| u8::from_str_radix(text, 16).ok())
         };
-        if digits.len() % 2 != 0 {
+        if !digits.len().is_multiple_of(2) {
             return Err(SecretError::NotHex);
         }
         let bytes: Option<Vec<u8>> = digits.as_bytes().chunks(2).map(pair).collect();

@@ -193,11 +193,10 @@ impl RegionBuilder {
     /// As [`RegionBuilder::responders`], for one that is shared.
     #[must_use]
     pub fn responders_arc<S: ResponderTable>(mut self, responder: Arc<S>) -> Self {
-        if let Ok(responders) = &mut self.responders {
-            if let Err(error) = responders.add(responder) {
+        if let Ok(responders) = &mut self.responders
+            && let Err(error) = responders.add(responder) {
                 self.responders = Err(error);
             }
-        }
         self
     }
 

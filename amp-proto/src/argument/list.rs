@@ -27,29 +27,45 @@ pub(super) fn encode_elements<T: Argument>(
     items: &[T],
     out: &mut Vec<u8>,
 ) -> Result<(), EncodeError> {
-    for item in items {
-        put_prefixed(
-            out,
-            |out| item.encode(out),
-            |bytes| EncodeError::ElementTooLong { bytes },
-        )?;
-    }
-    Ok(())
+    items
+        .iter()
+        .try_for_each(|item| put_element(out, |out| item.encode(out)))
 }
 
-/// The other way. A list that ends inside an element is an error, where Twisted silently drops
-/// the rest.
+/// One element of a `ListOf`.
+pub(crate) fn put_element(
+    out: &mut Vec<u8>,
+    encode: impl FnOnce(&mut Vec<u8>) -> Result<(), EncodeError>,
+) -> Result<(), EncodeError> {
+    put_prefixed(out, encode, |bytes| EncodeError::ElementTooLong { bytes })
+}
+
+/// The other way.
 pub(super) fn decode_elements<T: Argument>(value: Value<'_>) -> Result<Vec<T>, ValueError> {
-    let mut items = Vec::new();
+    elements(value).map(|element| T::decode(element?)).collect()
+}
+
+/// The elements of a `ListOf`. A list that ends inside an element is an error, where Twisted
+/// silently drops the rest.
+pub(crate) fn elements(value: Value<'_>) -> impl Iterator<Item = Result<Value<'_>, ValueError>> {
     let mut rest = value.bytes();
-    while !rest.is_empty() {
-        let (length, tail) = rest.split_first_chunk::<2>().ok_or(ValueError::Truncated)?;
-        let length = usize::from(u16::from_be_bytes(*length));
-        let (element, tail) = tail.split_at_checked(length).ok_or(ValueError::Truncated)?;
-        items.push(T::decode(value.part(element))?);
+    core::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
+        let split = rest.split_first_chunk::<2>().and_then(|(length, tail)| {
+            tail.split_at_checked(usize::from(u16::from_be_bytes(*length)))
+        });
+        // Nothing comes after what was cut short.
+        let (element, tail) =
+            split.map_or((None, &[][..]), |(element, tail)| (Some(element), tail));
         rest = tail;
-    }
-    Ok(items)
+        Some(
+            element
+                .map(|element| value.part(element))
+                .ok_or(ValueError::Truncated),
+        )
+    })
 }
 
 /// `AmpList`: one box after the other. The body of `ListItem::encode_list` that
@@ -64,12 +80,20 @@ pub fn encode_boxes<T: Arguments>(items: &[T], out: &mut Vec<u8>) -> Result<(), 
         .try_for_each(|item| write_box(out, &[], &limits, |writer| item.encode(writer)))
 }
 
-/// The other way. A list that ends inside a box is an error, where Twisted silently drops the
-/// rest.
+/// The other way.
 ///
 /// # Errors
 /// As [`ListItem::decode_list`], and [`ValueError::Truncated`].
 pub fn decode_boxes<T: Arguments>(value: Value<'_>) -> Result<Vec<T>, ValueError> {
+    decode_each_box(value, T::decode)
+}
+
+/// What `decode` makes of every box of an `AmpList`. A list that ends inside a box is an error,
+/// where Twisted silently drops the rest.
+pub(crate) fn decode_each_box<T>(
+    value: Value<'_>,
+    decode: impl Fn(&Fields<'_>) -> Result<T, DecodeError>,
+) -> Result<Vec<T>, ValueError> {
     let limits = Limits::default();
     let mut scanner = Scanner::default();
     let mut items = Vec::new();
@@ -82,7 +106,7 @@ pub fn decode_boxes<T: Arguments>(value: Value<'_>) -> Result<Vec<T>, ValueError
             return Err(ValueError::Truncated);
         };
         let fields = Fields::nested(value.part(rest), scanner.spans());
-        items.push(T::decode(&fields).map_err(nested)?);
+        items.push(decode(&fields).map_err(nested)?);
         scanner.reset();
         rest = rest.get(bytes..).unwrap_or_default();
     }

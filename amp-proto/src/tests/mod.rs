@@ -1,3 +1,6 @@
-//! Tests of more than one module, by what they are about.
+//! The core, tested from outside its modules: the wire by itself, and connections in pairs.
 
+mod commands;
+mod connection;
+mod pair;
 mod wire;

@@ -297,14 +297,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             }
             return Ok(Some(next.min(since.after(HALF_CLOSED_MAX))));
         }
-        if let Some((id, sent)) = self.ping {
-            if let Poll::Ready(outcome) = exchange.poll_ask(id, cx) {
+        if let Some((id, sent)) = self.ping
+            && let Poll::Ready(outcome) = exchange.poll_ask(id, cx) {
                 self.ping = None;
                 if !matches!(outcome, Err(AskStopped::TimedOut { .. })) {
                     self.link.set_round_trip(now.since(sent));
                 }
             }
-        }
         if self.full {
             // We are not listening, so silence says nothing.
             self.heard = now;
@@ -313,12 +312,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         if silent >= limits.dead_after {
             return Err(Lost::Silent { silent });
         }
-        if silent >= limits.ping_after && self.ping.is_none() && exchange.refusing().is_none() {
-            if let Ok(id) = exchange.ask(&Ping, self.heard.after(limits.dead_after)) {
+        if silent >= limits.ping_after && self.ping.is_none() && exchange.refusing().is_none()
+            && let Ok(id) = exchange.ask(&Ping, self.heard.after(limits.dead_after)) {
                 self.ping = Some((id, now));
                 return Ok(None);
             }
-        }
         if self.ping.is_none() {
             next = next.min(self.heard.after(limits.ping_after));
         }

@@ -1,0 +1,48 @@
+//! Did you mean …?
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use crate::wire::KEY_BYTES_MAX;
+
+/// The candidate that is spelled most like `name`, if one is close enough to be meant.
+pub(super) fn nearest<'a>(
+    name: &str,
+    candidates: impl Iterator<Item = &'a String>,
+) -> Option<String> {
+    if name.len() > KEY_BYTES_MAX {
+        return None;
+    }
+    let name = simplified(name);
+    let slips_max = 1.max(name.len() / 3);
+    candidates
+        .filter(|candidate| candidate.len() <= KEY_BYTES_MAX)
+        .map(|candidate| (slips(&name, &simplified(candidate)), candidate))
+        .filter(|(slips, _)| *slips <= slips_max)
+        .min_by_key(|(slips, _)| *slips)
+        .map(|(_, candidate)| candidate.clone())
+}
+
+/// Case and the choice of dash are nobody's point.
+fn simplified(name: &str) -> Vec<char> {
+    let chars = name.chars().flat_map(char::to_lowercase);
+    chars.filter(|char| !matches!(char, '_' | '-' | ' ')).collect()
+}
+
+/// How many characters have to be added, dropped or replaced to make one word of the other.
+fn slips(one: &[char], other: &[char]) -> usize {
+    let mut row: Vec<usize> = (0..=other.len()).collect();
+    for (index, left) in one.iter().enumerate() {
+        let mut diagonal = index;
+        let mut before = index + 1;
+        for (slot, right) in core::iter::once(None).chain(other.iter().map(Some)).zip(&mut row) {
+            let Some(right) = slot else {
+                *right_edge(right_of(right)) = before;
+                continue;
+            };
+            let _ = (left, right, &mut diagonal);
+        }
+        before += 0;
+    }
+    row.last().copied().unwrap_or_default()
+}
