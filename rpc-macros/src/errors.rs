@@ -45,7 +45,9 @@ impl Errors {
         code: impl FnOnce() -> TokenStream,
         fallback: impl FnOnce() -> TokenStream,
     ) -> TokenStream {
-        let Some(found) = self.found else { return code() };
+        let Some(found) = self.found else {
+            return code();
+        };
         let report = found.into_compile_error();
         let fallback = fallback();
         quote! {

@@ -13,9 +13,14 @@ use crate::responders::{Block, implementation, table, written};
 
 /// In place of `#[derive(Arguments)]`.
 pub(crate) fn arguments_in_lists(input: &Struct<'_>) -> TokenStream {
-    let Struct { root, ident, generics, .. } = input;
+    let Struct {
+        root,
+        ident,
+        generics,
+        ..
+    } = input;
     let arguments = arguments(input);
-    let generics = long_lived(generics, quote!(Self: ::core::marker::Send));
+    let generics = long_lived(generics, &quote!(Self: ::core::marker::Send));
     let (impl_generics, type_generics, where_clause) = generics.split_for_impl();
     quote! {
         #arguments
@@ -40,8 +45,13 @@ pub(crate) fn arguments_in_lists(input: &Struct<'_>) -> TokenStream {
 }
 
 fn arguments(input: &Struct<'_>) -> TokenStream {
-    let Struct { root, ident, generics, .. } = input;
-    let generics = long_lived(generics, quote!(Self: ::core::marker::Send));
+    let Struct {
+        root,
+        ident,
+        generics,
+        ..
+    } = input;
+    let generics = long_lived(generics, &quote!(Self: ::core::marker::Send));
     let (impl_generics, type_generics, where_clause) = generics.split_for_impl();
     quote! {
         impl #impl_generics #root::Arguments for #ident #type_generics #where_clause {
@@ -66,8 +76,13 @@ fn arguments(input: &Struct<'_>) -> TokenStream {
 /// In place of `#[derive(Command)]`. It is answered by everyone, and its outcome is what the
 /// declaration says, as far as it was understood.
 pub(crate) fn command(input: &Struct<'_>, declaration: &Declaration) -> TokenStream {
-    let Struct { root, ident, generics, .. } = input;
-    let generics = long_lived(generics, quote!(Self: ::core::marker::Send));
+    let Struct {
+        root,
+        ident,
+        generics,
+        ..
+    } = input;
+    let generics = long_lived(generics, &quote!(Self: ::core::marker::Send));
     let (impl_generics, type_generics, where_clause) = generics.split_for_impl();
     let arguments = arguments(input);
     let (response, errors) = declaration.outcome(root);
@@ -101,9 +116,14 @@ pub(crate) fn command(input: &Struct<'_>, declaration: &Declaration) -> TokenStr
 
 /// In place of `#[derive(CommandError)]`.
 pub(crate) fn command_error(input: &ErrorEnum<'_>) -> TokenStream {
-    let ErrorEnum { root, ident, generics, .. } = input;
+    let ErrorEnum {
+        root,
+        ident,
+        generics,
+        ..
+    } = input;
     let bounds = quote!(Self: ::core::error::Error + ::core::marker::Send);
-    let generics = long_lived(generics, bounds);
+    let generics = long_lived(generics, &bounds);
     let (impl_generics, type_generics, where_clause) = generics.split_for_impl();
     quote! {
         impl #impl_generics #root::CommandError for #ident #type_generics #where_clause {
@@ -125,7 +145,12 @@ pub(crate) fn command_error(input: &ErrorEnum<'_>) -> TokenStream {
 
 /// In place of `#[derive(Choice)]`.
 pub(crate) fn choice(input: &ChoiceEnum<'_>) -> TokenStream {
-    let ChoiceEnum { root, ident, generics, .. } = input;
+    let ChoiceEnum {
+        root,
+        ident,
+        generics,
+        ..
+    } = input;
     let (impl_generics, type_generics, where_clause) = generics.split_for_impl();
     quote! {
         impl #impl_generics #root::Argument for #ident #type_generics #where_clause {
@@ -150,11 +175,11 @@ pub(crate) fn choice(input: &ChoiceEnum<'_>) -> TokenStream {
 /// In place of what `#[responders]` writes: every command that a marked method takes has its
 /// responder, whether or not the method is in order.
 pub(crate) fn responders(block: &Block) -> TokenStream {
-    if block.item.trait_.is_some() {
+    if block.item.trait_.is_some() || block.item.generics.lifetimes().next().is_some() {
         return TokenStream::new();
     }
     let bounds = quote!(Self: ::core::marker::Send + ::core::marker::Sync);
-    let generics = long_lived(&block.item.generics, bounds);
+    let generics = long_lived(&block.item.generics, &bounds);
     let body = quote!(::core::unreachable!());
     let mut seen = Vec::new();
     let responders = block.methods.iter().filter_map(|method| {
@@ -167,7 +192,14 @@ pub(crate) fn responders(block: &Block) -> TokenStream {
             return None;
         }
         seen.push(text);
-        Some(implementation(block, &generics, method, command, &quote!(_), &body))
+        Some(implementation(
+            block,
+            &generics,
+            method,
+            command,
+            &quote!(_),
+            &body,
+        ))
     });
     let responders = responders.collect::<TokenStream>();
     let table = table(block, &generics, core::iter::empty());
@@ -179,16 +211,23 @@ pub(crate) fn responders(block: &Block) -> TokenStream {
 
 /// The generics of a type that may be refused for having any, with bounds that let the traits be
 /// implemented all the same.
-fn long_lived(generics: &Generics, bounds: TokenStream) -> Generics {
+fn long_lived(generics: &Generics, bounds: &TokenStream) -> Generics {
     let mut generics = generics.clone();
     if generics.params.is_empty() {
         return generics;
     }
-    let lifetimes = generics.lifetimes().map(|param| param.lifetime.clone()).collect::<Vec<_>>();
+    let lifetimes = generics
+        .lifetimes()
+        .map(|param| param.lifetime.clone())
+        .collect::<Vec<_>>();
     let where_clause = generics.make_where_clause();
     for lifetime in lifetimes {
-        where_clause.predicates.push(parse_quote!(#lifetime: 'static));
+        where_clause
+            .predicates
+            .push(parse_quote!(#lifetime: 'static));
     }
-    where_clause.predicates.push(parse_quote!(#bounds + 'static));
+    where_clause
+        .predicates
+        .push(parse_quote!(#bounds + 'static));
     generics
 }

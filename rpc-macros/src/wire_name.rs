@@ -1,9 +1,18 @@
 //! Names that cross the wire: which ones can, and which are taken.
 
+use syn::Ident;
+use syn::ext::IdentExt;
+
 /// Why a name cannot be a key, or nothing.
 pub(crate) fn key_mistake(key: &str) -> Option<String> {
-    const RESERVED: [&str; 6] =
-        ["_ask", "_answer", "_command", "_error", "_error_code", "_error_description"];
+    const RESERVED: [&str; 6] = [
+        "_ask",
+        "_answer",
+        "_command",
+        "_error",
+        "_error_code",
+        "_error_description",
+    ];
     if let Some(mistake) = name_mistake(key, "key") {
         return Some(mistake);
     }
@@ -25,11 +34,27 @@ pub(crate) fn code_mistake(code: &str) -> Option<String> {
     const TAKEN: [(&str, &str); 3] = [
         ("UNKNOWN", "an error that is not declared"),
         ("UNHANDLED", "a command that nobody answers"),
-        ("OVERLOADED", "a command that was not begun, because too many are running"),
+        (
+            "OVERLOADED",
+            "a command that was not begun, because too many are running",
+        ),
     ];
     let taken = TAKEN.iter().find(|(taken, _)| *taken == code);
-    let taken = taken.map(|(code, meaning)| format!("the code `{code}` is taken: it stands for {meaning}"));
+    let taken =
+        taken.map(|(code, meaning)| format!("the code `{code}` is taken: it stands for {meaning}"));
     name_mistake(code, "code").or(taken)
+}
+
+/// The words of a variant's name in lower case, for a name on the wire to suggest.
+pub(crate) fn words(ident: &Ident, between: &str) -> String {
+    let mut words = String::new();
+    for letter in ident.unraw().to_string().chars() {
+        if letter.is_uppercase() && !words.is_empty() {
+            words.push_str(between);
+        }
+        words.extend(letter.to_lowercase());
+    }
+    words
 }
 
 fn name_mistake(name: &str, what: &str) -> Option<String> {

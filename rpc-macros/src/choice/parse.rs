@@ -33,26 +33,48 @@ pub(super) enum Word {
 /// Reads the input of the derive.
 pub(super) fn parse<'a>(input: &'a DeriveInput, errors: &mut Errors) -> ChoiceEnum<'a> {
     const NEEDS: &str = "a choice is one of a few words, which are the variants of an enum";
-    let DeriveInput { attrs, ident, generics, data, .. } = input;
+    let DeriveInput {
+        attrs,
+        ident,
+        generics,
+        data,
+        ..
+    } = input;
     let root = attributes::root(attrs, errors);
     let mut variants = None;
     match data {
         Data::Enum(data) => {
             let read = data.variants.iter().map(|variant| {
-                let syn::Variant { attrs, ident, fields, .. } = variant;
-                Variant { ident, fields, word: read_word(attrs, errors) }
+                let syn::Variant {
+                    attrs,
+                    ident,
+                    fields,
+                    ..
+                } = variant;
+                Variant {
+                    ident,
+                    fields,
+                    word: read_word(attrs, errors),
+                }
             });
             variants = Some(read.collect());
         }
         Data::Struct(data) => errors.at(data.struct_token, NEEDS),
         Data::Union(data) => errors.at(data.union_token, NEEDS),
     }
-    ChoiceEnum { root, ident, generics, variants }
+    ChoiceEnum {
+        root,
+        ident,
+        generics,
+        variants,
+    }
 }
 
 fn read_word(attrs: &[Attribute], errors: &mut Errors) -> Word {
     let mut attrs = attrs.iter().filter(|attr| attr.path().is_ident("wire"));
-    let Some(attr) = attrs.next() else { return Word::Missing };
+    let Some(attr) = attrs.next() else {
+        return Word::Missing;
+    };
     for second in attrs {
         errors.at(second, "a variant has one word, and this is the second");
     }
@@ -60,5 +82,7 @@ fn read_word(attrs: &[Attribute], errors: &mut Errors) -> Word {
         errors.at(attr, "write `#[wire(\"word\")]`");
         return Word::Unreadable;
     };
-    errors.keep(attr.parse_args::<LitStr>()).map_or(Word::Unreadable, Word::Given)
+    errors
+        .keep(attr.parse_args::<LitStr>())
+        .map_or(Word::Unreadable, Word::Given)
 }

@@ -38,6 +38,10 @@ fn expand_command(input: &Struct<'_>, declaration: &Declaration) -> TokenStream 
     let name = declaration.name.text();
     let roles = roles(declaration);
     let requires_answer = declaration.no_answer.is_none();
+    let afterwards = declaration
+        .afterwards
+        .as_ref()
+        .map(|variant| quote!(const AFTERWARDS: #root::Afterwards = #root::Afterwards::#variant;));
     quote! {
         #[automatically_derived]
         impl #root::Command for #ident {
@@ -53,6 +57,7 @@ fn expand_command(input: &Struct<'_>, declaration: &Declaration) -> TokenStream 
                 errors: #root::__private::error_codes::<Self>(),
                 requires_answer: #requires_answer,
             };
+            #afterwards
         }
     }
 }
@@ -65,8 +70,14 @@ fn roles(declaration: &Declaration) -> impl Iterator<Item = Ident> {
 impl Declaration {
     /// The types of the response and of the errors, as given or by default.
     pub(crate) fn outcome(&self, root: &impl ToTokens) -> (TokenStream, TokenStream) {
-        let response = self.response.as_ref().map_or_else(|| quote!(()), |ty| quote!(#ty));
-        let errors = self.errors.as_ref().map_or_else(|| quote!(#root::Never), |ty| quote!(#ty));
+        let response = self
+            .response
+            .as_ref()
+            .map_or_else(|| quote!(()), |ty| quote!(#ty));
+        let errors = self
+            .errors
+            .as_ref()
+            .map_or_else(|| quote!(#root::Never), |ty| quote!(#ty));
         (response, errors)
     }
 }

@@ -8,7 +8,7 @@ use syn::{DeriveInput, Ident, LitStr, Path, Token, Type, parenthesized, token};
 use crate::errors::Errors;
 use crate::{attributes, docs};
 
-const OPTIONS: &str = "`answered_by`, `response`, `errors`, `name` and `no_answer`";
+const OPTIONS: &str = "`answered_by`, `response`, `errors`, `name`, `no_answer` and `afterwards`";
 
 /// What a command says about itself beside its fields.
 pub(crate) struct Declaration {
@@ -19,6 +19,8 @@ pub(crate) struct Declaration {
     pub(crate) response: Option<Type>,
     pub(crate) errors: Option<Type>,
     pub(crate) no_answer: Option<()>,
+    /// A variant of `Afterwards`, which the compiler knows better than this macro.
+    pub(super) afterwards: Option<Ident>,
 }
 
 /// The name on the wire, and where it stands.
@@ -69,6 +71,7 @@ struct Options {
     response: Option<Type>,
     errors: Option<Type>,
     no_answer: Option<()>,
+    afterwards: Option<Ident>,
 }
 
 /// Reads the attributes of the type.
@@ -81,7 +84,14 @@ pub(crate) fn parse(input: &DeriveInput, errors: &mut Errors) -> Declaration {
         // What could not be read may well have said who answers.
         options.answered_by.get_or_insert_default();
     }
-    let Options { name, answered_by, response, errors, no_answer } = options;
+    let Options {
+        name,
+        answered_by,
+        response,
+        errors,
+        no_answer,
+        afterwards,
+    } = options;
     Declaration {
         doc: docs::first_paragraph(&input.attrs),
         name: name.map_or_else(|| Name::OfType(input.ident.clone()), Name::Given),
@@ -89,14 +99,11 @@ pub(crate) fn parse(input: &DeriveInput, errors: &mut Errors) -> Declaration {
         response,
         errors,
         no_answer,
+        afterwards,
     }
 }
 
-fn read(
-    options: &mut Options,
-    meta: &ParseNestedMeta<'_>,
-    errors: &mut Errors,
-) -> syn::Result<()> {
+fn read(options: &mut Options, meta: &ParseNestedMeta<'_>, errors: &mut Errors) -> syn::Result<()> {
     let Some(option) = meta.path.get_ident() else {
         return attributes::unknown(meta, OPTIONS, errors);
     };
@@ -120,16 +127,21 @@ fn read(
             }
             attributes::once(&mut options.no_answer, (), meta, errors);
         }
+        "afterwards" => {
+            attributes::once(
+                &mut options.afterwards,
+                meta.value()?.parse()?,
+                meta,
+                errors,
+            );
+        }
         _ => return attributes::unknown(meta, OPTIONS, errors),
     }
     Ok(())
 }
 
 /// `= Region` or `(Region, Cluster)`.
-fn read_roles(
-    meta: &ParseNestedMeta<'_>,
-    errors: &mut Errors,
-) -> syn::Result<Vec<AnsweringRole>> {
+fn read_roles(meta: &ParseNestedMeta<'_>, errors: &mut Errors) -> syn::Result<Vec<AnsweringRole>> {
     const WHO: &str = "say who: `answered_by = Region`, `Cluster` or `any`";
     let paths = if meta.input.peek(token::Paren) {
         let list;
@@ -145,17 +157,25 @@ fn read_roles(
     }
     let mut roles = Vec::new();
     for path in &paths {
-        let Some(written) = path.segments.last().map(|segment| &segment.ident) else { continue };
+        let Some(written) = path.segments.last().map(|segment| &segment.ident) else {
+            continue;
+        };
         let named: &[Role] = match written.to_string().as_str() {
             "Region" => &[Role::Region],
             "Cluster" => &[Role::Cluster],
             "any" => &[Role::Region, Role::Cluster],
             _ => {
-                errors.at(path, "there is no such role; say `Region`, `Cluster` or `any`");
+                errors.at(
+                    path,
+                    "there is no such role; say `Region`, `Cluster` or `any`",
+                );
                 continue;
             }
         };
-        roles.extend(named.iter().map(|role| AnsweringRole { role: *role, written: written.clone() }));
+        roles.extend(named.iter().map(|role| AnsweringRole {
+            role: *role,
+            written: written.clone(),
+        }));
     }
     Ok(roles)
 }

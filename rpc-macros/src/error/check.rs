@@ -15,7 +15,11 @@ pub(super) fn check(input: &ErrorEnum<'_>, errors: &mut Errors) {
         );
     }
     for (index, variant) in input.variants.iter().enumerate() {
-        check_code(variant, input.variants.get(..index).unwrap_or_default(), errors);
+        check_code(
+            variant,
+            input.variants.get(..index).unwrap_or_default(),
+            errors,
+        );
         check_payload(variant, errors);
     }
 }
@@ -26,15 +30,21 @@ fn check_code(variant: &Variant<'_>, earlier: &[Variant<'_>], errors: &mut Error
         Code::Given { code, .. } => code,
         Code::Unreadable => return,
         Code::Missing => {
+            let guess = wire_name::words(ident, "_").to_uppercase();
             errors.at(
                 ident,
-                format_args!("`{ident}` needs the code that it has on the wire: `#[code(\"…\")]`"),
+                format_args!(
+                    "`{ident}` needs the code that it has on the wire, such as \
+                     `#[code(\"{guess}\")]`"
+                ),
             );
             return;
         }
     };
     let text = code.value();
-    let double = earlier.iter().find(|earlier| earlier.text().as_ref() == Some(&text));
+    let double = earlier
+        .iter()
+        .find(|earlier| earlier.text().as_ref() == Some(&text));
     let double =
         double.map(|earlier| format!("the code `{text}` belongs to `{}` already", earlier.ident));
     if let Some(mistake) = wire_name::code_mistake(&text).or(double) {
@@ -71,7 +81,11 @@ fn check_payload(variant: &Variant<'_>, errors: &mut Errors) {
 /// Whether it is called `String`. If it is another type of that name, the compiler says so.
 fn is_string(ty: &Type) -> bool {
     match ty {
-        Type::Path(ty) => ty.path.segments.last().is_some_and(|last| last.ident == "String"),
+        Type::Path(ty) => ty
+            .path
+            .segments
+            .last()
+            .is_some_and(|last| last.ident == "String"),
         Type::Group(group) => is_string(&group.elem),
         _ => false,
     }

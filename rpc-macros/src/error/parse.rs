@@ -23,7 +23,10 @@ pub(super) struct Variant<'a> {
 
 /// What `#[code(…)]` says.
 pub(super) enum Code {
-    Given { code: LitStr, fatal: bool },
+    Given {
+        code: LitStr,
+        fatal: bool,
+    },
     /// Not a word of it.
     Missing,
     /// Something that was reported already.
@@ -33,26 +36,48 @@ pub(super) enum Code {
 /// Reads the input of the derive.
 pub(super) fn parse<'a>(input: &'a DeriveInput, errors: &mut Errors) -> ErrorEnum<'a> {
     const NEEDS: &str = "declared errors are the variants of an enum, each with its code";
-    let DeriveInput { attrs, ident, generics, data, .. } = input;
+    let DeriveInput {
+        attrs,
+        ident,
+        generics,
+        data,
+        ..
+    } = input;
     let root = attributes::root(attrs, errors);
     let mut variants = Vec::new();
     match data {
         Data::Enum(data) => {
             variants.extend(data.variants.iter().map(|variant| {
-                let syn::Variant { attrs, ident, fields, .. } = variant;
-                Variant { ident, fields, code: read_code(attrs, errors) }
+                let syn::Variant {
+                    attrs,
+                    ident,
+                    fields,
+                    ..
+                } = variant;
+                Variant {
+                    ident,
+                    fields,
+                    code: read_code(attrs, errors),
+                }
             }));
         }
         Data::Struct(data) => errors.at(data.struct_token, NEEDS),
         Data::Union(data) => errors.at(data.union_token, NEEDS),
     }
-    ErrorEnum { root, ident, generics, variants }
+    ErrorEnum {
+        root,
+        ident,
+        generics,
+        variants,
+    }
 }
 
 fn read_code(attrs: &[Attribute], errors: &mut Errors) -> Code {
     const FORM: &str = "write `#[code(\"SOME_CODE\")]`, or `#[code(\"SOME_CODE\", fatal)]`";
     let mut attrs = attrs.iter().filter(|attr| attr.path().is_ident("code"));
-    let Some(attr) = attrs.next() else { return Code::Missing };
+    let Some(attr) = attrs.next() else {
+        return Code::Missing;
+    };
     for second in attrs {
         errors.at(second, "a variant has one code, and this is the second");
     }

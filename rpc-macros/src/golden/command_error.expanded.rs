@@ -52,12 +52,12 @@ impl ::amp_proto::CommandError for CheezError {
             "CELLAR_LOCKED" => ::core::option::Option::Some(Self::CellarLocked),
             "NO_SUCH_CHEEZ" => {
                 ::core::option::Option::Some(
-                    Self::NoSuchCheez(::amp_proto::__private::String::from(description)),
+                    Self::NoSuchCheez(::core::convert::Into::into(description)),
                 )
             }
             "STOLEN" => {
                 ::core::option::Option::Some(
-                    Self::Stolen(::amp_proto::__private::String::from(description)),
+                    Self::Stolen(::core::convert::Into::into(description)),
                 )
             }
             _ => ::core::option::Option::None,

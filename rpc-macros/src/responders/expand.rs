@@ -1,16 +1,21 @@
 //! Writes `Responder` and `ResponderTable`.
 
 use proc_macro2::{Span, TokenStream};
-use quote::{quote, quote_spanned};
+use quote::{ToTokens, quote, quote_spanned};
 use syn::spanned::Spanned;
-use syn::{Generics, ReturnType, Type};
+use syn::{Generics, Path, ReturnType, Type};
 
 use super::parse::{Block, Method, cfgs_of};
 
 /// What the block says, as implementations and as a table.
 pub(super) fn expand(block: &Block) -> TokenStream {
-    let methods = block.methods.iter().filter_map(|method| Some((method, method.command()?)));
-    let responders = methods.clone().map(|(method, command)| responder(block, method, command));
+    let methods = block
+        .methods
+        .iter()
+        .filter_map(|method| Some((method, method.command()?)));
+    let responders = methods
+        .clone()
+        .map(|(method, command)| responder(block, method, command));
     let root = &block.root;
     let table = table(
         block,
@@ -59,7 +64,11 @@ fn responder(block: &Block, method: &Method, command: &Type) -> TokenStream {
         let peer = quote_spanned!(located_at(ty.span())=> peer);
         quote!(, #peer)
     });
-    let peer_name = if peer_ty.is_some() { quote!(peer) } else { quote!(_) };
+    let peer_name = if peer_ty.is_some() {
+        quote!(peer)
+    } else {
+        quote!(_)
+    };
     let output = match &method.sig.output {
         ReturnType::Type(_, ty) => quote!(#ty),
         ReturnType::Default => quote_spanned!(located_at(name.span())=> ()),
@@ -71,7 +80,14 @@ fn responder(block: &Block, method: &Method, command: &Type) -> TokenStream {
             Self::#name(self, command #peer).await,
         )
     };
-    implementation(block, &block.item.generics, method, command, &peer_name, &body)
+    implementation(
+        block,
+        &block.item.generics,
+        method,
+        command,
+        &peer_name,
+        &body,
+    )
 }
 
 /// `Responder`, with this body.
@@ -84,10 +100,16 @@ pub(crate) fn implementation(
     body: &TokenStream,
 ) -> TokenStream {
     let Block { root, item, .. } = block;
-    let cfgs = cfgs_of(&item.attrs).into_iter().chain(method.cfgs.iter().cloned());
+    let cfgs = cfgs_of(&item.attrs)
+        .into_iter()
+        .chain(method.cfgs.iter().cloned());
     let self_ty = &item.self_ty;
     let (impl_generics, _, where_clause) = generics.split_for_impl();
-    // A future that cannot be sent to another thread is the method's fault, not the attribute's.
+    // What the compiler says of the command belongs at its type. A future that cannot be sent to
+    // another thread is the method's fault, not the attribute's.
+    let at_command = located_at(command.span());
+    let moved_root = moved(root, at_command);
+    let responder = quote_spanned!(at_command=> #moved_root::Responder<#command>);
     let respond = quote_spanned! {located_at(method.sig.ident.span())=>
         async fn respond(
             &self,
@@ -101,7 +123,7 @@ pub(crate) fn implementation(
     quote! {
         #(#cfgs)*
         #[automatically_derived]
-        impl #impl_generics #root::Responder<#command> for #self_ty #where_clause {
+        impl #impl_generics #responder for #self_ty #where_clause {
             #respond {
                 #body
             }
@@ -112,4 +134,13 @@ pub(crate) fn implementation(
 /// This place in the user's code, for code that the user did not write.
 fn located_at(place: Span) -> Span {
     Span::call_site().located_at(place)
+}
+
+/// The same path, as if it were written there.
+fn moved(path: &Path, place: Span) -> TokenStream {
+    let moved = path.to_token_stream().into_iter().map(|mut token| {
+        token.set_span(place);
+        token
+    });
+    moved.collect()
 }

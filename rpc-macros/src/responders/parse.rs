@@ -3,9 +3,7 @@
 use proc_macro2::{Span, TokenStream};
 use quote::ToTokens;
 use syn::parse::Parser;
-use syn::{
-    Attribute, FnArg, ImplItem, Item, ItemImpl, Meta, PatType, Path, Signature, Type, meta,
-};
+use syn::{Attribute, FnArg, ImplItem, Item, ItemImpl, Meta, PatType, Path, Signature, Type, meta};
 
 use crate::attributes;
 use crate::errors::Errors;
@@ -29,10 +27,13 @@ pub(crate) struct Method {
 impl Method {
     /// The arguments after `self`.
     pub(super) fn arguments(&self) -> impl Iterator<Item = &PatType> {
-        self.sig.inputs.iter().filter_map(|argument| match argument {
-            FnArg::Typed(argument) => Some(argument),
-            FnArg::Receiver(_) => None,
-        })
+        self.sig
+            .inputs
+            .iter()
+            .filter_map(|argument| match argument {
+                FnArg::Typed(argument) => Some(argument),
+                FnArg::Receiver(_) => None,
+            })
     }
 
     /// The type of the command, which is the first argument's.
@@ -66,32 +67,55 @@ pub(super) fn parse(root: Path, mut item: ItemImpl, errors: &mut Errors) -> Bloc
     let mut methods = Vec::new();
     let mut marked = false;
     for item in &mut item.items {
-        let Some(attrs) = attrs_of(item) else { continue };
-        let marks = attrs.extract_if(.., |attr| is_mark(attr.path())).collect::<Vec<_>>();
-        let Some((mark, others)) = marks.split_first() else { continue };
+        let Some(attrs) = attrs_of(item) else {
+            continue;
+        };
+        let marks = attrs
+            .extract_if(.., |attr| is_mark(attr.path()))
+            .collect::<Vec<_>>();
+        let Some((mark, others)) = marks.split_first() else {
+            continue;
+        };
         marked = true;
         for other in others {
             errors.at(other, "this method is marked already");
         }
         if !matches!(mark.meta, Meta::Path(_)) {
-            errors.at(&mark.meta, "`#[responder]` takes no options: the argument's type says all");
+            errors.at(
+                &mark.meta,
+                "`#[responder]` takes no options: the argument's type says all",
+            );
         }
         let ImplItem::Fn(method) = item else {
             errors.at(mark, "only a method can answer a command");
             continue;
         };
-        methods.push(Method { cfgs: cfgs_of(&method.attrs), sig: method.sig.clone() });
+        methods.push(Method {
+            cfgs: cfgs_of(&method.attrs),
+            sig: method.sig.clone(),
+        });
     }
-    Block { root, item, methods, marked }
+    Block {
+        root,
+        item,
+        methods,
+        marked,
+    }
 }
 
 fn is_mark(path: &Path) -> bool {
-    path.segments.last().is_some_and(|last| last.ident == "responder")
+    path.segments
+        .last()
+        .is_some_and(|last| last.ident == "responder")
 }
 
 /// What decides whether the code is there at all decides the same for what is written about it.
 pub(crate) fn cfgs_of(attrs: &[Attribute]) -> Vec<Attribute> {
-    attrs.iter().filter(|attr| attr.path().is_ident("cfg")).cloned().collect()
+    attrs
+        .iter()
+        .filter(|attr| attr.path().is_ident("cfg"))
+        .cloned()
+        .collect()
 }
 
 fn attrs_of(item: &mut ImplItem) -> Option<&mut Vec<Attribute>> {

@@ -9,6 +9,10 @@ struct Misspelt;
 struct Again;
 
 #[derive(Command)]
+#[command(answered_by = any, afterwards = Explode)]
+struct Wild;
+
+#[derive(Command)]
 #[command]
 struct Bare;
 

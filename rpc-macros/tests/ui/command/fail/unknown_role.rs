@@ -12,7 +12,7 @@ struct CutCheez;
 fn answers<C: Command>(_: impl Responder<C>) {}
 
 fn ask(cellar: impl Responder<EatCheez> + Responder<CutCheez>) {
-    answers::<EatCheez>(&cellar);
+    answers::<EatCheez>(cellar);
 }
 
 fn main() {}

@@ -1,7 +1,7 @@
 //! Commands with everything said, and with as little as can be.
 
 use amp_proto::{
-    AnsweredBy, Arguments, Cluster, Command, CommandError, Never, NoAnswer, Region, RoleName,
+    Afterwards, AnsweredBy, Arguments, Cluster, Command, CommandError, Never, NoAnswer, Region, RoleName,
 };
 
 #[derive(Clone, Debug, PartialEq, Command)]
@@ -35,7 +35,7 @@ struct Least;
 
 #[derive(Command)]
 #[command(answered_by(Region, Cluster), response = ())]
-#[command(errors = Never)]
+#[command(errors = Never, afterwards = Close)]
 struct Listed {}
 
 #[derive(Command)]
@@ -60,6 +60,8 @@ fn main() {
     assert_eq!(EatCheez::SCHEMA.errors, CheezError::CODES);
     assert_eq!(answered::<Region, Least>(), [RoleName::Region]);
     assert!(Least::SCHEMA.requires_answer);
+    assert_eq!(Least::AFTERWARDS, Afterwards::GoOn);
+    assert_eq!(Listed::AFTERWARDS, Afterwards::Close);
     assert_eq!(answered::<Cluster, Listed>(), answered::<Region, Anyone>());
     assert_eq!(Anyone::SCHEMA.arguments[0].name, "loop");
 }
