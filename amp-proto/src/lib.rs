@@ -12,6 +12,8 @@ mod call_error;
 mod codec;
 mod command;
 mod connection;
+#[cfg(feature = "json")]
+pub mod dynamic;
 mod error;
 mod limits;
 mod peer;

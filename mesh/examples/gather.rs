@@ -5,11 +5,11 @@ use std::error::Error;
 use std::pin::pin;
 use std::time::Duration;
 
-use amp_proto::{Arguments, Command, Never, responders};
+use amp_proto::{Arguments, Cluster, Command, Never, responders};
 use cluster::ClusterController;
 use futures_util::StreamExt as _;
 use mesh::{Client, Listen, Secret, gather};
-use region::{Cluster, RegionController};
+use region::RegionController;
 
 /// Count what lies on the shelves.
 #[derive(Clone, Debug, PartialEq, Command)]

@@ -65,10 +65,16 @@ mod vectors;
 
 #[cfg(feature = "json")]
 pub use self::compressed::Compressed;
+#[cfg(feature = "json")]
+pub(crate) use self::compressed::{deflate, inflate, inflated};
 pub use self::decimal::Decimal;
 #[cfg(feature = "json")]
 pub use self::json::Json;
+#[cfg(feature = "json")]
+pub(crate) use self::json::{put_json, take_json};
 pub use self::list::{decode_boxes, encode_boxes};
+#[cfg(feature = "json")]
+pub(crate) use self::list::{decode_each_box, elements};
 pub use self::path::AbsolutePath;
 pub use self::time::DateTime;
 

@@ -231,21 +231,21 @@ fn hostile() -> impl Strategy<Value = Vec<u8>> {
                 .collect()
         }),
         "(https?|mailto)://?[a-zß@:/.0-9\\[\\]%-]{0,30}".prop_map(String::into_bytes),
-        vec_of(any::<u8>(), 60).prop_map(deflated),
-        "[\\[\\]{}\",:0-9a-z\\\\]{0,40}".prop_map(|json| deflated(json.into_bytes())),
+        vec_of(any::<u8>(), 60).prop_map(|bytes| deflated(&bytes)),
+        "[\\[\\]{}\",:0-9a-z\\\\]{0,40}".prop_map(|json| deflated(json.as_bytes())),
     ]
 }
 
 #[cfg(feature = "json")]
-fn deflated(plain: Vec<u8>) -> Vec<u8> {
+fn deflated(plain: &[u8]) -> Vec<u8> {
     let mut out = vec![];
-    super::compressed::deflate(&plain, &mut out);
+    super::compressed::deflate(plain, &mut out);
     out
 }
 
 #[cfg(not(feature = "json"))]
-fn deflated(plain: Vec<u8>) -> Vec<u8> {
-    plain
+fn deflated(plain: &[u8]) -> Vec<u8> {
+    plain.to_vec()
 }
 
 #[cfg(feature = "json")]

@@ -120,7 +120,12 @@ impl From<ArgumentType> for TypeDescription {
 
 impl From<&FieldSchema> for FieldDescription {
     fn from(field: &FieldSchema) -> Self {
-        let FieldSchema { name, doc, kind, optional } = field;
+        let FieldSchema {
+            name,
+            doc,
+            kind,
+            optional,
+        } = field;
         Self {
             name: (*name).to_owned(),
             kind: kind.into(),
@@ -158,7 +163,12 @@ impl fmt::Display for TypeDescription {
 impl fmt::Display for FieldDescription {
     /// `name: text`, with a question mark where the key may be absent.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { name, kind, optional, .. } = self;
+        let Self {
+            name,
+            kind,
+            optional,
+            ..
+        } = self;
         write!(f, "{name}: {kind}{}", if *optional { "?" } else { "" })
     }
 }

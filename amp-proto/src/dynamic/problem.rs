@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use serde_json::Value;
 
 use super::describe::Quoted;
-use crate::error::{EncodeError, ValueError};
+use crate::error::EncodeError;
 
 /// An argument given as JSON or as text does not fit its description. The fault is the caller's,
 /// and nothing was sent.
@@ -71,19 +71,21 @@ impl ProblemReason {
     /// Names the field.
     #[must_use]
     pub fn at(self, field: impl Into<String>) -> ArgumentProblem {
-        ArgumentProblem { field: field.into(), reason: self }
+        ArgumentProblem {
+            field: field.into(),
+            reason: self,
+        }
+    }
+
+    /// A problem with the very value that is looked at; the way to it is added on the way out.
+    pub(super) fn here(self) -> ArgumentProblem {
+        self.at("")
     }
 
     pub(super) fn wrong_type(expected: &str, found: &Value) -> Self {
-        Self::WrongType { expected: expected.into(), found: shown(found) }
-    }
-
-    /// What kept text from being read as `expected`.
-    pub(super) fn from_value_error(error: ValueError, expected: &str, found: &str) -> Self {
-        let found = shown_text(found);
-        match error {
-            ValueError::OutOfRange { range, .. } => Self::OutOfRange { range, found },
-            _ => Self::WrongType { expected: expected.into(), found },
+        Self::WrongType {
+            expected: expected.into(),
+            found: shown(found),
         }
     }
 }
@@ -92,21 +94,15 @@ impl ArgumentProblem {
     /// Puts the way to the field before it.
     pub(super) fn inside(self, outer: &str) -> Self {
         let Self { field, reason } = self;
-        let dot = if field.is_empty() || field.starts_with('[') { "" } else { "." };
-        Self { field: format!("{outer}{dot}{field}"), reason }
-    }
-}
-
-impl From<ProblemReason> for ArgumentProblem {
-    /// A problem with the very value that is looked at; the field is added on the way out.
-    fn from(reason: ProblemReason) -> Self {
-        reason.at("")
-    }
-}
-
-impl From<EncodeError> for ArgumentProblem {
-    fn from(error: EncodeError) -> Self {
-        ProblemReason::DoesNotFit(error).into()
+        let dot = if field.is_empty() || field.starts_with('[') {
+            ""
+        } else {
+            "."
+        };
+        Self {
+            field: format!("{outer}{dot}{field}"),
+            reason,
+        }
     }
 }
 
@@ -116,7 +112,11 @@ fn did_you_mean(suggestion: Option<&String>) -> String {
 
 fn listed(words: &[String]) -> String {
     const SHOWN_MAX: usize = 12;
-    let shown: Vec<_> = words.iter().take(SHOWN_MAX).map(|word| Quoted(word).to_string()).collect();
+    let shown: Vec<_> = words
+        .iter()
+        .take(SHOWN_MAX)
+        .map(|word| Quoted(word).to_string())
+        .collect();
     let more = if words.len() > SHOWN_MAX { ", …" } else { "" };
     format!("{}{more}", shown.join(", "))
 }

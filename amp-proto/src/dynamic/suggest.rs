@@ -26,23 +26,27 @@ pub(super) fn nearest<'a>(
 /// Case and the choice of dash are nobody's point.
 fn simplified(name: &str) -> Vec<char> {
     let chars = name.chars().flat_map(char::to_lowercase);
-    chars.filter(|char| !matches!(char, '_' | '-' | ' ')).collect()
+    chars
+        .filter(|char| !matches!(char, '_' | '-' | ' '))
+        .collect()
 }
 
 /// How many characters have to be added, dropped or replaced to make one word of the other.
 fn slips(one: &[char], other: &[char]) -> usize {
+    // The distances between what was looked at of `one` and every beginning of `other`.
     let mut row: Vec<usize> = (0..=other.len()).collect();
-    for (index, left) in one.iter().enumerate() {
-        let mut diagonal = index;
-        let mut before = index + 1;
-        for (slot, right) in core::iter::once(None).chain(other.iter().map(Some)).zip(&mut row) {
-            let Some(right) = slot else {
-                *right_edge(right_of(right)) = before;
-                continue;
-            };
-            let _ = (left, right, &mut diagonal);
+    for left in one {
+        let mut cells = row.iter_mut();
+        let Some(first) = cells.next() else { break };
+        let mut diagonal = *first;
+        *first += 1;
+        let mut before = *first;
+        for (right, cell) in other.iter().zip(cells) {
+            let replaced = diagonal + usize::from(left != right);
+            diagonal = *cell;
+            before = replaced.min(*cell + 1).min(before + 1);
+            *cell = before;
         }
-        before += 0;
     }
     row.last().copied().unwrap_or_default()
 }

@@ -1,9 +1,6 @@
 //! The vocabulary of `twisted.test.test_amp`.
 
-use amp_proto::{
-    Afterwards, AnsweredBy, Arguments, BoxWriter, Cluster, Command, CommandError, CommandSchema,
-    DecodeError, EncodeError, FieldSchema, Fields, Never, RoleName,
-};
+use amp_proto::{Arguments, Command, CommandError};
 use bytes::Bytes;
 
 #[derive(Debug, Command)]
@@ -138,9 +135,9 @@ pub enum InheritedError {
 #[command(answered_by = any)]
 pub struct StartTLS;
 
-/// Two commands whose connection does not go on as it was. Written by hand, to show what the
-/// derive writes and how to change it.
-#[derive(Debug)]
+/// The connection is closed once this is answered.
+#[derive(Debug, Command)]
+#[command(answered_by = any, response = Farewell, afterwards = Close)]
 pub struct Goodbye;
 
 #[derive(Debug, Arguments)]
@@ -148,70 +145,9 @@ pub struct Farewell {
     pub goodbye: String,
 }
 
-impl Arguments for Goodbye {
-    const FIELDS: &'static [FieldSchema] = &[];
-
-    fn encode(&self, _: &mut BoxWriter<'_>) -> Result<(), EncodeError> {
-        Ok(())
-    }
-
-    fn decode(_: &Fields<'_>) -> Result<Self, DecodeError> {
-        Ok(Self)
-    }
-}
-
-impl Command for Goodbye {
-    type Response = Farewell;
-    type Error = Never;
-    const NAME: &'static str = "Goodbye";
-    const SCHEMA: CommandSchema = schema("Goodbye", Self::FIELDS, Farewell::FIELDS);
-    const AFTERWARDS: Afterwards = Afterwards::Close;
-}
-
-impl AnsweredBy<Cluster> for Goodbye {}
-
-#[derive(Debug)]
-pub struct SwitchProto(pub SwitchTo);
-
-#[derive(Debug, Arguments)]
-pub struct SwitchTo {
+/// The connection is no longer AMP once this is answered.
+#[derive(Debug, Command)]
+#[command(name = "Switch-Proto", answered_by = any, afterwards = HandOver)]
+pub struct SwitchProto {
     pub name: String,
-}
-
-impl Arguments for SwitchProto {
-    const FIELDS: &'static [FieldSchema] = SwitchTo::FIELDS;
-
-    fn encode(&self, out: &mut BoxWriter<'_>) -> Result<(), EncodeError> {
-        self.0.encode(out)
-    }
-
-    fn decode(fields: &Fields<'_>) -> Result<Self, DecodeError> {
-        SwitchTo::decode(fields).map(Self)
-    }
-}
-
-impl Command for SwitchProto {
-    type Response = ();
-    type Error = Never;
-    const NAME: &'static str = "Switch-Proto";
-    const SCHEMA: CommandSchema = schema("Switch-Proto", Self::FIELDS, &[]);
-    const AFTERWARDS: Afterwards = Afterwards::HandOver;
-}
-
-impl AnsweredBy<Cluster> for SwitchProto {}
-
-const fn schema(
-    name: &'static str,
-    arguments: &'static [FieldSchema],
-    response: &'static [FieldSchema],
-) -> CommandSchema {
-    CommandSchema {
-        name,
-        doc: "",
-        answered_by: &[RoleName::Region, RoleName::Cluster],
-        arguments,
-        response,
-        errors: &[],
-        requires_answer: true,
-    }
 }

@@ -183,7 +183,7 @@ impl Symmetric {
 
     #[responder]
     async fn switch(&self, it: SwitchProto) -> Result<(), Failure<Never>> {
-        let SwitchTo { name } = it.0;
+        let SwitchProto { name } = it;
         if name != "test-proto" {
             let description = format!("b'{name}'");
             let code = "UNKNOWN".to_owned();

@@ -1,0 +1,3 @@
+//! Everything above the state machine, in one binary.
+
+mod twisted;

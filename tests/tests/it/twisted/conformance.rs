@@ -1,0 +1,69 @@
+//! Twisted's own tests of AMP against our connection, and Twisted's boxes against our codec.
+
+use std::process::Stdio;
+
+use amp_proto::{AmpBox, Limits};
+use bytes::Bytes;
+use tokio::io::AsyncWriteExt as _;
+
+use super::python::{command, testbed};
+
+#[tokio::test]
+async fn twisteds_own_tests_pass_against_our_connection() {
+    let (_testbed, ports) = testbed().await;
+    let ports_file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(ports_file.path(), ports.to_string()).unwrap();
+    let output = command("conformance.py").arg(ports_file.path()).output().await.unwrap();
+    let words = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{words}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(words.contains("28 passed, 0 failed"), "another number of tests ran: {words}");
+}
+
+#[tokio::test]
+async fn ten_thousand_random_boxes_of_twisteds_come_back_byte_for_byte() {
+    let generated = command("random_boxes.py").args(["generate", "10000", "1"]).output().await;
+    let theirs = Bytes::from(generated.unwrap().stdout);
+    let (mut ours, mut rest, mut count) = (Vec::new(), theirs.clone(), 0);
+    while let Some((amp_box, bytes)) = AmpBox::decode(&rest, &limits()).unwrap() {
+        amp_box.encode(&mut ours, &limits()).unwrap();
+        rest = rest.slice(bytes..);
+        count += 1;
+    }
+    assert_eq!((count, rest.len()), (10_000, 0));
+    assert!(ours == theirs, "the bytes differ");
+}
+
+#[tokio::test]
+async fn ten_thousand_random_boxes_of_ours_come_back_from_twisted_byte_for_byte() {
+    let mut ours = Vec::new();
+    let mut random = fastrand::Rng::with_seed(1);
+    let bytes = |random: &mut fastrand::Rng, length: usize| -> Vec<u8> {
+        std::iter::repeat_with(|| random.u8(..)).take(length).collect()
+    };
+    for _ in 0..10_000 {
+        let mut amp_box = AmpBox::new();
+        for _ in 0..=random.usize(..20) {
+            let key_bytes_max = if random.u8(..) == 0 { 255 } else { 12 };
+            let key_bytes = random.usize(1..=key_bytes_max);
+            let value_bytes = if random.u16(..2000) == 0 { 65_535 } else { random.usize(..100) };
+            let key = bytes(&mut random, key_bytes);
+            amp_box.insert(key, bytes(&mut random, value_bytes));
+        }
+        amp_box.encode(&mut ours, &limits()).unwrap();
+    }
+    let mut python = command("random_boxes.py")
+        .arg("reserialise")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let (mut stdin, sent) = (python.stdin.take().unwrap(), ours.clone());
+    let sending = tokio::spawn(async move { stdin.write_all(&sent).await });
+    let output = python.wait_with_output().await.unwrap();
+    sending.await.unwrap().unwrap();
+    assert!(output.status.success() && output.stdout == ours, "the bytes differ");
+}
+
+fn limits() -> Limits {
+    Limits { box_bytes_max: 8 * 1024 * 1024, ..Limits::default() }
+}

@@ -1,0 +1,6 @@
+//! Stock peers: Twisted itself, from the packages that `tests/setup` installs, on real sockets.
+
+mod conformance;
+mod mesh;
+mod python;
+mod types;
