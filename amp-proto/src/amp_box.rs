@@ -5,9 +5,9 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 
+use crate::Limits;
 use crate::error::{EncodeError, PeerMisbehaved};
 use crate::wire::{Fields, Scanned, Scanner, write_box};
-use crate::Limits;
 
 /// Keys and their values, ordered by key.
 ///
@@ -96,7 +96,10 @@ impl AmpBox {
     ///
     /// # Errors
     /// [`PeerMisbehaved`] when a key is over 255 bytes or the box is over `limits`.
-    pub fn decode(source: &Bytes, limits: &Limits) -> Result<Option<(Self, usize)>, PeerMisbehaved> {
+    pub fn decode(
+        source: &Bytes,
+        limits: &Limits,
+    ) -> Result<Option<(Self, usize)>, PeerMisbehaved> {
         let mut scanner = Scanner::default();
         match scanner.scan(source, limits)? {
             Scanned::Partial { .. } => Ok(None),

@@ -44,10 +44,7 @@ impl BoxCodec {
     /// A codec with these limits.
     #[must_use]
     pub fn new(limits: Limits) -> Self {
-        Self {
-            limits,
-            scanner: Scanner::default(),
-        }
+        Self { limits, scanner: Scanner::default() }
     }
 }
 
@@ -157,10 +154,7 @@ mod tests {
 
     #[test]
     fn limits_hold_on_both_ways() {
-        let limits = Limits {
-            box_bytes_max: 10,
-            ..Limits::default()
-        };
+        let limits = Limits { box_bytes_max: 10, ..Limits::default() };
         let mut codec = BoxCodec::new(limits);
         let it = AmpBox::from_iter([("k", "abcd")]);
         let mut out = BytesMut::from(&b"before"[..]);

@@ -1,4 +1,42 @@
 //! AMP, the asynchronous messaging protocol of Twisted, without a socket, a clock or a thread.
+//!
+//! # The protocol in one page
+//!
+//! Two peers exchange *boxes*: keys and values, each with its length before it. A box with a
+//! `_command` key is an *ask*: it names a command, carries its arguments under their names, and a
+//! *tag* under `_ask`. The other side answers with a box that carries the tag under `_answer` and
+//! the response beside it, or under `_error` with a code and a description. Both sides ask, any
+//! number of asks are in flight, and answers come in any order. That is all of it.
+//!
+//! # The crate in one page
+//!
+//! - Commands are structs with [`derive@Command`]; their responses are structs with
+//!   [`derive@Arguments`], their errors enums with [`derive@CommandError`]. An `impl` block with
+//!   [`macro@responders`] answers them. The traits behind these are [`Command`], [`Arguments`],
+//!   [`CommandError`] and [`Responder`].
+//! - [`Argument`] gives a type its form on the wire; `argument` has one for every type of Twisted.
+//! - [`Connection`] is the state machine: asks, tags, deadlines, answers. Its halves [`Inbound`]
+//!   and [`Exchange`] are what a driver with sockets is built from; the crate `mesh` has one.
+//! - [`AmpBox`], [`Scanner`], [`Fields`] and [`write_box`] are the wire itself.
+//! - [`dynamic`] makes calls from descriptions and JSON; `BoxCodec` is the face for
+//!   `tokio_util::codec`.
+//!
+//! Nothing here reads a clock or a socket: time comes in as [`Moment`]s, bytes as slices. The
+//! crate is `no_std` and needs an allocator.
+//!
+//! # Features
+//!
+//! | feature | gives |
+//! |---|---|
+//! | `derive` (default) | the derives and attributes |
+//! | `json` | `Json`, `Compressed`, and [`dynamic`] |
+//! | `codec` | `BoxCodec` |
+//! | `url` | `url::Url` as an argument |
+#![cfg_attr(not(feature = "json"), allow(rustdoc::broken_intra_doc_links, reason = "`dynamic`"))]
+#![cfg_attr(
+    not(feature = "derive"),
+    allow(rustdoc::broken_intra_doc_links, reason = "the derives")
+)]
 #![no_std]
 
 extern crate alloc;
@@ -32,12 +70,12 @@ pub use crate::call_error::{CallError, response_of, stopped_as};
 #[cfg(feature = "codec")]
 pub use crate::codec::{BoxCodec, CodecError};
 pub use crate::command::{
-    Afterwards, AnsweredBy, Arguments, Command, CommandError, EncodeFields, Failure, Never, NoAnswer,
-    PassedError,
+    Afterwards, AnsweredBy, Arguments, Command, CommandError, EncodeFields, Failure, Never,
+    NoAnswer, PassedError,
 };
 pub use crate::connection::{
-    Ask, AskEvent, AskId, AskRefused, AskResult, AskStopped, Connection, Exchange, Inbound, Incoming, Lost,
-    Moment,
+    Ask, AskEvent, AskId, AskRefused, AskResult, AskStopped, Connection, Exchange, Inbound,
+    Incoming, Lost, Moment,
 };
 pub use crate::error::{DecodeError, EncodeError, LooksLike, PeerMisbehaved, ValueError};
 pub use crate::limits::Limits;
@@ -52,7 +90,20 @@ pub use crate::wire::{
     write_box,
 };
 #[cfg(feature = "derive")]
-pub use rpc_macros::{Arguments, Choice, Command, CommandError, responder, responders};
+#[doc = include_str!("docs/arguments.md")]
+pub use rpc_macros::Arguments;
+#[cfg(feature = "derive")]
+#[doc = include_str!("docs/choice.md")]
+pub use rpc_macros::Choice;
+#[cfg(feature = "derive")]
+#[doc = include_str!("docs/command.md")]
+pub use rpc_macros::Command;
+#[cfg(feature = "derive")]
+#[doc = include_str!("docs/command_error.md")]
+pub use rpc_macros::CommandError;
+#[cfg(feature = "derive")]
+#[doc = include_str!("docs/responders.md")]
+pub use rpc_macros::{responder, responders};
 
 /// What the macros of `rpc-macros` write code against. Not for people.
 #[doc(hidden)]

@@ -147,9 +147,7 @@ where
     let peer = peer.clone();
     Reply::Pending(Box::pin(async move {
         match responder.respond(command, &peer).await {
-            Ok(response) => {
-                Ok(Answered { fields: Box::new(response), afterwards: C::AFTERWARDS })
-            }
+            Ok(response) => Ok(Answered { fields: Box::new(response), afterwards: C::AFTERWARDS }),
             Err(failure) => Err(Refusal::from_failure(failure)),
         }
     }))

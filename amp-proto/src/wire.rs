@@ -130,7 +130,6 @@ impl Scanner {
         self.spans.clear();
         self.at = 0;
     }
-
 }
 
 fn partial(bytes_min: usize, limits: &Limits) -> Result<Scanned, PeerMisbehaved> {

@@ -208,16 +208,20 @@ impl ClusterBuilder {
     #[must_use]
     pub fn responders_arc<S: ResponderTable>(mut self, responder: Arc<S>) -> Self {
         if let Ok(responders) = &mut self.responders
-            && let Err(error) = responders.add(responder) {
-                self.responders = Err(error);
-            }
+            && let Err(error) = responders.add(responder)
+        {
+            self.responders = Err(error);
+        }
         self
     }
 
     /// Commands of the application. [`ClusterBuilder::start`] refuses to start when a cluster
     /// should answer one of them and no responder does.
     #[must_use]
-    pub fn vocabulary(mut self, commands: impl IntoIterator<Item = &'static CommandSchema>) -> Self {
+    pub fn vocabulary(
+        mut self,
+        commands: impl IntoIterator<Item = &'static CommandSchema>,
+    ) -> Self {
         self.vocabulary.extend(commands);
         self
     }
@@ -225,7 +229,10 @@ impl ClusterBuilder {
     /// Starts a service beside the mesh, with the controller in hand. It is dropped at its next
     /// await when the cluster shuts down.
     #[must_use]
-    pub fn service<F>(mut self, service: impl FnOnce(ClusterController) -> F + Send + 'static) -> Self
+    pub fn service<F>(
+        mut self,
+        service: impl FnOnce(ClusterController) -> F + Send + 'static,
+    ) -> Self
     where
         F: Future<Output = ()> + Send + 'static,
     {
@@ -280,9 +287,8 @@ fn check_answered(
     vocabulary: &[&'static CommandSchema],
 ) -> Result<(), StartError> {
     let is_ours = |schema: &&&CommandSchema| schema.answered_by.contains(&RoleName::Cluster);
-    let is_answered = |schema: &CommandSchema| {
-        responders.schemas().any(|answered| answered.name == schema.name)
-    };
+    let is_answered =
+        |schema: &CommandSchema| responders.schemas().any(|answered| answered.name == schema.name);
     let gap = vocabulary.iter().filter(is_ours).find(|schema| !is_answered(schema));
     gap.map_or(Ok(()), |schema| Err(StartError::Unanswered { command: schema.name }))
 }

@@ -87,9 +87,8 @@ struct Finder {
 impl Finder {
     fn new(inner: Arc<Inner>, told: mpsc::Receiver<Vec<RegionRow>>) -> Self {
         let seeds = inner.settings.regions.iter().cloned();
-        let target = |address: String| {
-            (Place::Seed(address.clone()), Target::new(&inner, vec![address]))
-        };
+        let target =
+            |address: String| (Place::Seed(address.clone()), Target::new(&inner, vec![address]));
         let targets = seeds.map(target).collect();
         Self { inner, targets, told, tasks: JoinSet::new() }
     }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use amp_proto::{
-    AnsweredBy, AskResult, BoxWriter, CallError, Command, EncodeError,
-    EncodeFields, Lost, Never, NoAnswer, PassedError, ReceivedBox, Role, response_of, stopped_as,
+    AnsweredBy, AskResult, BoxWriter, CallError, Command, EncodeError, EncodeFields, Lost, Never,
+    NoAnswer, PassedError, ReceivedBox, Role, response_of, stopped_as,
 };
 use tokio::time::Instant;
 

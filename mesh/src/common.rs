@@ -125,9 +125,7 @@ fn error_of(error: &ErrorSchema) -> String {
 /// About how many bytes a row takes on the wire.
 fn size_of_row(row: &CommandRow) -> usize {
     const OVERHEAD: usize = 64;
-    let field = |field: &FieldRow| {
-        OVERHEAD + field.name.len() + field.kind.len() + field.doc.len()
-    };
+    let field = |field: &FieldRow| OVERHEAD + field.name.len() + field.kind.len() + field.doc.len();
     let fields = row.arguments.iter().chain(&row.response).map(field).sum::<usize>();
     let errors = row.errors.iter().map(|code| code.len() + 2).sum::<usize>();
     OVERHEAD * 2 + row.name.len() + row.doc.len() + fields + errors

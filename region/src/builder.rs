@@ -5,8 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use amp_proto::{
-    CommandSchema, Limits, Region, ResponderTable, Responders, Role as _, RoleName,
-    TwoResponders,
+    CommandSchema, Limits, Region, ResponderTable, Responders, Role as _, RoleName, TwoResponders,
 };
 use futures_util::future::BoxFuture;
 use mesh::commands::Ident;
@@ -194,16 +193,20 @@ impl RegionBuilder {
     #[must_use]
     pub fn responders_arc<S: ResponderTable>(mut self, responder: Arc<S>) -> Self {
         if let Ok(responders) = &mut self.responders
-            && let Err(error) = responders.add(responder) {
-                self.responders = Err(error);
-            }
+            && let Err(error) = responders.add(responder)
+        {
+            self.responders = Err(error);
+        }
         self
     }
 
     /// Commands of the application. [`RegionBuilder::start`] refuses to start when a region should
     /// answer one of them and no responder does.
     #[must_use]
-    pub fn vocabulary(mut self, commands: impl IntoIterator<Item = &'static CommandSchema>) -> Self {
+    pub fn vocabulary(
+        mut self,
+        commands: impl IntoIterator<Item = &'static CommandSchema>,
+    ) -> Self {
         self.vocabulary.extend(commands);
         self
     }
@@ -211,7 +214,10 @@ impl RegionBuilder {
     /// Starts a service beside the mesh, with the controller in hand. It is dropped at its next
     /// await when the region shuts down.
     #[must_use]
-    pub fn service<F>(mut self, service: impl FnOnce(RegionController) -> F + Send + 'static) -> Self
+    pub fn service<F>(
+        mut self,
+        service: impl FnOnce(RegionController) -> F + Send + 'static,
+    ) -> Self
     where
         F: Future<Output = ()> + Send + 'static,
     {
@@ -232,8 +238,7 @@ impl RegionBuilder {
         check_directions(&responders, RoleName::Region)?;
         check_answered(&responders, &self.vocabulary)?;
 
-        let listener =
-            self.transport.listen(&self.listen).await.map_err(StartError::Listen)?;
+        let listener = self.transport.listen(&self.listen).await.map_err(StartError::Listen)?;
         let entry = RegionEntry {
             id: self.id.clone(),
             name: self.name.take().unwrap_or_else(default_name),
@@ -273,9 +278,8 @@ fn check_answered(
     vocabulary: &[&'static CommandSchema],
 ) -> Result<(), StartError> {
     let is_ours = |schema: &&&CommandSchema| schema.answered_by.contains(&RoleName::Region);
-    let is_answered = |schema: &CommandSchema| {
-        responders.schemas().any(|answered| answered.name == schema.name)
-    };
+    let is_answered =
+        |schema: &CommandSchema| responders.schemas().any(|answered| answered.name == schema.name);
     let gap = vocabulary.iter().filter(is_ours).find(|schema| !is_answered(schema));
     gap.map_or(Ok(()), |schema| Err(StartError::Unanswered { command: schema.name }))
 }

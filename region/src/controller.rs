@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use amp_proto::{Cluster, Lost, Responders};
+use futures_util::StreamExt as _;
 use mesh::commands::Leave;
 use mesh::{Client, ClusterId, Pool, RegionId, Secret, gather_with};
-use futures_util::StreamExt as _;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;

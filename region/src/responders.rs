@@ -39,8 +39,7 @@ impl MeshResponders {
         if self.admission == Admission::Identity {
             let cluster = it.uuid.parse().map_err(Failure::undeclared)?;
             let RegisterCluster { name, version, .. } = it;
-            let admitted =
-                self.admissions.admit_link(&link, cluster, Some(name), Some(version));
+            let admitted = self.admissions.admit_link(&link, cluster, Some(name), Some(version));
             admitted.map_err(Failure::undeclared)?;
         }
         Ok(ClusterRegistered { admitted: link.ident().is_some() })

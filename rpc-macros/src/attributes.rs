@@ -33,10 +33,7 @@ pub(crate) fn once<T>(
     errors: &mut Errors,
 ) {
     if slot.is_some() {
-        errors.at(
-            &meta.path,
-            format_args!("`{}` is given twice", written(&meta.path)),
-        );
+        errors.at(&meta.path, format_args!("`{}` is given twice", written(&meta.path)));
     } else {
         *slot = Some(value);
     }
@@ -48,10 +45,7 @@ pub(crate) fn unknown(
     known: &str,
     errors: &mut Errors,
 ) -> syn::Result<()> {
-    let message = format_args!(
-        "there is no option `{}` here, only {known}",
-        written(&meta.path)
-    );
+    let message = format_args!("there is no option `{}` here, only {known}", written(&meta.path));
     errors.at(&meta.path, message);
     skip_value(meta.input)
 }
@@ -64,17 +58,13 @@ fn skip_value(input: ParseStream<'_>) -> syn::Result<()> {
 }
 
 fn written(path: &Path) -> String {
-    path.segments
-        .last()
-        .map_or_else(String::new, |segment| segment.ident.to_string())
+    path.segments.last().map_or_else(String::new, |segment| segment.ident.to_string())
 }
 
 /// Where the generated code finds `amp-proto`: `#[amp(crate = path)]` on the type.
 pub(crate) fn root(attrs: &[Attribute], errors: &mut Errors) -> Path {
     let mut root = None;
-    options(attrs, "amp", errors, |meta, errors| {
-        root_option(&mut root, meta, errors)
-    });
+    options(attrs, "amp", errors, |meta, errors| root_option(&mut root, meta, errors));
     root.unwrap_or_else(default_root)
 }
 

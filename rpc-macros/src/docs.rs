@@ -4,30 +4,16 @@ use syn::{Attribute, Expr, ExprLit, Lit, Meta};
 
 /// The first paragraph of the documentation, on one line.
 pub(crate) fn first_paragraph(attrs: &[Attribute]) -> String {
-    let text = attrs
-        .iter()
-        .filter_map(doc_of)
-        .collect::<Vec<_>>()
-        .join("\n");
-    let lines = text
-        .lines()
-        .map(str::trim)
-        .skip_while(|line| line.is_empty());
-    lines
-        .take_while(|line| !line.is_empty())
-        .collect::<Vec<_>>()
-        .join(" ")
+    let text = attrs.iter().filter_map(doc_of).collect::<Vec<_>>().join("\n");
+    let lines = text.lines().map(str::trim).skip_while(|line| line.is_empty());
+    lines.take_while(|line| !line.is_empty()).collect::<Vec<_>>().join(" ")
 }
 
 fn doc_of(attr: &Attribute) -> Option<String> {
     let Meta::NameValue(meta) = &attr.meta else {
         return None;
     };
-    let Expr::Lit(ExprLit {
-        lit: Lit::Str(text),
-        ..
-    }) = &meta.value
-    else {
+    let Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) = &meta.value else {
         return None;
     };
     meta.path.is_ident("doc").then(|| text.value())

@@ -13,12 +13,7 @@ use crate::responders::{Block, implementation, table, written};
 
 /// In place of `#[derive(Arguments)]`.
 pub(crate) fn arguments_in_lists(input: &Struct<'_>) -> TokenStream {
-    let Struct {
-        root,
-        ident,
-        generics,
-        ..
-    } = input;
+    let Struct { root, ident, generics, .. } = input;
     let arguments = arguments(input);
     let generics = long_lived(generics, &quote!(Self: ::core::marker::Send));
     let (impl_generics, type_generics, where_clause) = generics.split_for_impl();
@@ -45,12 +40,7 @@ pub(crate) fn arguments_in_lists(input: &Struct<'_>) -> TokenStream {
 }
 
 fn arguments(input: &Struct<'_>) -> TokenStream {
-    let Struct {
-        root,
-        ident,
-        generics,
-        ..
-    } = input;
+    let Struct { root, ident, generics, .. } = input;
     let generics = long_lived(generics, &quote!(Self: ::core::marker::Send));
     let (impl_generics, type_generics, where_clause) = generics.split_for_impl();
     quote! {
@@ -76,12 +66,7 @@ fn arguments(input: &Struct<'_>) -> TokenStream {
 /// In place of `#[derive(Command)]`. It is answered by everyone, and its outcome is what the
 /// declaration says, as far as it was understood.
 pub(crate) fn command(input: &Struct<'_>, declaration: &Declaration) -> TokenStream {
-    let Struct {
-        root,
-        ident,
-        generics,
-        ..
-    } = input;
+    let Struct { root, ident, generics, .. } = input;
     let generics = long_lived(generics, &quote!(Self: ::core::marker::Send));
     let (impl_generics, type_generics, where_clause) = generics.split_for_impl();
     let arguments = arguments(input);
@@ -116,12 +101,7 @@ pub(crate) fn command(input: &Struct<'_>, declaration: &Declaration) -> TokenStr
 
 /// In place of `#[derive(CommandError)]`.
 pub(crate) fn command_error(input: &ErrorEnum<'_>) -> TokenStream {
-    let ErrorEnum {
-        root,
-        ident,
-        generics,
-        ..
-    } = input;
+    let ErrorEnum { root, ident, generics, .. } = input;
     let bounds = quote!(Self: ::core::error::Error + ::core::marker::Send);
     let generics = long_lived(generics, &bounds);
     let (impl_generics, type_generics, where_clause) = generics.split_for_impl();
@@ -145,12 +125,7 @@ pub(crate) fn command_error(input: &ErrorEnum<'_>) -> TokenStream {
 
 /// In place of `#[derive(Choice)]`.
 pub(crate) fn choice(input: &ChoiceEnum<'_>) -> TokenStream {
-    let ChoiceEnum {
-        root,
-        ident,
-        generics,
-        ..
-    } = input;
+    let ChoiceEnum { root, ident, generics, .. } = input;
     let (impl_generics, type_generics, where_clause) = generics.split_for_impl();
     quote! {
         impl #impl_generics #root::Argument for #ident #type_generics #where_clause {
@@ -192,14 +167,7 @@ pub(crate) fn responders(block: &Block) -> TokenStream {
             return None;
         }
         seen.push(text);
-        Some(implementation(
-            block,
-            &generics,
-            method,
-            command,
-            &quote!(_),
-            &body,
-        ))
+        Some(implementation(block, &generics, method, command, &quote!(_), &body))
     });
     let responders = responders.collect::<TokenStream>();
     let table = table(block, &generics, core::iter::empty());
@@ -216,18 +184,11 @@ fn long_lived(generics: &Generics, bounds: &TokenStream) -> Generics {
     if generics.params.is_empty() {
         return generics;
     }
-    let lifetimes = generics
-        .lifetimes()
-        .map(|param| param.lifetime.clone())
-        .collect::<Vec<_>>();
+    let lifetimes = generics.lifetimes().map(|param| param.lifetime.clone()).collect::<Vec<_>>();
     let where_clause = generics.make_where_clause();
     for lifetime in lifetimes {
-        where_clause
-            .predicates
-            .push(parse_quote!(#lifetime: 'static));
+        where_clause.predicates.push(parse_quote!(#lifetime: 'static));
     }
-    where_clause
-        .predicates
-        .push(parse_quote!(#bounds + 'static));
+    where_clause.predicates.push(parse_quote!(#bounds + 'static));
     generics
 }

@@ -32,9 +32,7 @@ fn choices_are_expanded_as_written_down() {
 
 #[test]
 fn responders_are_expanded_as_written_down() {
-    compare("responders", |block| {
-        responders::expand(TokenStream::new(), block)
-    });
+    compare("responders", |block| responders::expand(TokenStream::new(), block));
 }
 
 #[test]
@@ -79,10 +77,7 @@ fn with_another_crate_nothing_names_ours() {
     for written in written {
         let written = written.to_string();
         assert!(!written.contains("amp_proto"), "{written}");
-        assert!(
-            !written.contains(":: std") && !written.contains(":: alloc"),
-            "{written}"
-        );
+        assert!(!written.contains(":: std") && !written.contains(":: alloc"), "{written}");
     }
 }
 
@@ -103,11 +98,8 @@ fn compare(name: &str, expand: impl FnOnce(TokenStream) -> TokenStream) {
 /// The item that the macro sees: the compiler takes the macro's own attribute away.
 fn without_macro(input: &str) -> TokenStream {
     let mut item = syn::parse_str::<Item>(input).unwrap();
-    let is_macro = |attr: &Attribute| {
-        ["derive", "responders"]
-            .iter()
-            .any(|name| attr.path().is_ident(name))
-    };
+    let is_macro =
+        |attr: &Attribute| ["derive", "responders"].iter().any(|name| attr.path().is_ident(name));
     match &mut item {
         Item::Enum(item) => item.attrs.retain(|attr| !is_macro(attr)),
         Item::Impl(item) => item.attrs.retain(|attr| !is_macro(attr)),

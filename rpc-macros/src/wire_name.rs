@@ -5,14 +5,8 @@ use syn::ext::IdentExt;
 
 /// Why a name cannot be a key, or nothing.
 pub(crate) fn key_mistake(key: &str) -> Option<String> {
-    const RESERVED: [&str; 6] = [
-        "_ask",
-        "_answer",
-        "_command",
-        "_error",
-        "_error_code",
-        "_error_description",
-    ];
+    const RESERVED: [&str; 6] =
+        ["_ask", "_answer", "_command", "_error", "_error_code", "_error_description"];
     if let Some(mistake) = name_mistake(key, "key") {
         return Some(mistake);
     }
@@ -34,10 +28,7 @@ pub(crate) fn code_mistake(code: &str) -> Option<String> {
     const TAKEN: [(&str, &str); 3] = [
         ("UNKNOWN", "an error that is not declared"),
         ("UNHANDLED", "a command that nobody answers"),
-        (
-            "OVERLOADED",
-            "a command that was not begun, because too many are running",
-        ),
+        ("OVERLOADED", "a command that was not begun, because too many are running"),
     ];
     let taken = TAKEN.iter().find(|(taken, _)| *taken == code);
     let taken =

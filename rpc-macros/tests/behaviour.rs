@@ -84,14 +84,8 @@ impl Cellar {
             return Err(CheezError::NoSuchCheez(cheez.name));
         }
         std::future::ready(()).await;
-        let note = Note {
-            text: cheez.name,
-            by: None,
-        };
-        Ok(CheezRating {
-            rating: self.rating,
-            notes: vec![note],
-        })
+        let note = Note { text: cheez.name, by: None };
+        Ok(CheezRating { rating: self.rating, notes: vec![note] })
     }
 
     #[responder]
@@ -126,9 +120,7 @@ fn idiazabal() -> EatCheez {
 /// The box on the wire, with `reserved` keys in it.
 fn encode(arguments: &impl Arguments, reserved: &[(&[u8], &[u8])]) -> Result<Vec<u8>, EncodeError> {
     let mut wire = Vec::new();
-    write_box(&mut wire, reserved, &Limits::default(), |out| {
-        arguments.encode(out)
-    })?;
+    write_box(&mut wire, reserved, &Limits::default(), |out| arguments.encode(out))?;
     Ok(wire)
 }
 
@@ -141,11 +133,7 @@ fn with_fields<T>(
     let mut scanner = Scanner::default();
     let scanned = scanner.scan(wire, &limits)?;
     assert_eq!(scanned, Scanned::Whole { bytes: wire.len() });
-    Ok(read(&Fields::new(
-        &Bytes::from_static(wire),
-        scanner.spans(),
-        &limits,
-    )))
+    Ok(read(&Fields::new(&Bytes::from_static(wire), scanner.spans(), &limits)))
 }
 
 fn decode<A: Arguments>(wire: &'static [u8]) -> Result<Result<A, DecodeError>, PeerMisbehaved> {
@@ -180,37 +168,19 @@ fn the_order_is_that_of_bytes_and_not_of_letters() {
         #[amp(key = "a")]
         z: u8,
     }
-    let wire = encode(
-        &Shuffled {
-            b: 1,
-            a_b: 2,
-            hyphenated: 3,
-            Z: 4,
-            z: 5,
-        },
-        &[],
-    )
-    .unwrap();
+    let wire = encode(&Shuffled { b: 1, a_b: 2, hyphenated: 3, Z: 4, z: 5 }, &[]).unwrap();
     let golden: &[u8] = b"\x00\x01Z\x00\x014\x00\x01a\x00\x015\x00\x03a-b\x00\x013\
         \x00\x03a_b\x00\x012\x00\x01b\x00\x011\x00\x00";
     assert_eq!(wire, golden);
-    let declared = Shuffled::FIELDS
-        .iter()
-        .map(|field| field.name)
-        .collect::<Vec<_>>();
+    let declared = Shuffled::FIELDS.iter().map(|field| field.name).collect::<Vec<_>>();
     assert_eq!(declared, ["b", "a_b", "a-b", "Z", "a"]);
 }
 
 #[test]
 fn an_optional_field_is_left_out() {
-    let cheez = EatCheez {
-        age_months: None,
-        ..idiazabal()
-    };
+    let cheez = EatCheez { age_months: None, ..idiazabal() };
     let wire = encode(&cheez, &[]).unwrap();
-    let (read, bytes) = AmpBox::decode(&wire.clone().into(), &Limits::default())
-        .unwrap()
-        .unwrap();
+    let (read, bytes) = AmpBox::decode(&wire.clone().into(), &Limits::default()).unwrap().unwrap();
     assert_eq!(bytes, wire.len());
     let keys = read.iter().map(|(key, _)| key.clone()).collect::<Vec<_>>();
     assert_eq!(keys, ["country-of-origin", "name", "type"]);
@@ -231,10 +201,7 @@ fn what_is_missing_or_malformed_is_named_by_its_key() {
     let malformed = decode::<CheezRating>(b"\x00\x06rating\x00\x01x\x00\x00").unwrap();
     assert_eq!(malformed.unwrap_err().key, "rating");
     let nested = b"\x00\x06rating\x00\x011\x00\x05notes\x00\x02\x00\x00\x00\x00";
-    assert_eq!(
-        decode::<CheezRating>(nested).unwrap(),
-        Err(ValueError::Missing.at("notes.text"))
-    );
+    assert_eq!(decode::<CheezRating>(nested).unwrap(), Err(ValueError::Missing.at("notes.text")));
 }
 
 #[test]
@@ -242,14 +209,8 @@ fn a_list_of_structs_is_a_list_of_boxes() {
     let response = CheezRating {
         rating: 9,
         notes: vec![
-            Note {
-                text: "nutty".to_owned(),
-                by: None,
-            },
-            Note {
-                text: "smoky".to_owned(),
-                by: Some("ana".to_owned()),
-            },
+            Note { text: "nutty".to_owned(), by: None },
+            Note { text: "smoky".to_owned(), by: Some("ana".to_owned()) },
         ],
     };
     let wire = encode(&response, &[(b"_answer", b"1")]).unwrap();
@@ -262,27 +223,18 @@ fn a_list_of_structs_is_a_list_of_boxes() {
         \x00\x00";
     assert_eq!(wire, golden);
     assert_eq!(decode(wire.leak()).unwrap(), Ok(response));
-    assert_eq!(
-        <Note as ListItem>::LIST_TYPE,
-        ArgumentType::Boxes(Note::FIELDS)
-    );
+    assert_eq!(<Note as ListItem>::LIST_TYPE, ArgumentType::Boxes(Note::FIELDS));
 }
 
 #[test]
 fn a_command_without_fields_is_an_empty_box_of_its_own() {
-    assert_eq!(
-        encode(&Ping, &[(b"_command", b"Ping")]).unwrap(),
-        b"\0\x08_command\0\x04Ping\0\0"
-    );
+    assert_eq!(encode(&Ping, &[(b"_command", b"Ping")]).unwrap(), b"\0\x08_command\0\x04Ping\0\0");
     assert_eq!(decode(b"\x00\x01x\x00\x01y\x00\x00").unwrap(), Ok(Ping));
 }
 
 #[test]
 fn a_choice_is_one_of_its_words() {
-    assert_eq!(
-        encode(&SetDoor { door: Door::Ajar }, &[]).unwrap(),
-        b"\0\x04door\0\x04ajar\0\0"
-    );
+    assert_eq!(encode(&SetDoor { door: Door::Ajar }, &[]).unwrap(), b"\0\x04door\0\x04ajar\0\0");
     let limits = Limits::default();
     let word = |word: &'static [u8]| {
         let source = Bytes::from_static(word);
@@ -297,18 +249,8 @@ fn a_choice_is_one_of_its_words() {
 #[test]
 fn errors_cross_the_wire_and_come_back() {
     let errors = [
-        (
-            CheezError::CellarLocked,
-            "CELLAR_LOCKED",
-            false,
-            "the cellar is locked",
-        ),
-        (
-            CheezError::NoSuchCheez("gouda".to_owned()),
-            "NO_SUCH_CHEEZ",
-            false,
-            "gouda",
-        ),
+        (CheezError::CellarLocked, "CELLAR_LOCKED", false, "the cellar is locked"),
+        (CheezError::NoSuchCheez("gouda".to_owned()), "NO_SUCH_CHEEZ", false, "gouda"),
         (CheezError::Fire, "FIRE", true, "the cellar is on fire"),
     ];
     for (error, code, fatal, description) in errors {
@@ -316,10 +258,7 @@ fn errors_cross_the_wire_and_come_back() {
         assert_eq!(error.wire_description(), description);
         assert_eq!(CheezError::from_code(code, description), Some(error));
     }
-    assert_eq!(
-        CheezError::from_code("FIRE", "whatever"),
-        Some(CheezError::Fire)
-    );
+    assert_eq!(CheezError::from_code("FIRE", "whatever"), Some(CheezError::Fire));
     assert_eq!(CheezError::from_code("UNKNOWN", ""), None);
 }
 
@@ -331,17 +270,8 @@ fn a_schema_says_what_the_declaration_says() {
     assert_eq!(schema.answered_by, [RoleName::Cluster]);
     assert_eq!(schema.errors, CheezError::CODES);
     assert!(schema.requires_answer);
-    let docs = schema
-        .arguments
-        .iter()
-        .map(|field| field.doc)
-        .collect::<Vec<_>>();
-    let expected = [
-        "",
-        "Where it comes from.",
-        "Absent: as old as the cellar has it.",
-        "",
-    ];
+    let docs = schema.arguments.iter().map(|field| field.doc).collect::<Vec<_>>();
+    let expected = ["", "Where it comes from.", "Absent: as old as the cellar has it.", ""];
     assert_eq!(docs, expected);
 
     let schema = SetDoor::SCHEMA;
@@ -359,10 +289,7 @@ fn fields_display_in_the_notation_of_the_wire() {
     let integer = <u8 as Argument>::TYPE;
     let arguments = displayed(EatCheez::SCHEMA.arguments);
     let age = format!("age_months: {integer}?");
-    assert_eq!(
-        arguments,
-        ["name: text", "country-of-origin: text", &age, "type: bytes"]
-    );
+    assert_eq!(arguments, ["name: text", "country-of-origin: text", &age, "type: bytes"]);
     let response = displayed(EatCheez::SCHEMA.response);
     let rating = format!("rating: {integer}");
     assert_eq!(response, [&rating, "notes: boxes(text: text, by: text?)"]);
@@ -372,10 +299,7 @@ fn fields_display_in_the_notation_of_the_wire() {
 
 #[test]
 fn a_table_has_one_entry_per_responder_in_their_order() {
-    let names = Cellar::TABLE
-        .iter()
-        .map(|entry| entry.schema.name)
-        .collect::<Vec<_>>();
+    let names = Cellar::TABLE.iter().map(|entry| entry.schema.name).collect::<Vec<_>>();
     assert_eq!(names, ["EatCheez", "set-door", "Ping"]);
     assert_eq!(Cellar::TABLE[1].schema, SetDoor::SCHEMA);
 }
@@ -405,12 +329,9 @@ fn a_table_leads_from_an_ask_to_its_answer() {
         \x00\x00";
     let answer = ask(b"EatCheez", cheez).unwrap().unwrap();
     let mut wire = Vec::new();
-    write_box(
-        &mut wire,
-        &[(b"_answer", b"7")],
-        &Limits::default(),
-        |out| answer.fields.encode_fields(out),
-    )
+    write_box(&mut wire, &[(b"_answer", b"7")], &Limits::default(), |out| {
+        answer.fields.encode_fields(out)
+    })
     .unwrap();
     let golden: &[u8] = b"\
         \x00\x07_answer\x00\x017\
@@ -431,18 +352,10 @@ fn a_responder_fails_in_its_own_terms() {
     };
     assert_eq!((code, fatal), ("NO_SUCH_CHEEZ", false));
     let closed = ask(b"set-door", b"\x00\x04door\x00\x06closed\x00\x00").unwrap();
-    let Err(Refusal::Declared {
-        code,
-        description,
-        fatal,
-    }) = closed
-    else {
+    let Err(Refusal::Declared { code, description, fatal }) = closed else {
         panic!("the error is declared");
     };
-    assert_eq!(
-        (code, &*description, fatal),
-        ("FIRE", "the cellar is on fire", true)
-    );
+    assert_eq!((code, &*description, fatal), ("FIRE", "the cellar is on fire", true));
     let ajar = ask(b"set-door", b"\x00\x04door\x00\x04ajar\x00\x00").unwrap();
     assert!(matches!(ajar, Err(Refusal::Undeclared(error)) if error.to_string() == "it squeaks"));
     let bad = ask(b"set-door", b"\x00\x04door\x00\x04half\x00\x00").unwrap();

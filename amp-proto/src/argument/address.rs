@@ -97,10 +97,7 @@ mod tests {
         let bytes = encode(&network).unwrap();
         assert_eq!(bytes.len(), 17);
         assert_eq!(decode::<IpNet>(&bytes), Ok(network.trunc()));
-        assert_eq!(
-            decode::<IpNet>(&[10, 1, 2, 3, 8]),
-            Ok("10.0.0.0/8".parse().unwrap())
-        );
+        assert_eq!(decode::<IpNet>(&[10, 1, 2, 3, 8]), Ok("10.0.0.0/8".parse().unwrap()));
     }
 
     #[test]
@@ -109,10 +106,7 @@ mod tests {
         assert!(decode::<IpNet>(&[]).is_err());
         assert!(decode::<IpNet>(&[10, 0, 0, 0, 33]).is_err());
         assert!(decode::<Ipv6Addr>(&[10, 0, 0, 1]).is_err());
-        assert_eq!(
-            decode::<Ipv4Addr>(&[10, 0, 0, 1]),
-            Ok(Ipv4Addr::new(10, 0, 0, 1))
-        );
+        assert_eq!(decode::<Ipv4Addr>(&[10, 0, 0, 1]), Ok(Ipv4Addr::new(10, 0, 0, 1)));
         assert_eq!(encode(&Ipv4Addr::LOCALHOST), Ok(vec![127, 0, 0, 1]));
     }
 }

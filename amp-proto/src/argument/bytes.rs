@@ -32,8 +32,6 @@ impl<const N: usize> Argument for [u8; N] {
 
     fn decode(value: Value<'_>) -> Result<Self, ValueError> {
         let bytes = value.bytes();
-        bytes
-            .try_into()
-            .map_err(|_| ValueError::malformed("bytes of a fixed length", bytes))
+        bytes.try_into().map_err(|_| ValueError::malformed("bytes of a fixed length", bytes))
     }
 }

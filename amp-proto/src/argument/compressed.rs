@@ -36,10 +36,7 @@ pub struct Compressed<T>(
 
 impl<T: Argument> Argument for Compressed<T> {
     const TYPE: ArgumentType = {
-        assert!(
-            !holds_compressed(&T::TYPE),
-            "a compressed value holds another compressed value"
-        );
+        assert!(!holds_compressed(&T::TYPE), "a compressed value holds another compressed value");
         ArgumentType::Compressed(&T::TYPE)
     };
 
@@ -94,13 +91,7 @@ pub(crate) fn inflate(value: Value<'_>) -> Result<Vec<u8>, ValueError> {
 
 /// Inflated bytes as a value in which nothing is inflated once more.
 pub(crate) fn inflated(plain: &Bytes) -> Value<'_> {
-    Value::new(
-        plain,
-        &Limits {
-            decompressed_bytes_max: 0,
-            ..Limits::default()
-        },
-    )
+    Value::new(plain, &Limits { decompressed_bytes_max: 0, ..Limits::default() })
 }
 
 #[cfg(test)]
@@ -113,10 +104,7 @@ mod tests {
     use super::*;
 
     fn decode<T: Argument>(bytes: &[u8], decompressed_bytes_max: usize) -> Result<T, ValueError> {
-        let limits = Limits {
-            decompressed_bytes_max,
-            ..Limits::default()
-        };
+        let limits = Limits { decompressed_bytes_max, ..Limits::default() };
         T::decode(Value::new(&Bytes::copy_from_slice(bytes), &limits))
     }
 

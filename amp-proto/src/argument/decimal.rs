@@ -67,14 +67,8 @@ impl Decimal {
     #[must_use]
     pub fn new(coefficient: i128, exponent: i32) -> Self {
         let digits = alloc::format!("{}", coefficient.unsigned_abs()).into();
-        let magnitude = Magnitude::Finite {
-            digits,
-            exponent: exponent.into(),
-        };
-        Self {
-            negative: coefficient < 0,
-            magnitude,
-        }
+        let magnitude = Magnitude::Finite { digits, exponent: exponent.into() };
+        Self { negative: coefficient < 0, magnitude }
     }
 
     /// Whether there is a minus sign, which zero, infinity and not-a-number may have as well.
@@ -109,9 +103,9 @@ impl Decimal {
     #[must_use]
     pub fn to_f64(&self) -> f64 {
         let magnitude = match &self.magnitude {
-            Magnitude::Finite { digits, exponent } => alloc::format!("{digits}e{exponent}")
-                .parse()
-                .unwrap_or(f64::NAN),
+            Magnitude::Finite { digits, exponent } => {
+                alloc::format!("{digits}e{exponent}").parse().unwrap_or(f64::NAN)
+            }
             Magnitude::Infinity => f64::INFINITY,
             Magnitude::NotANumber { .. } => f64::NAN,
         };
@@ -124,12 +118,7 @@ impl Decimal {
         // and underscores may stand anywhere.
         let text = trimmed_of(bytes, |byte| matches!(byte, b'\t'..=b'\r' | 0x1c..=b' '));
         let text = if text.contains(&b'_') {
-            Cow::Owned(
-                text.iter()
-                    .copied()
-                    .filter(|byte| *byte != b'_')
-                    .collect::<Vec<_>>(),
-            )
+            Cow::Owned(text.iter().copied().filter(|byte| *byte != b'_').collect::<Vec<_>>())
         } else {
             Cow::Borrowed(text)
         };
@@ -148,19 +137,13 @@ impl Decimal {
                 Magnitude::Finite { digits, exponent }
             }
         };
-        Ok(Self {
-            negative,
-            magnitude,
-        })
+        Ok(Self { negative, magnitude })
     }
 }
 
 fn out_of_range(bytes: &[u8]) -> ValueError {
     let range = alloc::format!("1E{LAST_DIGIT_MIN}..1E+{}", FIRST_DIGIT_MAX + 1);
-    ValueError::OutOfRange {
-        range,
-        found: printable(bytes),
-    }
+    ValueError::OutOfRange { range, found: printable(bytes) }
 }
 
 fn read_special(text: &str) -> Option<Magnitude> {

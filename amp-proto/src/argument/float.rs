@@ -36,15 +36,10 @@ pub(super) fn put_float(float: f64, out: &mut Vec<u8>) {
     // exponent, and writes that as `e16` and `e-5`.
     put_text(out, format_args!("{float:?}"));
     let written = out.get_mut(start..).unwrap_or_default();
-    let exponent_at = written
-        .iter()
-        .position(|byte| *byte == b'e')
-        .unwrap_or(written.len());
+    let exponent_at = written.iter().position(|byte| *byte == b'e').unwrap_or(written.len());
     let (mantissa, exponent) = written.split_at_mut(exponent_at);
     break_tie(float, mantissa);
-    let exponent = exponent
-        .split_first()
-        .and_then(|(_, digits)| core::str::from_utf8(digits).ok());
+    let exponent = exponent.split_first().and_then(|(_, digits)| core::str::from_utf8(digits).ok());
     let exponent = exponent.and_then(|digits| digits.parse::<i16>().ok());
     if let Some(exponent) = exponent {
         out.truncate(start + exponent_at);

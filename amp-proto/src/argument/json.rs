@@ -47,9 +47,8 @@ impl<T: Serialize + DeserializeOwned> Argument for Json<T> {
 
 /// Appends `json` as it stands on the wire.
 pub(crate) fn put_json<T: Serialize>(json: &T, out: &mut Vec<u8>) -> Result<(), EncodeError> {
-    let compact = serde_json::to_string(json).map_err(|error| EncodeError::Unencodable {
-        reason: error.to_string(),
-    })?;
+    let compact = serde_json::to_string(json)
+        .map_err(|error| EncodeError::Unencodable { reason: error.to_string() })?;
     let mut spelled = Vec::with_capacity(compact.len());
     respell(&compact, &mut spelled);
     deflate(&spelled, out);
@@ -157,10 +156,7 @@ mod tests {
             spelled(&json!("é 😀 \u{7f}\u{1f}\u{8}\n/\"\\")),
             r#""\u00e9 \ud83d\ude00 \u007f\u001f\b\n/\"\\""#
         );
-        assert_eq!(
-            spelled(&json!({"a,b:c\\": "\\\", 1:2"})),
-            r#"{"a,b:c\\": "\\\", 1:2"}"#
-        );
+        assert_eq!(spelled(&json!({"a,b:c\\": "\\\", 1:2"})), r#"{"a,b:c\\": "\\\", 1:2"}"#);
     }
 
     #[test]
@@ -170,10 +166,7 @@ mod tests {
             name: String,
             mtu: u16,
         }
-        let it = Json(Interface {
-            name: "eth0".into(),
-            mtu: 1500,
-        });
+        let it = Json(Interface { name: "eth0".into(), mtu: 1500 });
         assert_eq!(decode(&encode(&it).unwrap()), Ok(it));
         assert!(decode::<Json<Interface>>(&encode(&Json(json!({"name": 1}))).unwrap()).is_err());
     }

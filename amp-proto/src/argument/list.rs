@@ -27,17 +27,10 @@ pub(super) fn encode_elements<T: Argument>(
     items: &[T],
     out: &mut Vec<u8>,
 ) -> Result<(), EncodeError> {
-    items
-        .iter()
-        .try_for_each(|item| put_element(out, |out| item.encode(out)))
-}
-
-/// One element of a `ListOf`.
-pub(crate) fn put_element(
-    out: &mut Vec<u8>,
-    encode: impl FnOnce(&mut Vec<u8>) -> Result<(), EncodeError>,
-) -> Result<(), EncodeError> {
-    put_prefixed(out, encode, |bytes| EncodeError::ElementTooLong { bytes })
+    for item in items {
+        put_prefixed(out, |out| item.encode(out), |bytes| EncodeError::ElementTooLong { bytes })?;
+    }
+    Ok(())
 }
 
 /// The other way.
@@ -60,11 +53,7 @@ pub(crate) fn elements(value: Value<'_>) -> impl Iterator<Item = Result<Value<'_
         let (element, tail) =
             split.map_or((None, &[][..]), |(element, tail)| (Some(element), tail));
         rest = tail;
-        Some(
-            element
-                .map(|element| value.part(element))
-                .ok_or(ValueError::Truncated),
-        )
+        Some(element.map(|element| value.part(element)).ok_or(ValueError::Truncated))
     })
 }
 
@@ -75,9 +64,7 @@ pub(crate) fn elements(value: Value<'_>) -> impl Iterator<Item = Result<Value<'_
 /// As [`ListItem::encode_list`].
 pub fn encode_boxes<T: Arguments>(items: &[T], out: &mut Vec<u8>) -> Result<(), EncodeError> {
     let limits = Limits::default();
-    items
-        .iter()
-        .try_for_each(|item| write_box(out, &[], &limits, |writer| item.encode(writer)))
+    items.iter().try_for_each(|item| write_box(out, &[], &limits, |writer| item.encode(writer)))
 }
 
 /// The other way.
@@ -115,8 +102,5 @@ pub(crate) fn decode_each_box<T>(
 
 fn nested(error: DecodeError) -> ValueError {
     let DecodeError { key, reason } = error;
-    ValueError::Nested {
-        key,
-        reason: Box::new(reason),
-    }
+    ValueError::Nested { key, reason: Box::new(reason) }
 }

@@ -139,9 +139,7 @@ where
     let (negative, digits) =
         signed_digits(bytes).ok_or_else(|| ValueError::malformed(EXPECTED, bytes))?;
     let magnitude = digits.iter().try_fold(0_u128, |number, digit| {
-        number
-            .checked_mul(10)?
-            .checked_add(u128::from(digit.wrapping_sub(b'0')))
+        number.checked_mul(10)?.checked_add(u128::from(digit.wrapping_sub(b'0')))
     });
     let number = magnitude.and_then(|magnitude| {
         if negative {
@@ -212,17 +210,11 @@ mod tests {
         assert_eq!(<i8 as Argument>::TYPE.to_string(), "integer(-128..=127)");
         assert_eq!(
             <u128 as Argument>::TYPE,
-            ArgumentType::IntegerWithin {
-                min: 0,
-                max: u128::MAX
-            }
+            ArgumentType::IntegerWithin { min: 0, max: u128::MAX }
         );
         assert_eq!(
             <i128 as Argument>::TYPE,
-            ArgumentType::IntegerWithin {
-                min: i128::MIN,
-                max: i128::MAX.unsigned_abs()
-            }
+            ArgumentType::IntegerWithin { min: i128::MIN, max: i128::MAX.unsigned_abs() }
         );
     }
 
@@ -230,23 +222,14 @@ mod tests {
     fn an_integer_too_large_is_told_from_what_is_none() {
         let range = "0..=255".into();
         let found = "\"256\"".into();
-        assert_eq!(
-            decode::<u8>(b"256"),
-            Err(ValueError::OutOfRange { range, found })
-        );
-        assert_eq!(
-            decode::<u8>(b"0x1"),
-            Err(ValueError::malformed("an integer", b"0x1"))
-        );
+        assert_eq!(decode::<u8>(b"256"), Err(ValueError::OutOfRange { range, found }));
+        assert_eq!(decode::<u8>(b"0x1"), Err(ValueError::malformed("an integer", b"0x1")));
     }
 
     #[test]
     fn a_big_integer_has_as_many_digits_as_a_value_has_bytes() {
         let digits = |count| vec![b'7'; count];
-        assert_eq!(
-            encode(&decode::<BigInt>(&digits(65_535)).unwrap()),
-            Ok(digits(65_535))
-        );
+        assert_eq!(encode(&decode::<BigInt>(&digits(65_535)).unwrap()), Ok(digits(65_535)));
         assert!(decode::<BigInt>(&digits(65_536)).is_err());
     }
 }

@@ -26,10 +26,7 @@ pub(super) fn encode<T: Argument>(value: &T) -> Result<Vec<u8>, EncodeError> {
 
 pub(super) fn decode<T: Argument>(bytes: &[u8]) -> Result<T, ValueError> {
     let decompressed_bytes_max = DECOMPRESSED_BYTES_MAX;
-    let limits = Limits {
-        decompressed_bytes_max,
-        ..Limits::default()
-    };
+    let limits = Limits { decompressed_bytes_max, ..Limits::default() };
     T::decode(Value::new(&Bytes::copy_from_slice(bytes), &limits))
 }
 

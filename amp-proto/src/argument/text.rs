@@ -19,7 +19,6 @@ impl Argument for String {
     fn decode(value: Value<'_>) -> Result<Self, ValueError> {
         let bytes = value.bytes();
         let text = core::str::from_utf8(bytes);
-        text.map(Self::from)
-            .map_err(|_| ValueError::malformed("UTF-8 text", bytes))
+        text.map(Self::from).map_err(|_| ValueError::malformed("UTF-8 text", bytes))
     }
 }

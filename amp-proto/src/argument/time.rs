@@ -58,10 +58,7 @@ impl DateTime {
     pub fn new(civil: civil::DateTime, offset_minutes: i16) -> Result<Self, ValueError> {
         let offset = Offset::from_seconds(i32::from(offset_minutes) * 60).map_err(|_| {
             let range = "-25:59..=+25:59".into();
-            ValueError::OutOfRange {
-                range,
-                found: alloc::format!("{offset_minutes} minutes"),
-            }
+            ValueError::OutOfRange { range, found: alloc::format!("{offset_minutes} minutes") }
         })?;
         Self::from_parts(civil, offset)
     }
@@ -81,10 +78,7 @@ impl DateTime {
     fn from_parts(civil: civil::DateTime, offset: Offset) -> Result<Self, ValueError> {
         if !(1..=9999).contains(&civil.year()) {
             let range = "years 1..=9999".into();
-            return Err(ValueError::OutOfRange {
-                range,
-                found: civil.to_string(),
-            });
+            return Err(ValueError::OutOfRange { range, found: civil.to_string() });
         }
         let nanosecond = civil.subsec_nanosecond() / 1000 * 1000;
         let civil = civil.with().subsec_nanosecond(nanosecond).build();
@@ -132,10 +126,7 @@ impl DateTime {
 
 fn out_of_range(error: &jiff::Error) -> ValueError {
     let range = "0001-01-01T00:00..=9999-12-31T23:59".into();
-    ValueError::OutOfRange {
-        range,
-        found: error.to_string(),
-    }
+    ValueError::OutOfRange { range, found: error.to_string() }
 }
 
 /// Always 32 bytes. An offset of zero is written as `-00:00`, as Twisted writes it.
@@ -164,10 +155,7 @@ impl fmt::Display for OnTheWire {
 }
 
 fn read(bytes: &[u8]) -> Option<DateTime> {
-    let bytes: &[u8; 32] = bytes
-        .try_into()
-        .ok()
-        .filter(|bytes: &&[u8; 32]| bytes.is_ascii())?;
+    let bytes: &[u8; 32] = bytes.try_into().ok().filter(|bytes: &&[u8; 32]| bytes.is_ascii())?;
     let number = |range: core::ops::Range<usize>| bytes.get(range).and_then(super::number::small);
     let narrow = |range| number(range).and_then(|number| i8::try_from(number).ok());
     let year = i16::try_from(number(0..4)?).ok()?;
@@ -234,9 +222,7 @@ impl TryFrom<DateTime> for Timestamp {
 
     /// Fails near the end of the year 9999 only.
     fn try_from(it: DateTime) -> Result<Self, ValueError> {
-        it.offset
-            .to_timestamp(it.civil)
-            .map_err(|error| out_of_range(&error))
+        it.offset.to_timestamp(it.civil).map_err(|error| out_of_range(&error))
     }
 }
 
@@ -263,29 +249,17 @@ mod tests {
     #[test]
     fn utc_has_a_minus_sign_on_the_wire_and_a_plus_sign_elsewhere() {
         let it = parse("2012-01-23T12:34:56Z").unwrap();
-        assert_eq!(
-            encode(&it),
-            Ok(b"2012-01-23T12:34:56.000000-00:00".to_vec())
-        );
+        assert_eq!(encode(&it), Ok(b"2012-01-23T12:34:56.000000-00:00".to_vec()));
         assert_eq!(it.to_string(), "2012-01-23T12:34:56.000000+00:00");
     }
 
     #[test]
     fn it_is_read_from_rfc_3339() {
         let expected = parse("2012-01-23T12:34:56.500000-05:30").unwrap();
-        for text in [
-            "2012-01-23t12:34:56.5-05:30",
-            "2012-01-23 12:34:56.500000999-0530",
-        ] {
+        for text in ["2012-01-23t12:34:56.5-05:30", "2012-01-23 12:34:56.500000999-0530"] {
             assert_eq!(parse(text), Ok(expected));
         }
-        for text in [
-            "2012-01-23",
-            "2012-01-23T12:34:56",
-            "12:00Z",
-            "0000-01-01T00:00Z",
-            "",
-        ] {
+        for text in ["2012-01-23", "2012-01-23T12:34:56", "12:00Z", "0000-01-01T00:00Z", ""] {
             assert!(parse(text).is_err(), "{text}");
         }
     }
@@ -295,10 +269,7 @@ mod tests {
         let it = parse("2012-01-23T12:34:56.054321+05:30").unwrap();
         let moment: Timestamp = "2012-01-23T07:04:56.054321Z".parse().unwrap();
         assert_eq!(Timestamp::try_from(it), Ok(moment));
-        assert_eq!(
-            DateTime::try_from(moment),
-            parse("2012-01-23T07:04:56.054321Z")
-        );
+        assert_eq!(DateTime::try_from(moment), parse("2012-01-23T07:04:56.054321Z"));
         let zoned = Zoned::try_from(it).unwrap();
         assert_eq!(zoned.offset().seconds(), 19_800);
         assert_eq!(DateTime::try_from(&zoned), Ok(it));
@@ -321,10 +292,7 @@ mod tests {
         assert!(DateTime::new(civil::date(0, 1, 1).at(0, 0, 0, 0), 0).is_err());
         assert!(DateTime::try_from(Timestamp::MIN).is_err());
         let last = DateTime::new(civil::DateTime::MAX, 0).unwrap();
-        assert_eq!(
-            encode(&last),
-            Ok(b"9999-12-31T23:59:59.999999-00:00".to_vec())
-        );
+        assert_eq!(encode(&last), Ok(b"9999-12-31T23:59:59.999999-00:00".to_vec()));
         assert!(Timestamp::try_from(last).is_err());
         assert_eq!(vec![last.civil().subsec_nanosecond()], [999_999_000]);
     }

@@ -24,9 +24,7 @@ impl Argument for Url {
 
     fn decode(value: Value<'_>) -> Result<Self, ValueError> {
         let bytes = value.bytes();
-        let text = core::str::from_utf8(bytes)
-            .ok()
-            .filter(|text| text.is_ascii());
+        let text = core::str::from_utf8(bytes).ok().filter(|text| text.is_ascii());
         let url = text.and_then(|text| Self::parse(text).ok());
         url.ok_or_else(|| ValueError::malformed("an absolute URL in ASCII", bytes))
     }

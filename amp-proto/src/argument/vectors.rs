@@ -32,40 +32,16 @@ const WITHOUT_COUNTERPART: [(&str, &str, &str); 15] = [
     ("Boolean", "'False'", "text is no bool"),
     ("Float", "3", "an integer is no float"),
     ("Decimal", "1.5", "a float is no decimal"),
-    (
-        "DateTime",
-        "2012-01-01T00:00:00.000000 naive",
-        "a DateTime has an offset",
-    ),
-    (
-        "ListOf(AmpList)",
-        "[[{x: 1}]]",
-        "a Vec of structs is no Argument but in a list of its own",
-    ),
-    (
-        "AmpList(a b)",
-        "[{'a': 7, 'b': 'x', 'zz': 1}]",
-        "a struct has the fields it has",
-    ),
-    (
-        "Choice({1: b'one'})",
-        "1",
-        "the enum is the derive's to test",
-    ),
+    ("DateTime", "2012-01-01T00:00:00.000000 naive", "a DateTime has an offset"),
+    ("ListOf(AmpList)", "[[{x: 1}]]", "a Vec of structs is no Argument but in a list of its own"),
+    ("AmpList(a b)", "[{'a': 7, 'b': 'x', 'zz': 1}]", "a struct has the fields it has"),
+    ("Choice({1: b'one'})", "1", "the enum is the derive's to test"),
 ];
 
 /// What Twisted reads and we refuse.
 const REFUSED: [(&str, &str, &str); 13] = [
-    (
-        "DateTime",
-        "b'2012-01-23T12:34:56.054321+26:00'",
-        "beyond any use",
-    ),
-    (
-        "DateTime",
-        "b'2012-01-23T12:34:56.054321+99:99'",
-        "beyond any use",
-    ),
+    ("DateTime", "b'2012-01-23T12:34:56.054321+26:00'", "beyond any use"),
+    ("DateTime", "b'2012-01-23T12:34:56.054321+99:99'", "beyond any use"),
     ("Path", "b''", "a relative path"),
     ("Path", "b'images'", "a relative path"),
     ("Path", "b'./a'", "a relative path"),
@@ -74,71 +50,38 @@ const REFUSED: [(&str, &str, &str); 13] = [
     ("ListOf(Integer)", r"b'\x00\x011\x00\x05ab'", "truncated"),
     ("ListOf(String)", r"b'\x00\x011\x00'", "truncated"),
     ("ListOf(String)", r"b'\x00'", "truncated"),
-    (
-        "ListOf(ListOf(Integer))",
-        r"b'\x00\x03\x00\x021'",
-        "truncated inside an element",
-    ),
+    ("ListOf(ListOf(Integer))", r"b'\x00\x03\x00\x021'", "truncated inside an element"),
     (
         "AmpList(a b)",
         r"b'\x00\x01a\x00\x017\x00\x01b\x00\x01x\x00\x00\x00\x01a\x00\x017\x00\x01b\x00\x01x'",
         "truncated",
     ),
-    (
-        "AmpList(a b)",
-        r"b'\x00\x01a\x00\x017\x00\x01b\x00\x01x\x00\x00\x00'",
-        "truncated",
-    ),
+    ("AmpList(a b)", r"b'\x00\x01a\x00\x017\x00\x01b\x00\x01x\x00\x00\x00'", "truncated"),
 ];
 
 /// What our zlib compresses into other bytes than theirs.
 #[cfg(feature = "json")]
-const OTHERWISE_COMPRESSED: [&str; 1] = [
-    "789cab564a54b2528836d451504a4e4c8b29353048b554d251c82bcdc9d15128292a4dd55130d4338dad0500e0\
-     9c0b5d",
-];
+const OTHERWISE_COMPRESSED: [&str; 1] =
+    ["789cab564a54b2528836d451504a4e4c8b29353048b554d251c82bcdc9d15128292a4dd55130d4338dad0500e0\
+     9c0b5d"];
 
 #[derive(Clone, Copy, Debug)]
 enum Line<'a> {
-    Encodes {
-        kind: &'a str,
-        value: &'a str,
-        hex: &'a str,
-    },
-    DoesNotEncode {
-        kind: &'a str,
-        value: &'a str,
-    },
-    Decodes {
-        kind: &'a str,
-        bytes: &'a str,
-        value: &'a str,
-    },
-    DoesNotDecode {
-        kind: &'a str,
-        bytes: &'a str,
-    },
+    Encodes { kind: &'a str, value: &'a str, hex: &'a str },
+    DoesNotEncode { kind: &'a str, value: &'a str },
+    Decodes { kind: &'a str, bytes: &'a str, value: &'a str },
+    DoesNotDecode { kind: &'a str, bytes: &'a str },
 }
 
 impl<'a> Line<'a> {
     fn parse(line: &'a str) -> Self {
         let columns: Vec<_> = line.split(" |").map(str::trim).collect();
-        let [kind, value, outcome] = columns[..] else {
-            panic!("three columns: {line}")
-        };
+        let [kind, value, outcome] = columns[..] else { panic!("three columns: {line}") };
         match (value.strip_prefix("<- "), outcome.starts_with("DEC-ERR")) {
-            (Some(bytes), false) => Self::Decodes {
-                kind,
-                bytes,
-                value: outcome,
-            },
+            (Some(bytes), false) => Self::Decodes { kind, bytes, value: outcome },
             (Some(bytes), true) => Self::DoesNotDecode { kind, bytes },
             (None, _) if outcome.starts_with("ENC-ERR") => Self::DoesNotEncode { kind, value },
-            (None, _) => Self::Encodes {
-                kind,
-                value,
-                hex: outcome,
-            },
+            (None, _) => Self::Encodes { kind, value, hex: outcome },
         }
     }
 
@@ -154,9 +97,7 @@ impl<'a> Line<'a> {
 
 #[test]
 fn every_vector_of_twisted_holds() {
-    let lines = VECTORS
-        .lines()
-        .filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let lines = VECTORS.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
     let mut tables = Tables::default();
     let mut count = 0;
     for line in lines {
@@ -165,10 +106,7 @@ fn every_vector_of_twisted_holds() {
     }
     assert_eq!(count, 326, "lines were added or lost");
     for (index, entry) in WITHOUT_COUNTERPART.iter().enumerate() {
-        assert!(
-            tables.without_counterpart.contains(&index),
-            "no line for {entry:?}"
-        );
+        assert!(tables.without_counterpart.contains(&index), "no line for {entry:?}");
     }
     for (index, entry) in REFUSED.iter().enumerate() {
         assert!(tables.refused.contains(&index), "no line for {entry:?}");
@@ -228,11 +166,7 @@ fn check<T: Argument + Debug>(
                 return tables.lack(kind, value);
             };
             assert_eq!(to_hex(&encode(&value).unwrap()), hex, "{line:?}");
-            assert_eq!(
-                shown(&decode::<T>(&from_hex(hex))),
-                shown(&Ok(value)),
-                "{line:?}"
-            );
+            assert_eq!(shown(&decode::<T>(&from_hex(hex))), shown(&Ok(value)), "{line:?}");
         }
         Line::DoesNotEncode { kind, value } => {
             let Some(value) = read(value) else {
@@ -257,17 +191,13 @@ fn check<T: Argument + Debug>(
 
 impl Tables {
     fn lack(&mut self, kind: &str, value: &str) {
-        let known = WITHOUT_COUNTERPART
-            .iter()
-            .position(|entry| (entry.0, entry.1) == (kind, value));
-        self.without_counterpart
-            .push(known.unwrap_or_else(|| panic!("{kind} {value}")));
+        let known =
+            WITHOUT_COUNTERPART.iter().position(|entry| (entry.0, entry.1) == (kind, value));
+        self.without_counterpart.push(known.unwrap_or_else(|| panic!("{kind} {value}")));
     }
 
     fn refuses(&mut self, kind: &str, bytes: &str) -> bool {
-        let known = REFUSED
-            .iter()
-            .position(|entry| (entry.0, entry.1) == (kind, bytes));
+        let known = REFUSED.iter().position(|entry| (entry.0, entry.1) == (kind, bytes));
         self.refused.extend(known);
         known.is_some()
     }
@@ -279,10 +209,7 @@ fn encode<T: Argument>(value: &T) -> Result<Vec<u8>, EncodeError> {
 }
 
 fn decode<T: Argument>(bytes: &[u8]) -> Result<T, ValueError> {
-    T::decode(Value::new(
-        &Bytes::copy_from_slice(bytes),
-        &Limits::default(),
-    ))
+    T::decode(Value::new(&Bytes::copy_from_slice(bytes), &Limits::default()))
 }
 
 /// Values are compared as they are shown, in which `nan` is itself and `-0.0` is not `0.0`.
@@ -315,10 +242,7 @@ fn check_bounded<T: Argument + Debug + FromStr>(line: Line<'_>, tables: &mut Tab
     };
     if value.parse::<BigInt>().is_ok() && value.parse::<T>().is_err() {
         let found = decode::<T>(&bytes);
-        assert!(
-            matches!(found, Err(ValueError::OutOfRange { .. })),
-            "{line:?} gave {found:?}"
-        );
+        assert!(matches!(found, Err(ValueError::OutOfRange { .. })), "{line:?} gave {found:?}");
     } else {
         check::<T>(line, tables, |value| value.parse().ok());
     }
@@ -335,16 +259,11 @@ fn lists(line: Line<'_>, tables: &mut Tables) {
     match line.kind() {
         "ListOf(Integer)" => check::<Vec<i64>>(line, tables, |value| {
             let items = value.strip_prefix('[')?.strip_suffix(']')?;
-            items
-                .split_terminator(", ")
-                .map(|item| item.parse().ok())
-                .collect()
+            items.split_terminator(", ").map(|item| item.parse().ok()).collect()
         }),
         "ListOf(String)" => check::<Vec<Vec<u8>>>(line, tables, |value| match value {
             "[65536 * b'x']" => Some(vec![vec![b'x'; 65_536]]),
-            _ => Some(vec![python_bytes(
-                value.strip_prefix('[')?.strip_suffix(']')?,
-            )?]),
+            _ => Some(vec![python_bytes(value.strip_prefix('[')?.strip_suffix(']')?)?]),
         }),
         "ListOf(Unicode)" => check::<Vec<String>>(line, tables, |value| {
             (value == "['a', '☃']").then(|| vec!["a".into(), "☃".into()])
@@ -353,9 +272,7 @@ fn lists(line: Line<'_>, tables: &mut Tables) {
             (value == "[[1], [2, 3], []]").then(|| vec![vec![1], vec![2, 3], vec![]])
         }),
         "ListOf(IPNetwork)" => check::<Vec<IpNet>>(line, tables, |value| {
-            Some(vec![
-                value.strip_prefix('[')?.strip_suffix(']')?.parse().ok()?,
-            ])
+            Some(vec![value.strip_prefix('[')?.strip_suffix(']')?.parse().ok()?])
         }),
         _ => check::<Vec<String>>(line, tables, |_| None),
     }
@@ -408,20 +325,10 @@ fn amp_lists(line: Line<'_>, tables: &mut Tables) {
     match line.kind() {
         "AmpList(a b)" => check::<Vec<Both>>(line, tables, |value| match value {
             "[]" => Some(vec![]),
-            "[{'a': 7, 'b': 'x'}]" => Some(vec![Both {
-                a: 7,
-                b: "x".into(),
-            }]),
-            "[{'a': 7, 'b': 'hello'}, {'a': 9, 'b': 'goodbye'}]" => Some(vec![
-                Both {
-                    a: 7,
-                    b: "hello".into(),
-                },
-                Both {
-                    a: 9,
-                    b: "goodbye".into(),
-                },
-            ]),
+            "[{'a': 7, 'b': 'x'}]" => Some(vec![Both { a: 7, b: "x".into() }]),
+            "[{'a': 7, 'b': 'hello'}, {'a': 9, 'b': 'goodbye'}]" => {
+                Some(vec![Both { a: 7, b: "hello".into() }, Both { a: 9, b: "goodbye".into() }])
+            }
             _ => None,
         }),
         "AmpList(a b?)" => check::<Vec<OneOptional>>(line, tables, |value| {
@@ -456,9 +363,7 @@ fn special(line: Line<'_>, tables: &mut Tables) {
             row!(Host { ip: String }, sorted: ip);
             check_compressed::<crate::Compressed<Vec<Host>>>(line, |value| {
                 assert_eq!(value, "[{'ip': '10.0.0.1'}]");
-                crate::Compressed(vec![Host {
-                    ip: "10.0.0.1".into(),
-                }])
+                crate::Compressed(vec![Host { ip: "10.0.0.1".into() }])
             });
         }
         #[cfg(not(feature = "url"))]
@@ -472,26 +377,17 @@ fn special(line: Line<'_>, tables: &mut Tables) {
 /// Runs a line for a type whose compressed bytes may be others than zlib's.
 #[cfg(feature = "json")]
 fn check_compressed<T: Argument + Debug>(line: Line<'_>, read: impl Fn(&str) -> T) {
-    let Line::Encodes { value, hex, .. } = line else {
-        panic!("{line:?}")
-    };
+    let Line::Encodes { value, hex, .. } = line else { panic!("{line:?}") };
     let (value, expected) = (read(value), from_hex(hex));
     let encoded = encode(&value).unwrap();
     if OTHERWISE_COMPRESSED.contains(&hex) {
-        assert_ne!(
-            encoded, expected,
-            "{line:?} is compressed as by zlib after all"
-        );
+        assert_ne!(encoded, expected, "{line:?} is compressed as by zlib after all");
     } else {
         assert_eq!(to_hex(&encoded), hex, "{line:?}");
     }
     let inflate = |bytes: &[u8]| miniz_oxide::inflate::decompress_to_vec_zlib(bytes).unwrap();
     assert_eq!(inflate(&encoded), inflate(&expected), "{line:?}");
-    assert_eq!(
-        shown(&decode::<T>(&expected)),
-        shown(&Ok(value)),
-        "{line:?}"
-    );
+    assert_eq!(shown(&decode::<T>(&expected)), shown(&Ok(value)), "{line:?}");
 }
 
 fn boxes(line: Line<'_>) {
@@ -506,11 +402,7 @@ fn boxes(line: Line<'_>) {
             }
             let bytes = it.to_bytes(&limits).unwrap();
             assert_eq!(to_hex(&bytes), hex, "{line:?}");
-            assert_eq!(
-                AmpBox::decode(&bytes, &limits),
-                Ok(Some((it, bytes.len()))),
-                "{line:?}"
-            );
+            assert_eq!(AmpBox::decode(&bytes, &limits), Ok(Some((it, bytes.len()))), "{line:?}");
         }
         Line::DoesNotEncode { value, .. } => {
             assert!(python_box(value).to_bytes(&limits).is_err(), "{line:?}");
@@ -520,20 +412,13 @@ fn boxes(line: Line<'_>) {
 }
 
 fn python_box(text: &str) -> AmpBox {
-    let entries = text
-        .strip_prefix('{')
-        .and_then(|text| text.strip_suffix('}'))
-        .unwrap();
+    let entries = text.strip_prefix('{').and_then(|text| text.strip_suffix('}')).unwrap();
     let repeated = |text: &str| match text.split_once(" * ") {
         Some((count, text)) => text.repeat(count.parse().unwrap()),
         None => text.replace("[1]", "\0\x011"),
     };
-    let entries = entries
-        .split(", ")
-        .map(|entry| entry.split_once(": ").unwrap());
-    entries
-        .map(|(key, value)| (repeated(key), repeated(value)))
-        .collect()
+    let entries = entries.split(", ").map(|entry| entry.split_once(": ").unwrap());
+    entries.map(|(key, value)| (repeated(key), repeated(value))).collect()
 }
 
 /// What is between the quotation marks of Python's `b'…'`.
@@ -568,10 +453,7 @@ fn hex_char(chars: &mut impl Iterator<Item = char>, digits: usize) -> Option<cha
 }
 
 fn to_hex(bytes: &[u8]) -> String {
-    bytes
-        .iter()
-        .map(|byte| alloc::format!("{byte:02x}"))
-        .collect()
+    bytes.iter().map(|byte| alloc::format!("{byte:02x}")).collect()
 }
 
 fn from_hex(hex: &str) -> Vec<u8> {

@@ -301,7 +301,8 @@ impl Asks {
         let mut slots = Vec::new();
         slots.resize_with(length, Slot::default);
         for slot in core::mem::replace(&mut self.slots, slots) {
-            if let (false, Some(place)) = (matches!(slot.state, State::Free), self.slot_mut(slot.tag))
+            if let (false, Some(place)) =
+                (matches!(slot.state, State::Free), self.slot_mut(slot.tag))
             {
                 *place = slot;
             }

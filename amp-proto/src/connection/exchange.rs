@@ -5,12 +5,12 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::task::{Context, Poll};
 
+use crate::Limits;
 use crate::command::{Command, EncodeFields};
 use crate::connection::asks::{AskId, AskResult, AskStopped, Asks, Moment, TagText};
 use crate::connection::{Incoming, Lost};
 use crate::error::{EncodeError, PeerMisbehaved};
 use crate::wire::{Fields, write_box};
-use crate::Limits;
 
 /// Numbers our asks, holds what is in flight, and gathers the bytes to send.
 #[derive(Debug)]
@@ -260,7 +260,9 @@ const fn widen(bytes: usize) -> u64 {
 
 /// An error box without its code or description still ends the ask that it answers.
 fn error_of(fields: &Fields<'_>) -> AskStopped {
-    let text = |key: &[u8]| fields.get(key).map(|value| String::from_utf8_lossy(value.bytes()).into_owned());
+    let text = |key: &[u8]| {
+        fields.get(key).map(|value| String::from_utf8_lossy(value.bytes()).into_owned())
+    };
     AskStopped::Error {
         code: text(b"_error_code").unwrap_or_else(|| "UNKNOWN".into()),
         description: text(b"_error_description").unwrap_or_default(),

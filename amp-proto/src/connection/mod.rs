@@ -26,10 +26,10 @@ pub use self::asks::{AskId, AskResult, AskStopped, Moment};
 pub use self::exchange::{AskRefused, Exchange};
 pub use self::inbound::{Ask, Inbound, Incoming};
 pub use self::lost::Lost;
+use crate::Limits;
 use crate::command::{Command, EncodeFields};
 use crate::error::{EncodeError, PeerMisbehaved};
 use crate::wire::ReceivedBox;
-use crate::Limits;
 
 /// Both halves of a connection in one hand.
 ///

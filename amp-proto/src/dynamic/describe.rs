@@ -71,8 +71,8 @@ pub enum TypeDescription {
 /// One argument or one field of a response: [`FieldSchema`] for fields that are known at run time
 /// only.
 ///
-/// It is parsed from, and displayed in, the notation of [`FieldSchema`], which says nothing of the
-/// documentation.
+/// It is parsed from, and displayed in, the notation of [`FieldSchema`]. That says nothing of the
+/// documentation, and cannot say a name that has `: ` in it or begins with `)`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FieldDescription {
     /// The key on the wire.
@@ -120,12 +120,7 @@ impl From<ArgumentType> for TypeDescription {
 
 impl From<&FieldSchema> for FieldDescription {
     fn from(field: &FieldSchema) -> Self {
-        let FieldSchema {
-            name,
-            doc,
-            kind,
-            optional,
-        } = field;
+        let FieldSchema { name, doc, kind, optional } = field;
         Self {
             name: (*name).to_owned(),
             kind: kind.into(),
@@ -163,12 +158,7 @@ impl fmt::Display for TypeDescription {
 impl fmt::Display for FieldDescription {
     /// `name: text`, with a question mark where the key may be absent.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            name,
-            kind,
-            optional,
-            ..
-        } = self;
+        let Self { name, kind, optional, .. } = self;
         write!(f, "{name}: {kind}{}", if *optional { "?" } else { "" })
     }
 }

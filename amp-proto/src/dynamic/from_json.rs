@@ -30,7 +30,7 @@ const DATE_TIME: &str = "a date and time with its offset, as \"2012-01-23T12:34:
 const PATH: &str = "an absolute path";
 const IP_ADDRESS: &str = "an IP address, as \"10.0.0.1\"";
 const IP_NETWORK: &str = "an IP network, as \"10.0.0.0/8\"";
-const URL: &str = "an absolute URL in ASCII";
+pub(super) const URL: &str = "an absolute URL in ASCII";
 const LIST: &str = "a list";
 const BOXES: &str = "a list of objects";
 const OBJECT: &str = "an object";
@@ -72,31 +72,18 @@ pub fn encode_json(
     }
     let mut entries = Vec::new();
     for field in fields {
-        let FieldDescription {
-            name,
-            kind,
-            optional,
-            ..
-        } = field;
-        let given = json
-            .get(name)
-            .filter(|given| !(*optional && is_absence(kind, given)));
+        let FieldDescription { name, kind, optional, .. } = field;
+        let given = json.get(name).filter(|given| !(*optional && is_absence(kind, given)));
         let Some(given) = given else {
             if *optional {
                 continue;
             }
-            return Err(ProblemReason::Missing {
-                expected: format!("{kind}"),
-            }
-            .at(name));
+            return Err(ProblemReason::Missing { expected: format!("{kind}") }.at(name));
         };
         let mut out = Vec::new();
         encode(kind, given, &mut out).map_err(|problem| problem.inside(name))?;
         if out.len() > VALUE_BYTES_MAX {
-            let too_long = EncodeError::ValueTooLong {
-                key: name.clone(),
-                bytes: out.len(),
-            };
+            let too_long = EncodeError::ValueTooLong { key: name.clone(), bytes: out.len() };
             return Err(ProblemReason::DoesNotFit(too_long).at(name));
         }
         entries.push((name.clone(), out));
@@ -161,25 +148,19 @@ fn text<'a>(json: &'a Json, expected: &str) -> Result<&'a str, ArgumentProblem> 
 }
 
 fn parsed<T: FromStr>(json: &Json, expected: &str) -> Result<T, ArgumentProblem> {
-    text(json, expected)?
-        .parse()
-        .map_err(|_| wrong(expected, json))
+    text(json, expected)?.parse().map_err(|_| wrong(expected, json))
 }
 
 /// What the wire would make of a text.
 pub(super) fn read<T: Argument>(text: &str) -> Result<T, ValueError> {
-    T::decode(Value::new(
-        &text.as_bytes().to_vec().into(),
-        &Limits::default(),
-    ))
+    T::decode(Value::new(&text.as_bytes().to_vec().into(), &Limits::default()))
 }
 
 fn integer(json: &Json) -> Result<BigInt, ArgumentProblem> {
     let number = match json {
-        Json::Number(number) => number
-            .as_i64()
-            .map(BigInt::from)
-            .or_else(|| number.as_u64().map(BigInt::from)),
+        Json::Number(number) => {
+            number.as_i64().map(BigInt::from).or_else(|| number.as_u64().map(BigInt::from))
+        }
         Json::String(text) => read(text).ok(),
         _ => None,
     };
@@ -226,19 +207,18 @@ pub(super) fn bytes(json: &Json) -> Result<Vec<u8>, ArgumentProblem> {
     bytes.ok_or_else(|| wrong(BYTES, json))
 }
 
-/// Only that it is one at all is looked at: the peer knows best what it takes.
 fn url(json: &Json) -> Result<&str, ArgumentProblem> {
     let text = text(json, URL)?;
+    if is_url(text) { Ok(text) } else { Err(wrong(URL, json)) }
+}
+
+/// Only that it is one at all is looked at: the peer knows best what it takes.
+pub(super) fn is_url(text: &str) -> bool {
     let has_scheme = text.split_once(':').is_some_and(|(scheme, _)| {
         let is_scheme = |byte: u8| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte);
         scheme.starts_with(|char: char| char.is_ascii_alphabetic()) && scheme.bytes().all(is_scheme)
     });
-    let is_url = has_scheme && text.bytes().all(|byte| byte.is_ascii_graphic());
-    if is_url {
-        Ok(text)
-    } else {
-        Err(wrong(URL, json))
-    }
+    has_scheme && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 fn choice<'a>(words: &[String], json: &'a Json) -> Result<&'a str, ArgumentProblem> {
@@ -248,12 +228,7 @@ fn choice<'a>(words: &[String], json: &'a Json) -> Result<&'a str, ArgumentProbl
     }
     let suggestion = nearest(found, words.iter());
     let found = shown_text(found);
-    Err(ProblemReason::NoSuchChoice {
-        words: words.to_vec(),
-        found,
-        suggestion,
-    }
-    .here())
+    Err(ProblemReason::NoSuchChoice { words: words.to_vec(), found, suggestion }.here())
 }
 
 fn list(of: &TypeDescription, json: &Json, out: &mut Vec<u8>) -> Result<(), ArgumentProblem> {
@@ -263,11 +238,7 @@ fn list(of: &TypeDescription, json: &Json, out: &mut Vec<u8>) -> Result<(), Argu
         let inside = |problem: ArgumentProblem| problem.inside(&format!("[{index}]"));
         encode(of, item, &mut element).map_err(inside)?;
         let length = u16::try_from(element.len())
-            .map_err(|_| {
-                does_not_fit(EncodeError::ElementTooLong {
-                    bytes: element.len(),
-                })
-            })
+            .map_err(|_| does_not_fit(EncodeError::ElementTooLong { bytes: element.len() }))
             .map_err(inside)?;
         out.extend_from_slice(&length.to_be_bytes());
         out.append(&mut element);

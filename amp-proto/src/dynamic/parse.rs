@@ -142,22 +142,14 @@ impl<'a> Reader<'a> {
     }
 
     fn field(&mut self, depth_left: usize) -> Result<FieldDescription, Expected> {
-        let (name, rest) = self
-            .rest
-            .split_once(": ")
-            .ok_or(Expected("a name and `: `"))?;
+        let (name, rest) = self.rest.split_once(": ").ok_or(Expected("a name and `: `"))?;
         if name.is_empty() || name.len() > KEY_BYTES_MAX {
             return Err(Expected("a name of 1 to 255 bytes"));
         }
         self.rest = rest;
         let kind = self.kind(depth_left)?;
         let optional = self.skip("?");
-        Ok(FieldDescription {
-            name: name.into(),
-            kind,
-            optional,
-            doc: String::new(),
-        })
+        Ok(FieldDescription { name: name.into(), kind, optional, doc: String::new() })
     }
 
     fn quoted(&mut self) -> Result<String, Expected> {
@@ -202,18 +194,14 @@ impl<'a> Reader<'a> {
             }
             false
         });
-        let (name, _) = end
-            .and_then(|end| self.rest.split_at_checked(end))
-            .ok_or(Expected("`)`"))?;
+        let (name, _) =
+            end.and_then(|end| self.rest.split_at_checked(end)).ok_or(Expected("`)`"))?;
         self.rest = self.rest.get(name.len() + 1..).unwrap_or_default();
         Ok(name.into())
     }
 
     fn take_while(&mut self, matches: impl Fn(char) -> bool) -> &'a str {
-        let end = self
-            .rest
-            .find(|char| !matches(char))
-            .unwrap_or(self.rest.len());
+        let end = self.rest.find(|char| !matches(char)).unwrap_or(self.rest.len());
         let (taken, rest) = self.rest.split_at_checked(end).unwrap_or((self.rest, ""));
         self.rest = rest;
         taken
@@ -233,10 +221,6 @@ impl<'a> Reader<'a> {
     }
 
     fn expect(&mut self, token: &str, expected: &'static str) -> Result<(), Expected> {
-        if self.skip(token) {
-            Ok(())
-        } else {
-            Err(Expected(expected))
-        }
+        if self.skip(token) { Ok(()) } else { Err(Expected(expected)) }
     }
 }

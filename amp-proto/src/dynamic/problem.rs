@@ -71,10 +71,7 @@ impl ProblemReason {
     /// Names the field.
     #[must_use]
     pub fn at(self, field: impl Into<String>) -> ArgumentProblem {
-        ArgumentProblem {
-            field: field.into(),
-            reason: self,
-        }
+        ArgumentProblem { field: field.into(), reason: self }
     }
 
     /// A problem with the very value that is looked at; the way to it is added on the way out.
@@ -83,10 +80,7 @@ impl ProblemReason {
     }
 
     pub(super) fn wrong_type(expected: &str, found: &Value) -> Self {
-        Self::WrongType {
-            expected: expected.into(),
-            found: shown(found),
-        }
+        Self::WrongType { expected: expected.into(), found: shown(found) }
     }
 }
 
@@ -94,15 +88,8 @@ impl ArgumentProblem {
     /// Puts the way to the field before it.
     pub(super) fn inside(self, outer: &str) -> Self {
         let Self { field, reason } = self;
-        let dot = if field.is_empty() || field.starts_with('[') {
-            ""
-        } else {
-            "."
-        };
-        Self {
-            field: format!("{outer}{dot}{field}"),
-            reason,
-        }
+        let dot = if field.is_empty() || field.starts_with('[') { "" } else { "." };
+        Self { field: format!("{outer}{dot}{field}"), reason }
     }
 }
 
@@ -112,11 +99,7 @@ fn did_you_mean(suggestion: Option<&String>) -> String {
 
 fn listed(words: &[String]) -> String {
     const SHOWN_MAX: usize = 12;
-    let shown: Vec<_> = words
-        .iter()
-        .take(SHOWN_MAX)
-        .map(|word| Quoted(word).to_string())
-        .collect();
+    let shown: Vec<_> = words.iter().take(SHOWN_MAX).map(|word| Quoted(word).to_string()).collect();
     let more = if words.len() > SHOWN_MAX { ", …" } else { "" };
     format!("{}{more}", shown.join(", "))
 }

@@ -26,27 +26,66 @@ pub(super) fn nearest<'a>(
 /// Case and the choice of dash are nobody's point.
 fn simplified(name: &str) -> Vec<char> {
     let chars = name.chars().flat_map(char::to_lowercase);
-    chars
-        .filter(|char| !matches!(char, '_' | '-' | ' '))
-        .collect()
+    chars.filter(|char| !matches!(char, '_' | '-' | ' ')).collect()
 }
 
-/// How many characters have to be added, dropped or replaced to make one word of the other.
+/// How many characters have to be added, dropped, replaced or swapped with their neighbours to make
+/// one word of the other.
 fn slips(one: &[char], other: &[char]) -> usize {
-    // The distances between what was looked at of `one` and every beginning of `other`.
-    let mut row: Vec<usize> = (0..=other.len()).collect();
-    for left in one {
-        let mut cells = row.iter_mut();
-        let Some(first) = cells.next() else { break };
-        let mut diagonal = *first;
-        *first += 1;
-        let mut before = *first;
-        for (right, cell) in other.iter().zip(cells) {
-            let replaced = diagonal + usize::from(left != right);
-            diagonal = *cell;
-            before = replaced.min(*cell + 1).min(before + 1);
-            *cell = before;
+    let at = |row: &[usize], index: usize| row.get(index).copied().unwrap_or_default();
+    // What it takes for the beginnings of `one` that were looked at last, and every beginning of
+    // `other`.
+    let mut before_last = Vec::new();
+    let mut last: Vec<usize> = (0..=other.len()).collect();
+    for (index, left) in one.iter().enumerate() {
+        let mut row = Vec::with_capacity(last.len());
+        row.push(index + 1);
+        for (column, right) in other.iter().enumerate() {
+            let replaced = at(&last, column) + usize::from(left != right);
+            let added_or_dropped = at(&last, column + 1).min(at(&row, column)) + 1;
+            let swapped = match (index.checked_sub(1), column.checked_sub(1)) {
+                (Some(above), Some(before))
+                    if one.get(above) == Some(right) && other.get(before) == Some(left) =>
+                {
+                    at(&before_last, before) + 1
+                }
+                _ => usize::MAX,
+            };
+            row.push(replaced.min(added_or_dropped).min(swapped));
         }
+        before_last = core::mem::replace(&mut last, row);
     }
-    row.last().copied().unwrap_or_default()
+    last.last().copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::borrow::ToOwned;
+
+    use super::*;
+
+    #[test]
+    fn slips_of_the_fingers_are_counted() {
+        let count = |one: &str, other: &str| {
+            let chars = |word: &str| word.chars().collect::<Vec<_>>();
+            slips(&chars(one), &chars(other))
+        };
+        assert_eq!(count("name", "name"), 0);
+        assert_eq!(count("nmae", "name"), 1);
+        assert_eq!(count("nam", "name"), 1);
+        assert_eq!(count("named", "name"), 1);
+        assert_eq!(count("mane", "name"), 2);
+        assert_eq!(count("", "name"), 4);
+        assert_eq!(count("kitten", "sitting"), 3);
+    }
+
+    #[test]
+    fn the_nearest_name_is_suggested_and_none_that_is_far() {
+        let names = ["system_id", "hostname", "url"].map(ToOwned::to_owned);
+        let suggested = |name: &str| nearest(name, names.iter());
+        assert_eq!(suggested("systemId"), Some("system_id".to_owned()));
+        assert_eq!(suggested("host-nmae"), Some("hostname".to_owned()));
+        assert_eq!(suggested("uuid"), None);
+        assert_eq!(suggested(&"u".repeat(300)), None);
+    }
 }

@@ -24,36 +24,15 @@ use crate::{
 };
 
 const FIELDS: &[FieldSchema] = &[
-    FieldSchema {
-        name: "name",
-        doc: "",
-        kind: ArgumentType::Text,
-        optional: false,
-    },
-    FieldSchema {
-        name: "age",
-        doc: "",
-        kind: ArgumentType::Integer,
-        optional: true,
-    },
-    FieldSchema {
-        name: "a b(c",
-        doc: "",
-        kind: ArgumentType::Boxes(&[]),
-        optional: true,
-    },
+    FieldSchema { name: "name", doc: "", kind: ArgumentType::Text, optional: false },
+    FieldSchema { name: "age", doc: "", kind: ArgumentType::Integer, optional: true },
+    FieldSchema { name: "a b(c", doc: "", kind: ArgumentType::Boxes(&[]), optional: true },
 ];
 
 const KINDS: &[ArgumentType] = &[
     ArgumentType::Integer,
-    ArgumentType::IntegerWithin {
-        min: -128,
-        max: 127,
-    },
-    ArgumentType::IntegerWithin {
-        min: i128::MIN,
-        max: u128::MAX,
-    },
+    ArgumentType::IntegerWithin { min: -128, max: 127 },
+    ArgumentType::IntegerWithin { min: i128::MIN, max: u128::MAX },
     ArgumentType::Bytes,
     ArgumentType::Text,
     ArgumentType::Boolean,
@@ -107,48 +86,30 @@ fn what_is_no_type_is_refused_with_its_place() {
         ("boxes(a: text b: text)", 13),
         ("choice(\"a\", b)", 12),
         ("choice(\"a", 9),
-        ("choice(\"\\u{d800}\")", 9),
+        ("choice(\"\\u{d800}\")", 16),
         ("custom(a(b)", 7),
     ];
     for (notation, at) in places {
         let error = notation.parse::<TypeDescription>().unwrap_err();
-        assert_eq!(error.at, at, "{error}");
+        assert_eq!(error.at, at, "{notation}: {error}");
     }
 }
 
 #[test]
 fn types_nest_to_a_depth_and_no_further() {
     let nested = |depth: usize| format!("{}text{}", "list(".repeat(depth), ")".repeat(depth));
-    assert!(
-        nested(TYPE_DEPTH_MAX - 1)
-            .parse::<TypeDescription>()
-            .is_ok()
-    );
+    assert!(nested(TYPE_DEPTH_MAX - 1).parse::<TypeDescription>().is_ok());
     assert!(nested(TYPE_DEPTH_MAX).parse::<TypeDescription>().is_err());
-    assert!(
-        "boxes(a: "
-            .repeat(100_000)
-            .parse::<TypeDescription>()
-            .is_err()
-    );
-    assert!(
-        format!("boxes({})", "a: text, ".repeat(257))
-            .parse::<TypeDescription>()
-            .is_err()
-    );
+    assert!("boxes(a: ".repeat(100_000).parse::<TypeDescription>().is_err());
+    assert!(format!("boxes({})", "a: text, ".repeat(257)).parse::<TypeDescription>().is_err());
 }
 
 fn fields(notations: &[&str]) -> Vec<FieldDescription> {
-    notations
-        .iter()
-        .map(|notation| notation.parse().unwrap())
-        .collect()
+    notations.iter().map(|notation| notation.parse().unwrap()).collect()
 }
 
 fn to_box(fields: &[FieldDescription], json: Json) -> Result<AmpBox, ArgumentProblem> {
-    let Json::Object(object) = json else {
-        panic!("{json}")
-    };
+    let Json::Object(object) = json else { panic!("{json}") };
     encode_json(fields, &object).map(AmpBox::from_iter)
 }
 
@@ -161,7 +122,8 @@ fn from_box(fields: &[FieldDescription], it: &AmpBox) -> Result<Json, DecodeErro
 }
 
 /// The value's own encoding, and the JSON that it is to be, make each other.
-fn agree<T: Argument + Debug>(value: &T, json: Json) {
+fn agree<T: Argument + Debug>(value: &T, json: impl Into<Json>) {
+    let json = json.into();
     let field = [FieldDescription {
         name: "it".into(),
         kind: T::TYPE.into(),
@@ -196,23 +158,14 @@ fn json_and_types_agree() {
     agree(&crate::Json(json!({"a": [null]})), json!({"a": [null]}));
     agree(&Compressed(vec!["a".to_owned()]), json!(["a"]));
     agree(&"10.0.0.1".parse::<IpAddr>().unwrap(), json!("10.0.0.1"));
-    agree(
-        &"2001:db8::/32".parse::<IpNet>().unwrap(),
-        json!("2001:db8::/32"),
-    );
+    agree(&"2001:db8::/32".parse::<IpNet>().unwrap(), json!("2001:db8::/32"));
     #[cfg(feature = "url")]
-    agree(
-        &"http://example.com/".parse::<url::Url>().unwrap(),
-        json!("http://example.com/"),
-    );
+    agree(&"http://example.com/".parse::<url::Url>().unwrap(), json!("http://example.com/"));
 }
 
 #[test]
 fn boxes_are_objects() {
-    let fields = fields(&[
-        "rows: boxes(z: integer, a: text?)",
-        "on: choice(\"yes\", \"no\")",
-    ]);
+    let fields = fields(&["rows: boxes(z: integer, a: text?)", "on: choice(\"yes\", \"no\")"]);
     let json = json!({"rows": [{"z": 1, "a": "x"}, {"z": 2}], "on": "no"});
     let it = to_box(&fields, json.clone()).unwrap();
     let rows = b"\0\x01a\0\x01x\0\x01z\0\x011\0\0\0\x01z\0\x012\0\0";
@@ -222,12 +175,8 @@ fn boxes_are_objects() {
 
 #[test]
 fn other_forms_of_json_are_taken_too() {
-    let fields = fields(&[
-        "integer: integer",
-        "float: float",
-        "decimal: decimal",
-        "time: datetime",
-    ]);
+    let fields =
+        fields(&["integer: integer", "float: float", "decimal: decimal", "time: datetime"]);
     let strings = json!({
         "integer": "5", "float": "1.5", "decimal": "0.1", "time": "2012-01-23T12:34:56Z",
     });
@@ -245,74 +194,40 @@ fn null_is_absence_but_for_json() {
     assert_eq!(from_box(&fields, &it), Ok(json!({"b": null})));
 }
 
+const PROBLEMS: [(&str, &str); 14] = [
+    (r#"{"nmae": 1}"#, "`nmae`: there is no such argument; did you mean `name`?"),
+    (r#"{"zzz": 1}"#, "`zzz`: there is no such argument"),
+    (r#"{}"#, "`name`: it is required, and missing: expected text"),
+    (r#"{"name": null}"#, "`name`: expected text, found null"),
+    (r#"{"name": [1]}"#, "`name`: expected text, found a list"),
+    (r#"{"name": "", "age": 1.5}"#, "`age`: expected an integer, found the number 1.5"),
+    (r#"{"name": "", "age": -1}"#, "`age`: -1 is out of the range 0..=255"),
+    (r#"{"name": "", "age": "256"}"#, "`age`: \"256\" is out of the range 0..=255"),
+    (
+        r#"{"name": "", "rows": [{"x": [1]}, {"x": [2, "b"]}]}"#,
+        "`rows[1].x[1]`: expected an integer, found \"b\"",
+    ),
+    (r#"{"name": "", "rows": [1]}"#, "`rows[0]`: expected an object, found the number 1"),
+    (
+        r#"{"name": "", "rows": [{"y": 1}]}"#,
+        "`rows[0].y`: there is no such argument; did you mean `x`?",
+    ),
+    (
+        r#"{"name": "", "mode": "fats"}"#,
+        "`mode`: expected one of \"fast\", \"slow\", found \"fats\"; did you mean `fast`?",
+    ),
+    (
+        r#"{"name": "", "blob": {"base64": "!"}}"#,
+        "`blob`: expected text, or bytes as {\"base64\": \"…\"}, found an object",
+    ),
+    (
+        r#"{"name": "", "url": "/MAAS"}"#,
+        "`url`: expected an absolute URL in ASCII, found \"/MAAS\"",
+    ),
+];
+
 #[test]
 fn problems_name_the_field_and_what_was_expected_and_found() {
-    let problems = [
-        (
-            json!({"nmae": 1}),
-            "argument `nmae`: there is no such argument; did you mean `name`?",
-        ),
-        (
-            json!({"zzz": 1}),
-            "argument `zzz`: there is no such argument",
-        ),
-        (
-            json!({}),
-            "argument `name`: it is required, and missing: expected text",
-        ),
-        (
-            json!({"name": null}),
-            "argument `name`: expected text, found null",
-        ),
-        (
-            json!({"name": [1]}),
-            "argument `name`: expected text, found a list",
-        ),
-        (
-            json!({"name": "", "age": 1.5}),
-            "argument `age`: expected an integer, found the number 1.5",
-        ),
-        (
-            json!({"name": "", "age": -1}),
-            "argument `age`: -1 is out of the range 0..=255",
-        ),
-        (
-            json!({"name": "", "age": "256"}),
-            "argument `age`: \"256\" is out of the range 0..=255",
-        ),
-        (
-            json!({"name": "", "rows": [{"x": [1]}, {"x": [2, "b"]}]}),
-            "argument `rows[1].x[1]`: expected an integer, found \"b\"",
-        ),
-        (
-            json!({"name": "", "rows": [1]}),
-            "argument `rows[0]`: expected an object, found the number 1",
-        ),
-        (
-            json!({"name": "", "rows": [{"y": 1}]}),
-            "argument `rows[0].y`: there is no such argument; did you mean `x`?",
-        ),
-        (
-            json!({"name": "", "mode": "fats"}),
-            "argument `mode`: expected one of \"fast\", \"slow\", found \"fats\"; did you mean `fast`?",
-        ),
-        (
-            json!({"name": "", "blob": {"base64": "!"}}),
-            "argument `blob`: expected text, or bytes as {\"base64\": \"…\"}, found an object",
-        ),
-        (
-            json!({"name": "", "url": "/MAAS"}),
-            "argument `url`: expected an absolute URL in ASCII, found \"/MAAS\"",
-        ),
-        (
-            json!({"name": "x".repeat(65_536)}),
-            "argument `name`: value of `name` has 65536 bytes, AMP carries at most 65535",
-        ),
-        (
-            json!({"name": "", "texts": ["x".repeat(65_536)]}),
-            "argument `texts[0]`: a list element has 65536 bytes, AMP carries at most 65535",
-        ),
-    ];
     let fields = fields(&[
         "name: text",
         "age: integer(0..=255)?",
@@ -320,11 +235,27 @@ fn problems_name_the_field_and_what_was_expected_and_found() {
         "mode: choice(\"fast\", \"slow\")?",
         "blob: bytes?",
         "url: url?",
-        "texts: list(text)?",
     ]);
-    for (json, expected) in problems {
-        assert_eq!(to_box(&fields, json).unwrap_err().to_string(), expected);
+    for (json, expected) in PROBLEMS {
+        let problem = to_box(&fields, serde_json::from_str(json).unwrap()).unwrap_err();
+        assert_eq!(problem.to_string(), format!("argument {expected}"));
     }
+}
+
+#[test]
+fn what_is_too_long_is_refused_with_its_length() {
+    let fields = fields(&["text: text?", "texts: list(text)?"]);
+    let long = "x".repeat(65_536);
+    let too_long = EncodeError::ValueTooLong { key: "text".into(), bytes: 65_536 };
+    assert_eq!(
+        to_box(&fields, json!({ "text": long })),
+        Err(ProblemReason::DoesNotFit(too_long).at("text"))
+    );
+    let too_long = EncodeError::ElementTooLong { bytes: 65_536 };
+    assert_eq!(
+        to_box(&fields, json!({ "texts": ["", long] })),
+        Err(ProblemReason::DoesNotFit(too_long).at("texts[1]"))
+    );
 }
 
 #[test]
@@ -338,19 +269,10 @@ fn a_box_that_does_not_fit_its_description_is_refused() {
         refused("it: integer(0..=255)", b"256").reason,
         ValueError::OutOfRange { .. }
     ));
-    assert!(matches!(
-        refused("it: choice(\"a\")", b"b").reason,
-        ValueError::Malformed { .. }
-    ));
-    assert_eq!(
-        refused("it: list(text)", b"\0\x02a").reason,
-        ValueError::Truncated
-    );
+    assert!(matches!(refused("it: choice(\"a\")", b"b").reason, ValueError::Malformed { .. }));
+    assert_eq!(refused("it: list(text)", b"\0\x02a").reason, ValueError::Truncated);
     let nested = refused("it: boxes(x: integer)", b"\0\x01x\0\x01y\0\0");
-    assert_eq!(
-        nested.to_string(),
-        "argument `it.x`: expected an integer, found \"y\""
-    );
+    assert_eq!(nested.to_string(), "argument `it.x`: expected an integer, found \"y\"");
     assert!(from_box(&fields(&["it: text?"]), &AmpBox::new()) == Ok(json!({})));
 }
 
@@ -371,38 +293,22 @@ fn text_of_a_command_line_becomes_json() {
     assert_eq!(json("text", "8"), Ok(json!("8")));
     assert_eq!(json("text", "\"8\""), Ok(json!("\"8\"")));
     assert_eq!(json("integer", "8"), Ok(json!(8)));
-    assert_eq!(
-        json("integer", "18446744073709551616"),
-        Ok(json!("18446744073709551616"))
-    );
+    assert_eq!(json("integer", "18446744073709551616"), Ok(json!("18446744073709551616")));
     assert_eq!(json("float", "1e400"), Ok(json!("inf")));
     assert_eq!(json("float", "2"), Ok(json!(2.0)));
     assert_eq!(json("boolean", "true"), Ok(json!(true)));
     assert_eq!(json("decimal", "12.50"), Ok(json!("12.50")));
     assert_eq!(json("bytes", "{}"), Ok(json!("{}")));
-    assert_eq!(
-        json("bytes", "{\"base64\": \"/w==\"}"),
-        Ok(json!({"base64": "/w=="}))
-    );
+    assert_eq!(json("bytes", "{\"base64\": \"/w==\"}"), Ok(json!({"base64": "/w=="})));
     assert_eq!(json("list(text)", "[\"a\"]"), Ok(json!(["a"])));
-    assert_eq!(
-        json("boxes(a: text)", "[{\"a\": \"b\"}]"),
-        Ok(json!([{"a": "b"}]))
-    );
+    assert_eq!(json("boxes(a: text)", "[{\"a\": \"b\"}]"), Ok(json!([{"a": "b"}])));
     assert_eq!(json("json", "{\"a\": null}"), Ok(json!({"a": null})));
     assert_eq!(json("compressed(integer)", "7"), Ok(json!(7)));
-    for (kind, text) in [
-        ("integer", "x"),
-        ("float", ""),
-        ("boolean", "1"),
-        ("list(text)", "a"),
-        ("json", "a"),
-    ] {
+    for (kind, text) in
+        [("integer", "x"), ("float", ""), ("boolean", "1"), ("list(text)", "a"), ("json", "a")]
+    {
         let problem = json(kind, text);
-        assert!(
-            matches!(problem, Err(ProblemReason::WrongType { .. })),
-            "{kind}: {problem:?}"
-        );
+        assert!(matches!(problem, Err(ProblemReason::WrongType { .. })), "{kind}: {problem:?}");
     }
 }
 
@@ -416,14 +322,10 @@ fn kind() -> impl Strategy<Value = TypeDescription> {
         proptest::sample::select(KINDS).prop_map(Kind::from),
     ];
     leaf.prop_recursive(3, 16, 4, |inner| {
-        let name = "[a-z_é ?,()-]{1,9}";
+        // Names that begin with `)` or have `: ` in them are beyond the notation.
+        let name = "[a-z_é ?,(-][a-z_é ?,()-]{0,8}";
         let field = (name, inner.clone(), any::<bool>()).prop_map(|(name, kind, optional)| {
-            FieldDescription {
-                name,
-                kind,
-                optional,
-                doc: String::new(),
-            }
+            FieldDescription { name, kind, optional, doc: String::new() }
         });
         prop_oneof![
             inner.clone().prop_map(|of| Kind::List(Box::new(of))),
@@ -503,12 +405,6 @@ proptest! {
 fn what_is_too_large_for_a_row_of_boxes_is_refused() {
     let fields = fields(&["rows: compressed(boxes(a: list(text)))"]);
     let json = json!({"rows": [{"a": vec!["x".repeat(65_000); 2]}]});
-    let too_long = EncodeError::ValueTooLong {
-        key: "a".into(),
-        bytes: 130_004,
-    };
-    assert_eq!(
-        to_box(&fields, json),
-        Err(ProblemReason::DoesNotFit(too_long).at("rows[0].a"))
-    );
+    let too_long = EncodeError::ValueTooLong { key: "a".into(), bytes: 130_004 };
+    assert_eq!(to_box(&fields, json), Err(ProblemReason::DoesNotFit(too_long).at("rows[0].a")));
 }

@@ -61,12 +61,12 @@ pub fn parse_argument_text(kind: &TypeDescription, text: &str) -> Result<Json, P
             "false" | "False" => Ok(false.into()),
             _ => Err(wrong("true or false")),
         },
-        Kind::List(_) => json()
-            .filter(Json::is_array)
-            .ok_or_else(|| wrong("a list in JSON, as [1, 2]")),
-        Kind::Boxes(_) => json()
-            .filter(Json::is_array)
-            .ok_or_else(|| wrong("a list of objects in JSON")),
+        Kind::List(_) => {
+            json().filter(Json::is_array).ok_or_else(|| wrong("a list in JSON, as [1, 2]"))
+        }
+        Kind::Boxes(_) => {
+            json().filter(Json::is_array).ok_or_else(|| wrong("a list of objects in JSON"))
+        }
         Kind::Json => json().ok_or_else(|| wrong("JSON; text has to be in quotation marks")),
         Kind::Compressed(of) => parse_argument_text(of, text),
     }

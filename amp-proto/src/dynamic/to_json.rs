@@ -9,6 +9,7 @@ use ipnet::IpNet;
 use num_bigint::BigInt;
 use serde_json::{Map, Number, Value as Json, json};
 
+use super::from_json::{URL, is_url};
 use super::{FieldDescription, TypeDescription};
 use crate::argument::{decode_each_box, elements, inflate, inflated, take_json};
 use crate::error::{DecodeError, ValueError, printable};
@@ -27,13 +28,7 @@ pub fn decode_json(
     received: &Fields<'_>,
 ) -> Result<Map<String, Json>, DecodeError> {
     let mut object = Map::new();
-    for FieldDescription {
-        name,
-        kind,
-        optional,
-        ..
-    } in fields
-    {
+    for FieldDescription { name, kind, optional, .. } in fields {
         match received.get(name.as_bytes()) {
             Some(value) => {
                 let json = decode(kind, value).map_err(|error| error.at(name))?;
@@ -58,9 +53,9 @@ fn decode(kind: &TypeDescription, value: Value<'_>) -> Result<Json, ValueError> 
         Kind::Float => f64::decode(value).map(float_to_json),
         Kind::Decimal => Decimal::decode(value).map(|it| in_words(&it)),
         Kind::DateTime => DateTime::decode(value).map(|it| in_words(&it)),
-        Kind::List(of) => elements(value)
-            .map(|element| decode(of, element?))
-            .collect::<Result<_, _>>(),
+        Kind::List(of) => {
+            elements(value).map(|element| decode(of, element?)).collect::<Result<_, _>>()
+        }
         Kind::Boxes(fields) => {
             let objects = decode_each_box(value, |it| decode_json(fields, it).map(Json::Object));
             objects.map(Json::Array)
@@ -96,10 +91,7 @@ fn integer_within(value: Value<'_>, min: i128, max: u128) -> Result<Json, ValueE
         return Ok(integer_to_json(&number));
     }
     let range = alloc::format!("{min}..={max}");
-    Err(ValueError::OutOfRange {
-        range,
-        found: printable(value.bytes()),
-    })
+    Err(ValueError::OutOfRange { range, found: printable(value.bytes()) })
 }
 
 /// A number if JSON has it, otherwise Python's word for it.
@@ -121,11 +113,7 @@ fn bytes_to_json(bytes: &[u8]) -> Json {
 
 fn url(value: Value<'_>) -> Result<Json, ValueError> {
     let text = String::decode(value)?;
-    if text.is_ascii() {
-        Ok(text.into())
-    } else {
-        Err(ValueError::malformed("a URL in ASCII", value.bytes()))
-    }
+    if is_url(&text) { Ok(text.into()) } else { Err(ValueError::malformed(URL, value.bytes())) }
 }
 
 fn choice(words: &[String], value: Value<'_>) -> Result<Json, ValueError> {

@@ -154,10 +154,8 @@ fn answers_to_forgotten_asks_are_dropped_and_answers_to_nothing_are_not() {
     let (mut here, exchange_limits) = (Pair::new(), Limits::default());
     let id = here.ask(End::Left, &Sum { a: 1, b: 1 });
     let ask = here.carry(End::Left).unwrap().remove(0);
-    let left = core::mem::replace(
-        here.end(End::Left),
-        crate::Connection::new(Arc::new(exchange_limits)),
-    );
+    let left =
+        core::mem::replace(here.end(End::Left), crate::Connection::new(Arc::new(exchange_limits)));
     let (mut inbound, mut exchange) = left.into_parts();
     exchange.forget(id);
     assert_eq!(exchange.in_flight(), 0);
@@ -226,7 +224,8 @@ fn a_command_that_does_not_fit_is_refused_and_nothing_of_it_is_sent() {
     let long = super::commands::Say { text: "x".repeat(70_000) };
     let refused = pair.end(End::Left).ask(&long, pair_deadline());
     assert!(matches!(refused, Err(AskRefused::Encode(_))), "{refused:?}");
-    let refused = pair.end(End::Left).ask(&super::commands::Say { text: "x".repeat(60) }, pair_deadline());
+    let refused =
+        pair.end(End::Left).ask(&super::commands::Say { text: "x".repeat(60) }, pair_deadline());
     assert!(matches!(refused, Err(AskRefused::Encode(_))), "{refused:?}");
     assert_eq!(pair.end(End::Left).poll_transmit(), None);
     pair.ask(End::Left, &super::commands::Say { text: "short".to_string() });

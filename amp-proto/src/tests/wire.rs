@@ -12,11 +12,7 @@ use crate::{
 };
 
 fn limits() -> Limits {
-    Limits {
-        box_bytes_max: 2000,
-        keys_per_box_max: 8,
-        ..Limits::default()
-    }
+    Limits { box_bytes_max: 2000, keys_per_box_max: 8, ..Limits::default() }
 }
 
 fn amp_box() -> impl Strategy<Value = AmpBox> {
@@ -35,27 +31,17 @@ fn read_in_pieces(
     let mut scanner = Scanner::default();
     let (mut start, mut end) = (0, 0);
     while end < stream.len() {
-        end = ends
-            .next()
-            .map_or(stream.len(), |length| stream.len().min(end + length));
+        end = ends.next().map_or(stream.len(), |length| stream.len().min(end + length));
         loop {
             let buffer = Bytes::copy_from_slice(&stream[start..end]);
             match scanner.scan(&buffer, limits)? {
                 Scanned::Partial { bytes_min } => {
-                    assert!(
-                        bytes_min > buffer.len(),
-                        "{bytes_min} bytes are there already"
-                    );
+                    assert!(bytes_min > buffer.len(), "{bytes_min} bytes are there already");
                     break;
                 }
                 Scanned::Whole { bytes } => {
                     let fields = Fields::new(&buffer, scanner.spans(), limits);
-                    boxes.push(
-                        fields
-                            .iter()
-                            .map(|(k, v)| (k.to_vec(), v.to_bytes()))
-                            .collect(),
-                    );
+                    boxes.push(fields.iter().map(|(k, v)| (k.to_vec(), v.to_bytes())).collect());
                     scanner.reset();
                     start += bytes;
                 }
@@ -161,30 +147,17 @@ fn an_empty_box_is_a_box() {
 #[test]
 fn a_key_too_long_is_judged_by_its_length_alone() {
     let looks_like = LooksLike::Unknown;
-    let misbehaved = PeerMisbehaved::KeyTooLong {
-        bytes: 256,
-        looks_like,
-    };
+    let misbehaved = PeerMisbehaved::KeyTooLong { bytes: 256, looks_like };
     assert_eq!(decoded(b"\x01\x00", &limits()), Err(misbehaved));
     let looks_like = LooksLike::Http;
-    let misbehaved = PeerMisbehaved::KeyTooLong {
-        bytes: 0x4745,
-        looks_like,
-    };
+    let misbehaved = PeerMisbehaved::KeyTooLong { bytes: 0x4745, looks_like };
     assert_eq!(decoded(b"GET / HTTP/1.1\r\n", &limits()), Err(misbehaved));
 }
 
 #[test]
 fn a_box_over_the_limits_is_refused_before_it_is_there() {
-    let limits = Limits {
-        box_bytes_max: 10,
-        keys_per_box_max: 1,
-        ..limits()
-    };
-    assert_eq!(
-        decoded(b"\0\x01k\0\x03abc\0\0", &limits).map(|it| it.is_some()),
-        Ok(true)
-    );
+    let limits = Limits { box_bytes_max: 10, keys_per_box_max: 1, ..limits() };
+    assert_eq!(decoded(b"\0\x01k\0\x03abc\0\0", &limits).map(|it| it.is_some()), Ok(true));
     let too_large = Err(PeerMisbehaved::BoxTooLarge { max: 10 });
     assert_eq!(decoded(b"\0\x01k\0\x06", &limits), too_large);
     assert_eq!(decoded(b"\0\x01k\0\x04abcd\0\0", &limits), too_large);
@@ -201,27 +174,18 @@ fn what_does_not_fit_leaves_nothing_behind() {
         assert_eq!(out, b"before");
         error
     };
-    assert_eq!(
-        refused([("", "v")].into_iter().collect()),
-        EncodeError::KeyLength { bytes: 0 }
-    );
+    assert_eq!(refused([("", "v")].into_iter().collect()), EncodeError::KeyLength { bytes: 0 });
     assert_eq!(
         refused([("k".repeat(256), "v")].into_iter().collect()),
         EncodeError::KeyLength { bytes: 256 }
     );
     assert_eq!(
         refused([("k", "v".repeat(65_536))].into_iter().collect()),
-        EncodeError::ValueTooLong {
-            key: "k".into(),
-            bytes: 65_536
-        }
+        EncodeError::ValueTooLong { key: "k".into(), bytes: 65_536 }
     );
     assert_eq!(
         refused([("k", "v".repeat(2000))].into_iter().collect()),
-        EncodeError::BoxTooLarge {
-            bytes: 2007,
-            max: 2000
-        }
+        EncodeError::BoxTooLarge { bytes: 2007, max: 2000 }
     );
     assert_eq!(
         refused((0..9_u8).map(|key| (vec![key], "v")).collect()),
@@ -234,10 +198,7 @@ fn the_longest_key_and_value_fit() {
     let it = AmpBox::from_iter([("k".repeat(255), "v".repeat(65_535))]);
     let bytes = it.to_bytes(&Limits::default()).unwrap();
     assert_eq!(bytes.len(), 2 + 255 + 2 + 65_535 + 2);
-    assert_eq!(
-        AmpBox::decode(&bytes, &Limits::default()),
-        Ok(Some((it, bytes.len())))
-    );
+    assert_eq!(AmpBox::decode(&bytes, &Limits::default()), Ok(Some((it, bytes.len()))));
 }
 
 #[test]
@@ -245,16 +206,13 @@ fn reserved_keys_stand_at_their_places() {
     let reserved: [(&[u8], &[u8]); 2] = [(b"_ask", b"1"), (b"_command", b"Sum")];
     let put = |out: &mut Vec<u8>, keys: &[&str]| {
         write_box(out, &reserved, &limits(), |writer| {
-            keys.iter()
-                .try_for_each(|key| writer.put(key.as_bytes(), |_| Ok(())))
+            keys.iter().try_for_each(|key| writer.put(key.as_bytes(), |_| Ok(())))
         })
     };
     for keys in [&[][..], &["Z"], &["a"], &["Z", "_b", "a"]] {
         let mut merged = vec![];
         put(&mut merged, keys).unwrap();
-        let entries = reserved
-            .iter()
-            .map(|(key, value)| (key.to_vec(), value.to_vec()));
+        let entries = reserved.iter().map(|(key, value)| (key.to_vec(), value.to_vec()));
         let empty = keys.iter().map(|key| (key.as_bytes().to_vec(), vec![]));
         let sorted = AmpBox::from_iter(entries.chain(empty));
         assert_eq!(merged, sorted.to_bytes(&limits()).unwrap());

@@ -269,11 +269,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
 
     /// What the time tells: asks that are overdue, a peer that is silent or does not read. Gives
     /// the next moment to look, or `None` when something became ready to be sent.
-    fn check_clock(
-        &mut self,
-        now: Moment,
-        cx: &mut Context<'_>,
-    ) -> Result<Option<Moment>, Lost> {
+    fn check_clock(&mut self, now: Moment, cx: &mut Context<'_>) -> Result<Option<Moment>, Lost> {
         let limits = Arc::clone(self.link.limits());
         let mut exchange = self.link.exchange();
         exchange.handle_timeout(now);
@@ -298,12 +294,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             return Ok(Some(next.min(since.after(HALF_CLOSED_MAX))));
         }
         if let Some((id, sent)) = self.ping
-            && let Poll::Ready(outcome) = exchange.poll_ask(id, cx) {
-                self.ping = None;
-                if !matches!(outcome, Err(AskStopped::TimedOut { .. })) {
-                    self.link.set_round_trip(now.since(sent));
-                }
+            && let Poll::Ready(outcome) = exchange.poll_ask(id, cx)
+        {
+            self.ping = None;
+            if !matches!(outcome, Err(AskStopped::TimedOut { .. })) {
+                self.link.set_round_trip(now.since(sent));
             }
+        }
         if self.full {
             // We are not listening, so silence says nothing.
             self.heard = now;
@@ -312,11 +309,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         if silent >= limits.dead_after {
             return Err(Lost::Silent { silent });
         }
-        if silent >= limits.ping_after && self.ping.is_none() && exchange.refusing().is_none()
-            && let Ok(id) = exchange.ask(&Ping, self.heard.after(limits.dead_after)) {
-                self.ping = Some((id, now));
-                return Ok(None);
-            }
+        if silent >= limits.ping_after
+            && self.ping.is_none()
+            && exchange.refusing().is_none()
+            && let Ok(id) = exchange.ask(&Ping, self.heard.after(limits.dead_after))
+        {
+            self.ping = Some((id, now));
+            return Ok(None);
+        }
         if self.ping.is_none() {
             next = next.min(self.heard.after(limits.ping_after));
         }

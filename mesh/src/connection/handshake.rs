@@ -299,10 +299,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Open<S> {
 pub(crate) fn proof(secret: &Secret, message: &[u8]) -> Authenticated {
     let salt: [u8; SALT_BYTES] = rand::rng().random();
     let digest = code(secret, &[message, &salt]);
-    Authenticated {
-        digest: Bytes::copy_from_slice(&digest),
-        salt: Bytes::copy_from_slice(&salt),
-    }
+    Authenticated { digest: Bytes::copy_from_slice(&digest), salt: Bytes::copy_from_slice(&salt) }
 }
 
 fn judge(outcome: AskResult, challenge: &[u8], secret: &Secret) -> Result<(), HandshakeError> {

@@ -86,10 +86,8 @@ async fn on_database<T: Send + 'static>(
 
 fn open(path: &Path) -> Result<Connection, RegistryError> {
     if let Some(directory) = path.parent() {
-        std::fs::create_dir_all(directory).map_err(|error| RegistryError::Directory {
-            path: directory.to_owned(),
-            error,
-        })?;
+        std::fs::create_dir_all(directory)
+            .map_err(|error| RegistryError::Directory { path: directory.to_owned(), error })?;
     }
     let mut database = Connection::open(path).map_err(RegistryError::Database)?;
     migrate(&mut database)?;
@@ -183,14 +181,20 @@ impl Registry for SqliteRegistry {
         let RegionEntry { id, name, addresses, version, started } = region.clone();
         let (addresses, started_ms) = (addresses.join("\n"), to_ms(started));
         self.run(move |database| {
-            let transaction =
-                database.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let transaction = database.transaction_with_behavior(TransactionBehavior::Immediate)?;
             transaction.execute("DELETE FROM regions WHERE seen_ms <= ?1", [alive_since()])?;
             transaction.execute(
                 "INSERT INTO regions VALUES (?1, ?2, ?3, ?4, ?5, ?6)
                  ON CONFLICT (id) DO UPDATE SET name = ?2, addresses = ?3, version = ?4,
                      started_ms = ?5, seen_ms = ?6",
-                params![id.as_str(), name, addresses, version, started_ms, to_ms(SystemTime::now())],
+                params![
+                    id.as_str(),
+                    name,
+                    addresses,
+                    version,
+                    started_ms,
+                    to_ms(SystemTime::now())
+                ],
             )?;
             transaction.commit()
         })
@@ -213,8 +217,7 @@ impl Registry for SqliteRegistry {
     ) -> Result<(), RegistryError> {
         let (region, opened, lost) = (region.clone(), opened.to_vec(), lost.to_vec());
         self.run(move |database| {
-            let transaction =
-                database.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let transaction = database.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let known: Option<i64> = transaction
                 .query_row("SELECT 1 FROM regions WHERE id = ?1", [region.as_str()], |row| {
                     row.get(0)

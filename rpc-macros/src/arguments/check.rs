@@ -17,10 +17,7 @@ pub(crate) fn check(input: &Struct<'_>, errors: &mut Errors) {
              make it a struct, or derive `Choice` for one of a few words",
         ),
         Shape::Union(token) => {
-            errors.at(
-                token,
-                "arguments travel as keys and values, which a union has not",
-            );
+            errors.at(token, "arguments travel as keys and values, which a union has not");
         }
     }
     for param in &input.generics.params {
@@ -37,30 +34,18 @@ pub(crate) fn check(input: &Struct<'_>, errors: &mut Errors) {
 fn check_tuple(input: &Struct<'_>, fields: &FieldsUnnamed, errors: &mut Errors) {
     if fields.unnamed.is_empty() {
         let name = input.ident;
-        errors.at(
-            fields,
-            format_args!("without fields there are no brackets: `struct {name};`"),
-        );
+        errors.at(fields, format_args!("without fields there are no brackets: `struct {name};`"));
     } else {
-        errors.at(
-            fields,
-            "these fields need names, for the names are the keys on the wire",
-        );
+        errors.at(fields, "these fields need names, for the names are the keys on the wire");
     }
 }
 
 fn check_keys(fields: &[Field<'_>], errors: &mut Errors) {
     for (index, field) in fields.iter().enumerate() {
         let key = field.key();
-        let double = fields
-            .iter()
-            .take(index)
-            .find(|earlier| earlier.key() == key);
+        let double = fields.iter().take(index).find(|earlier| earlier.key() == key);
         let double = double.map(|earlier| {
-            format!(
-                "the key `{key}` belongs to the field `{}` already",
-                earlier.ident
-            )
+            format!("the key `{key}` belongs to the field `{}` already", earlier.ident)
         });
         let Some(mistake) = wire_name::key_mistake(&key).or(double) else {
             continue;

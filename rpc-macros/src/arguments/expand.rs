@@ -54,16 +54,8 @@ pub(crate) fn expand_arguments(input: &Struct<'_>) -> TokenStream {
         quote!(#ident: <#ty as #root::Parameter>::take(#key, fields)?)
     });
     // A name that is never used would be a warning in the user's crate.
-    let out = if fields.is_empty() {
-        quote!(_)
-    } else {
-        quote!(out)
-    };
-    let source = if fields.is_empty() {
-        quote!(_)
-    } else {
-        quote!(fields)
-    };
+    let out = if fields.is_empty() { quote!(_) } else { quote!(out) };
+    let source = if fields.is_empty() { quote!(_) } else { quote!(fields) };
     quote! {
         #[automatically_derived]
         impl #impl_generics #root::Arguments for #ident #type_generics #where_clause {
@@ -114,24 +106,17 @@ fn in_wire_order<'a, 'b>(fields: &'b [Field<'a>]) -> Vec<&'b Field<'a>> {
 fn bounded(input: &Struct<'_>) -> Generics {
     let root = &input.root;
     let mut generics = input.generics.clone();
-    let params = generics
-        .type_params()
-        .map(|param| param.ident.clone())
-        .collect::<Vec<_>>();
+    let params = generics.type_params().map(|param| param.ident.clone()).collect::<Vec<_>>();
     if params.is_empty() {
         return generics;
     }
     let where_clause = generics.make_where_clause();
     for param in &params {
-        where_clause
-            .predicates
-            .push(parse_quote!(#param: ::core::marker::Send + 'static));
+        where_clause.predicates.push(parse_quote!(#param: ::core::marker::Send + 'static));
     }
     for Field { ty, .. } in input.fields() {
         if names_one_of(ty.to_token_stream(), &params) {
-            where_clause
-                .predicates
-                .push(parse_quote!(#ty: #root::Parameter));
+            where_clause.predicates.push(parse_quote!(#ty: #root::Parameter));
         }
     }
     generics

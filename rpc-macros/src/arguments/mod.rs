@@ -22,8 +22,5 @@ pub(crate) fn derive(input: TokenStream) -> TokenStream {
     let mut errors = Errors::default();
     let parsed = parse(&input, &mut errors);
     check(&parsed, &mut errors);
-    errors.choose(
-        || expand::expand(&parsed),
-        || fallback::arguments_in_lists(&parsed),
-    )
+    errors.choose(|| expand::expand(&parsed), || fallback::arguments_in_lists(&parsed))
 }

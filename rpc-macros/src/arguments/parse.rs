@@ -57,22 +57,12 @@ impl<'a> Struct<'a> {
 
 /// Reads the input of a derive.
 pub(crate) fn parse<'a>(input: &'a DeriveInput, errors: &mut Errors) -> Struct<'a> {
-    let DeriveInput {
-        attrs,
-        ident,
-        generics,
-        data,
-        ..
-    } = input;
+    let DeriveInput { attrs, ident, generics, data, .. } = input;
     let root = attributes::root(attrs, errors);
     let shape = match data {
         Data::Struct(data) => match &data.fields {
             Fields::Named(fields) => Shape::Fields(
-                fields
-                    .named
-                    .iter()
-                    .filter_map(|field| parse_field(field, errors))
-                    .collect(),
+                fields.named.iter().filter_map(|field| parse_field(field, errors)).collect(),
             ),
             Fields::Unit => Shape::Fields(Vec::new()),
             Fields::Unnamed(fields) => Shape::Tuple(fields),
@@ -80,25 +70,13 @@ pub(crate) fn parse<'a>(input: &'a DeriveInput, errors: &mut Errors) -> Struct<'
         Data::Enum(data) => Shape::Enum(data.enum_token),
         Data::Union(data) => Shape::Union(data.union_token),
     };
-    Struct {
-        root,
-        ident,
-        generics,
-        shape,
-    }
+    Struct { root, ident, generics, shape }
 }
 
 fn parse_field<'a>(field: &'a syn::Field, errors: &mut Errors) -> Option<Field<'a>> {
-    let syn::Field {
-        attrs, ident, ty, ..
-    } = field;
+    let syn::Field { attrs, ident, ty, .. } = field;
     let doc = docs::first_paragraph(attrs);
-    Some(Field {
-        ident: ident.as_ref()?,
-        ty,
-        doc,
-        renamed: renamed(attrs, errors),
-    })
+    Some(Field { ident: ident.as_ref()?, ty, doc, renamed: renamed(attrs, errors) })
 }
 
 fn renamed(attrs: &[Attribute], errors: &mut Errors) -> Option<LitStr> {

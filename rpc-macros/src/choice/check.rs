@@ -9,10 +9,7 @@ use crate::wire_name;
 /// Finds everything that keeps the enum from being a choice.
 pub(super) fn check(input: &ChoiceEnum<'_>, errors: &mut Errors) {
     for param in &input.generics.params {
-        errors.at(
-            param,
-            "a choice is one of a few words, and they have no parameters",
-        );
+        errors.at(param, "a choice is one of a few words, and they have no parameters");
     }
     let Some(variants) = &input.variants else {
         return;
@@ -23,10 +20,7 @@ pub(super) fn check(input: &ChoiceEnum<'_>, errors: &mut Errors) {
     for (index, variant) in variants.iter().enumerate() {
         check_word(variant, variants.get(..index).unwrap_or_default(), errors);
         if !matches!(variant.fields, Fields::Unit) {
-            errors.at(
-                variant.fields,
-                "only a word crosses the wire, so a variant holds nothing",
-            );
+            errors.at(variant.fields, "only a word crosses the wire, so a variant holds nothing");
         }
     }
 }
@@ -50,18 +44,11 @@ fn check_word(variant: &Variant<'_>, earlier: &[Variant<'_>], errors: &mut Error
     };
     let text = word.value();
     if text.is_empty() {
-        errors.at(
-            word,
-            "a word cannot be empty; a field that may be missing is an `Option`",
-        );
-    } else if let Some(double) = earlier
-        .iter()
-        .find(|earlier| earlier.text().as_ref() == Some(&text))
+        errors.at(word, "a word cannot be empty; a field that may be missing is an `Option`");
+    } else if let Some(double) =
+        earlier.iter().find(|earlier| earlier.text().as_ref() == Some(&text))
     {
-        errors.at(
-            word,
-            format_args!("the word `{text}` belongs to `{}` already", double.ident),
-        );
+        errors.at(word, format_args!("the word `{text}` belongs to `{}` already", double.ident));
     }
 }
 

@@ -10,9 +10,7 @@ use super::parse::{ChoiceEnum, Word};
 pub(super) fn expand(input: &ChoiceEnum<'_>) -> TokenStream {
     let ChoiceEnum { root, ident, .. } = input;
     let (variants, words) = words(input);
-    let bytes = words
-        .iter()
-        .map(|word| Literal::byte_string(word.value().as_bytes()));
+    let bytes = words.iter().map(|word| Literal::byte_string(word.value().as_bytes()));
     let read = bytes.clone();
     let expected = expected(&words);
     quote! {
@@ -47,23 +45,16 @@ pub(super) fn expand(input: &ChoiceEnum<'_>) -> TokenStream {
 
 /// The variants that were found to be in order, and their words.
 fn words<'a>(input: &'a ChoiceEnum<'a>) -> (Vec<&'a Ident>, Vec<&'a LitStr>) {
-    let pairs = input
-        .variants
-        .iter()
-        .flatten()
-        .filter_map(|variant| match &variant.word {
-            Word::Given(word) => Some((variant.ident, word)),
-            Word::Missing | Word::Unreadable => None,
-        });
+    let pairs = input.variants.iter().flatten().filter_map(|variant| match &variant.word {
+        Word::Given(word) => Some((variant.ident, word)),
+        Word::Missing | Word::Unreadable => None,
+    });
     pairs.unzip()
 }
 
 /// `"on"`, `"on" or "off"`, `"on", "off" or "cycle"`.
 fn expected(words: &[&LitStr]) -> String {
-    let quoted = words
-        .iter()
-        .map(|word| format!("{:?}", word.value()))
-        .collect::<Vec<_>>();
+    let quoted = words.iter().map(|word| format!("{:?}", word.value())).collect::<Vec<_>>();
     match quoted.split_last() {
         Some((last, [])) => last.clone(),
         Some((last, others)) => format!("{} or {last}", others.join(", ")),

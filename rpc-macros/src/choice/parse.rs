@@ -33,41 +33,21 @@ pub(super) enum Word {
 /// Reads the input of the derive.
 pub(super) fn parse<'a>(input: &'a DeriveInput, errors: &mut Errors) -> ChoiceEnum<'a> {
     const NEEDS: &str = "a choice is one of a few words, which are the variants of an enum";
-    let DeriveInput {
-        attrs,
-        ident,
-        generics,
-        data,
-        ..
-    } = input;
+    let DeriveInput { attrs, ident, generics, data, .. } = input;
     let root = attributes::root(attrs, errors);
     let mut variants = None;
     match data {
         Data::Enum(data) => {
             let read = data.variants.iter().map(|variant| {
-                let syn::Variant {
-                    attrs,
-                    ident,
-                    fields,
-                    ..
-                } = variant;
-                Variant {
-                    ident,
-                    fields,
-                    word: read_word(attrs, errors),
-                }
+                let syn::Variant { attrs, ident, fields, .. } = variant;
+                Variant { ident, fields, word: read_word(attrs, errors) }
             });
             variants = Some(read.collect());
         }
         Data::Struct(data) => errors.at(data.struct_token, NEEDS),
         Data::Union(data) => errors.at(data.union_token, NEEDS),
     }
-    ChoiceEnum {
-        root,
-        ident,
-        generics,
-        variants,
-    }
+    ChoiceEnum { root, ident, generics, variants }
 }
 
 fn read_word(attrs: &[Attribute], errors: &mut Errors) -> Word {
@@ -82,7 +62,5 @@ fn read_word(attrs: &[Attribute], errors: &mut Errors) -> Word {
         errors.at(attr, "write `#[wire(\"word\")]`");
         return Word::Unreadable;
     };
-    errors
-        .keep(attr.parse_args::<LitStr>())
-        .map_or(Word::Unreadable, Word::Given)
+    errors.keep(attr.parse_args::<LitStr>()).map_or(Word::Unreadable, Word::Given)
 }

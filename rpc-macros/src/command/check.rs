@@ -28,10 +28,8 @@ fn check_name(name: &Name, errors: &mut Errors) {
     };
     match name {
         Name::Given(literal) => errors.at(literal, mistake),
-        Name::OfType(ident) => errors.at(
-            ident,
-            format_args!("{mistake}; give it another with `#[command(name = \"…\")]`"),
-        ),
+        Name::OfType(ident) => errors
+            .at(ident, format_args!("{mistake}; give it another with `#[command(name = \"…\")]`")),
     }
 }
 
@@ -49,15 +47,8 @@ fn check_roles(input: &Struct<'_>, declaration: &Declaration, errors: &mut Error
         return;
     };
     for (index, later) in roles.iter().enumerate() {
-        if roles
-            .iter()
-            .take(index)
-            .any(|earlier| earlier.role == later.role)
-        {
-            errors.at(
-                &later.written,
-                format_args!("`{}` is named twice", later.role.as_str()),
-            );
+        if roles.iter().take(index).any(|earlier| earlier.role == later.role) {
+            errors.at(&later.written, format_args!("`{}` is named twice", later.role.as_str()));
             // `any` names two roles, and is one mistake.
             return;
         }

@@ -70,14 +70,8 @@ fn roles(declaration: &Declaration) -> impl Iterator<Item = Ident> {
 impl Declaration {
     /// The types of the response and of the errors, as given or by default.
     pub(crate) fn outcome(&self, root: &impl ToTokens) -> (TokenStream, TokenStream) {
-        let response = self
-            .response
-            .as_ref()
-            .map_or_else(|| quote!(()), |ty| quote!(#ty));
-        let errors = self
-            .errors
-            .as_ref()
-            .map_or_else(|| quote!(#root::Never), |ty| quote!(#ty));
+        let response = self.response.as_ref().map_or_else(|| quote!(()), |ty| quote!(#ty));
+        let errors = self.errors.as_ref().map_or_else(|| quote!(#root::Never), |ty| quote!(#ty));
         (response, errors)
     }
 }

@@ -84,14 +84,7 @@ pub(crate) fn parse(input: &DeriveInput, errors: &mut Errors) -> Declaration {
         // What could not be read may well have said who answers.
         options.answered_by.get_or_insert_default();
     }
-    let Options {
-        name,
-        answered_by,
-        response,
-        errors,
-        no_answer,
-        afterwards,
-    } = options;
+    let Options { name, answered_by, response, errors, no_answer, afterwards } = options;
     Declaration {
         doc: docs::first_paragraph(&input.attrs),
         name: name.map_or_else(|| Name::OfType(input.ident.clone()), Name::Given),
@@ -128,12 +121,7 @@ fn read(options: &mut Options, meta: &ParseNestedMeta<'_>, errors: &mut Errors) 
             attributes::once(&mut options.no_answer, (), meta, errors);
         }
         "afterwards" => {
-            attributes::once(
-                &mut options.afterwards,
-                meta.value()?.parse()?,
-                meta,
-                errors,
-            );
+            attributes::once(&mut options.afterwards, meta.value()?.parse()?, meta, errors);
         }
         _ => return attributes::unknown(meta, OPTIONS, errors),
     }
@@ -165,17 +153,13 @@ fn read_roles(meta: &ParseNestedMeta<'_>, errors: &mut Errors) -> syn::Result<Ve
             "Cluster" => &[Role::Cluster],
             "any" => &[Role::Region, Role::Cluster],
             _ => {
-                errors.at(
-                    path,
-                    "there is no such role; say `Region`, `Cluster` or `any`",
-                );
+                errors.at(path, "there is no such role; say `Region`, `Cluster` or `any`");
                 continue;
             }
         };
-        roles.extend(named.iter().map(|role| AnsweringRole {
-            role: *role,
-            written: written.clone(),
-        }));
+        roles.extend(
+            named.iter().map(|role| AnsweringRole { role: *role, written: written.clone() }),
+        );
     }
     Ok(roles)
 }

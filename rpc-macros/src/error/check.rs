@@ -15,11 +15,7 @@ pub(super) fn check(input: &ErrorEnum<'_>, errors: &mut Errors) {
         );
     }
     for (index, variant) in input.variants.iter().enumerate() {
-        check_code(
-            variant,
-            input.variants.get(..index).unwrap_or_default(),
-            errors,
-        );
+        check_code(variant, input.variants.get(..index).unwrap_or_default(), errors);
         check_payload(variant, errors);
     }
 }
@@ -42,9 +38,7 @@ fn check_code(variant: &Variant<'_>, earlier: &[Variant<'_>], errors: &mut Error
         }
     };
     let text = code.value();
-    let double = earlier
-        .iter()
-        .find(|earlier| earlier.text().as_ref() == Some(&text));
+    let double = earlier.iter().find(|earlier| earlier.text().as_ref() == Some(&text));
     let double =
         double.map(|earlier| format!("the code `{text}` belongs to `{}` already", earlier.ident));
     if let Some(mistake) = wire_name::code_mistake(&text).or(double) {
@@ -81,11 +75,7 @@ fn check_payload(variant: &Variant<'_>, errors: &mut Errors) {
 /// Whether it is called `String`. If it is another type of that name, the compiler says so.
 fn is_string(ty: &Type) -> bool {
     match ty {
-        Type::Path(ty) => ty
-            .path
-            .segments
-            .last()
-            .is_some_and(|last| last.ident == "String"),
+        Type::Path(ty) => ty.path.segments.last().is_some_and(|last| last.ident == "String"),
         Type::Group(group) => is_string(&group.elem),
         _ => false,
     }

@@ -17,45 +17,22 @@ struct Declared<'a> {
 /// The whole of `CommandError`.
 pub(super) fn expand(input: &ErrorEnum<'_>) -> TokenStream {
     let ErrorEnum { root, ident, .. } = input;
-    let variants = input
-        .variants
-        .iter()
-        .filter_map(declared)
-        .collect::<Vec<_>>();
+    let variants = input.variants.iter().filter_map(declared).collect::<Vec<_>>();
     let schemas = variants.iter().map(
         |Declared { code, fatal, .. }| quote!(#root::ErrorSchema { code: #code, fatal: #fatal }),
     );
     let codes = schemas.clone();
-    let patterns = variants.iter().map(
-        |Declared {
-             ident, described, ..
-         }| {
-            if *described {
-                quote!(Self::#ident(_))
-            } else {
-                quote!(Self::#ident)
-            }
-        },
-    );
-    let from_codes = variants.iter().map(
-        |Declared {
-             ident,
-             code,
-             described,
-             ..
-         }| {
-            let value = described.then(|| quote!((::core::convert::Into::into(description))));
-            quote!(#code => ::core::option::Option::Some(Self::#ident #value))
-        },
-    );
+    let patterns = variants.iter().map(|Declared { ident, described, .. }| {
+        if *described { quote!(Self::#ident(_)) } else { quote!(Self::#ident) }
+    });
+    let from_codes = variants.iter().map(|Declared { ident, code, described, .. }| {
+        let value = described.then(|| quote!((::core::convert::Into::into(description))));
+        quote!(#code => ::core::option::Option::Some(Self::#ident #value))
+    });
     let wire_description = wire_description(input, &variants);
     // A name that is never used would be a warning in the user's crate.
     let any_described = variants.iter().any(|variant| variant.described);
-    let description = if any_described {
-        quote!(description)
-    } else {
-        quote!(_)
-    };
+    let description = if any_described { quote!(description) } else { quote!(_) };
     quote! {
         #[automatically_derived]
         impl #root::CommandError for #ident {
@@ -88,17 +65,11 @@ fn wire_description(input: &ErrorEnum<'_>, variants: &[Declared<'_>]) -> Option<
     let root = &input.root;
     let (described, plain): (Vec<_>, Vec<_>) =
         variants.iter().partition(|variant| variant.described);
-    let described = described
-        .iter()
-        .map(|variant| variant.ident)
-        .collect::<Vec<_>>();
+    let described = described.iter().map(|variant| variant.ident).collect::<Vec<_>>();
     if described.is_empty() {
         return None;
     }
-    let plain = plain
-        .iter()
-        .map(|variant| variant.ident)
-        .collect::<Vec<_>>();
+    let plain = plain.iter().map(|variant| variant.ident).collect::<Vec<_>>();
     let displayed = (!plain.is_empty())
         .then(|| quote!(#(Self::#plain)|* => #root::__private::ToString::to_string(self),));
     Some(quote! {
@@ -116,10 +87,5 @@ fn declared<'a>(variant: &'a Variant<'a>) -> Option<Declared<'a>> {
         return None;
     };
     let described = matches!(variant.fields, Fields::Unnamed(_));
-    Some(Declared {
-        ident: variant.ident,
-        code,
-        fatal: *fatal,
-        described,
-    })
+    Some(Declared { ident: variant.ident, code, fatal: *fatal, described })
 }

@@ -20,8 +20,5 @@ pub(crate) fn derive(input: TokenStream) -> TokenStream {
     let mut errors = Errors::default();
     let parsed = parse::parse(&input, &mut errors);
     check::check(&parsed, &mut errors);
-    errors.choose(
-        || expand::expand(&parsed),
-        || fallback::command_error(&parsed),
-    )
+    errors.choose(|| expand::expand(&parsed), || fallback::command_error(&parsed))
 }

@@ -36,40 +36,20 @@ pub(super) enum Code {
 /// Reads the input of the derive.
 pub(super) fn parse<'a>(input: &'a DeriveInput, errors: &mut Errors) -> ErrorEnum<'a> {
     const NEEDS: &str = "declared errors are the variants of an enum, each with its code";
-    let DeriveInput {
-        attrs,
-        ident,
-        generics,
-        data,
-        ..
-    } = input;
+    let DeriveInput { attrs, ident, generics, data, .. } = input;
     let root = attributes::root(attrs, errors);
     let mut variants = Vec::new();
     match data {
         Data::Enum(data) => {
             variants.extend(data.variants.iter().map(|variant| {
-                let syn::Variant {
-                    attrs,
-                    ident,
-                    fields,
-                    ..
-                } = variant;
-                Variant {
-                    ident,
-                    fields,
-                    code: read_code(attrs, errors),
-                }
+                let syn::Variant { attrs, ident, fields, .. } = variant;
+                Variant { ident, fields, code: read_code(attrs, errors) }
             }));
         }
         Data::Struct(data) => errors.at(data.struct_token, NEEDS),
         Data::Union(data) => errors.at(data.union_token, NEEDS),
     }
-    ErrorEnum {
-        root,
-        ident,
-        generics,
-        variants,
-    }
+    ErrorEnum { root, ident, generics, variants }
 }
 
 fn read_code(attrs: &[Attribute], errors: &mut Errors) -> Code {

@@ -17,11 +17,7 @@ pub(super) fn check(block: &Block, errors: &mut Errors) {
         check_keywords(&method.sig, errors);
         check_receiver(&method.sig, errors);
         check_arguments(method, errors);
-        check_double(
-            method,
-            block.methods.get(..index).unwrap_or_default(),
-            errors,
-        );
+        check_double(method, block.methods.get(..index).unwrap_or_default(), errors);
     }
 }
 
@@ -35,10 +31,7 @@ fn check_block(block: &Block, errors: &mut Errors) {
     }
     for param in &block.item.generics.params {
         if let GenericParam::Lifetime(param) = param {
-            errors.at(
-                param,
-                "a responder is shared by connections of any age, and cannot borrow",
-            );
+            errors.at(param, "a responder is shared by connections of any age, and cannot borrow");
         }
     }
     if !block.marked && errors.is_empty() {
@@ -52,41 +45,26 @@ fn check_block(block: &Block, errors: &mut Errors) {
 fn check_keywords(sig: &Signature, errors: &mut Errors) {
     if sig.asyncness.is_none() {
         let name = &sig.ident;
-        errors.at(
-            sig.fn_token,
-            format_args!("a responder is asynchronous: `async fn {name}`"),
-        );
+        errors.at(sig.fn_token, format_args!("a responder is asynchronous: `async fn {name}`"));
     }
     if let Safety::Unsafe(token) = &sig.safety {
-        errors.at(
-            token,
-            "a responder is called for peers, who cannot promise what `unsafe` asks",
-        );
+        errors.at(token, "a responder is called for peers, who cannot promise what `unsafe` asks");
     }
     for param in &sig.generics.params {
         if let GenericParam::Type(_) | GenericParam::Const(_) = param {
-            errors.at(
-                param,
-                "a responder answers one command, so it has no parameters",
-            );
+            errors.at(param, "a responder answers one command, so it has no parameters");
         }
     }
 }
 
 fn check_receiver(sig: &Signature, errors: &mut Errors) {
     match sig.receiver() {
-        Some(Receiver {
-            kind: ReceiverKind::Reference(_, _, None),
-            ..
-        }) => {}
+        Some(Receiver { kind: ReceiverKind::Reference(_, _, None), .. }) => {}
         Some(receiver) => errors.at(
             receiver,
             "responders run side by side and share what they belong to, so they take `&self`",
         ),
-        None => errors.at(
-            &sig.ident,
-            "a responder takes `&self` first, and then the command",
-        ),
+        None => errors.at(&sig.ident, "a responder takes `&self` first, and then the command"),
     }
 }
 
@@ -95,10 +73,7 @@ fn check_arguments(method: &Method, errors: &mut Errors) {
     match arguments.next() {
         Some(command) => {
             if let Type::Reference(ty) = &*command.ty {
-                errors.at(
-                    ty,
-                    "a responder takes its command by value, as it came from the wire",
-                );
+                errors.at(ty, "a responder takes its command by value, as it came from the wire");
             }
         }
         None if method.sig.receiver().is_none() => {}
@@ -111,16 +86,10 @@ fn check_arguments(method: &Method, errors: &mut Errors) {
     if let Some(peer) = arguments.next()
         && !matches!(&*peer.ty, Type::Reference(ty) if ty.mutability.is_none())
     {
-        errors.at(
-            &peer.ty,
-            "after the command a responder can take only who asks: `peer: &Peer`",
-        );
+        errors.at(&peer.ty, "after the command a responder can take only who asks: `peer: &Peer`");
     }
     for surplus in arguments {
-        errors.at(
-            surplus,
-            "a responder takes its command and a `&Peer`, and nothing after them",
-        );
+        errors.at(surplus, "a responder takes its command and a `&Peer`, and nothing after them");
     }
 }
 

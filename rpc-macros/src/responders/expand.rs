@@ -9,13 +9,8 @@ use super::parse::{Block, Method, cfgs_of};
 
 /// What the block says, as implementations and as a table.
 pub(super) fn expand(block: &Block) -> TokenStream {
-    let methods = block
-        .methods
-        .iter()
-        .filter_map(|method| Some((method, method.command()?)));
-    let responders = methods
-        .clone()
-        .map(|(method, command)| responder(block, method, command));
+    let methods = block.methods.iter().filter_map(|method| Some((method, method.command()?)));
+    let responders = methods.clone().map(|(method, command)| responder(block, method, command));
     let root = &block.root;
     let table = table(
         block,
@@ -64,11 +59,7 @@ fn responder(block: &Block, method: &Method, command: &Type) -> TokenStream {
         let peer = quote_spanned!(located_at(ty.span())=> peer);
         quote!(, #peer)
     });
-    let peer_name = if peer_ty.is_some() {
-        quote!(peer)
-    } else {
-        quote!(_)
-    };
+    let peer_name = if peer_ty.is_some() { quote!(peer) } else { quote!(_) };
     let output = match &method.sig.output {
         ReturnType::Type(_, ty) => quote!(#ty),
         ReturnType::Default => quote_spanned!(located_at(name.span())=> ()),
@@ -80,14 +71,7 @@ fn responder(block: &Block, method: &Method, command: &Type) -> TokenStream {
             Self::#name(self, command #peer).await,
         )
     };
-    implementation(
-        block,
-        &block.item.generics,
-        method,
-        command,
-        &peer_name,
-        &body,
-    )
+    implementation(block, &block.item.generics, method, command, &peer_name, &body)
 }
 
 /// `Responder`, with this body.
@@ -100,9 +84,7 @@ pub(crate) fn implementation(
     body: &TokenStream,
 ) -> TokenStream {
     let Block { root, item, .. } = block;
-    let cfgs = cfgs_of(&item.attrs)
-        .into_iter()
-        .chain(method.cfgs.iter().cloned());
+    let cfgs = cfgs_of(&item.attrs).into_iter().chain(method.cfgs.iter().cloned());
     let self_ty = &item.self_ty;
     let (impl_generics, _, where_clause) = generics.split_for_impl();
     // What the compiler says of the command belongs at its type. A future that cannot be sent to

@@ -3,7 +3,10 @@
 use proc_macro2::{Span, TokenStream};
 use quote::ToTokens;
 use syn::parse::Parser;
-use syn::{Attribute, FnArg, ImplItem, Item, ItemImpl, Meta, PatType, Path, Signature, Type, meta};
+use syn::{
+    Attribute, FnArg, ImplItem, Item, ItemImpl, Meta, PatType, Path, Signature, Type, meta,
+    parse_quote,
+};
 
 use crate::attributes;
 use crate::errors::Errors;
@@ -27,13 +30,10 @@ pub(crate) struct Method {
 impl Method {
     /// The arguments after `self`.
     pub(super) fn arguments(&self) -> impl Iterator<Item = &PatType> {
-        self.sig
-            .inputs
-            .iter()
-            .filter_map(|argument| match argument {
-                FnArg::Typed(argument) => Some(argument),
-                FnArg::Receiver(_) => None,
-            })
+        self.sig.inputs.iter().filter_map(|argument| match argument {
+            FnArg::Typed(argument) => Some(argument),
+            FnArg::Receiver(_) => None,
+        })
     }
 
     /// The type of the command, which is the first argument's.
@@ -70,9 +70,7 @@ pub(super) fn parse(root: Path, mut item: ItemImpl, errors: &mut Errors) -> Bloc
         let Some(attrs) = attrs_of(item) else {
             continue;
         };
-        let marks = attrs
-            .extract_if(.., |attr| is_mark(attr.path()))
-            .collect::<Vec<_>>();
+        let marks = attrs.extract_if(.., |attr| is_mark(attr.path())).collect::<Vec<_>>();
         let Some((mark, others)) = marks.split_first() else {
             continue;
         };
@@ -81,41 +79,28 @@ pub(super) fn parse(root: Path, mut item: ItemImpl, errors: &mut Errors) -> Bloc
             errors.at(other, "this method is marked already");
         }
         if !matches!(mark.meta, Meta::Path(_)) {
-            errors.at(
-                &mark.meta,
-                "`#[responder]` takes no options: the argument's type says all",
-            );
+            errors.at(&mark.meta, "`#[responder]` takes no options: the argument's type says all");
         }
         let ImplItem::Fn(method) = item else {
             errors.at(mark, "only a method can answer a command");
             continue;
         };
-        methods.push(Method {
-            cfgs: cfgs_of(&method.attrs),
-            sig: method.sig.clone(),
+        methods.push(Method { cfgs: cfgs_of(&method.attrs), sig: method.sig.clone() });
+        // A responder is async whether it waits or not; that is not the user's choice.
+        method.attrs.push(parse_quote! {
+            #[allow(clippy::unused_async, reason = "a responder is async, even one that never waits")]
         });
     }
-    Block {
-        root,
-        item,
-        methods,
-        marked,
-    }
+    Block { root, item, methods, marked }
 }
 
 fn is_mark(path: &Path) -> bool {
-    path.segments
-        .last()
-        .is_some_and(|last| last.ident == "responder")
+    path.segments.last().is_some_and(|last| last.ident == "responder")
 }
 
 /// What decides whether the code is there at all decides the same for what is written about it.
 pub(crate) fn cfgs_of(attrs: &[Attribute]) -> Vec<Attribute> {
-    attrs
-        .iter()
-        .filter(|attr| attr.path().is_ident("cfg"))
-        .cloned()
-        .collect()
+    attrs.iter().filter(|attr| attr.path().is_ident("cfg")).cloned().collect()
 }
 
 fn attrs_of(item: &mut ImplItem) -> Option<&mut Vec<Attribute>> {

@@ -1,0 +1,45 @@
+//! The mesh's own commands as a page of the book's reference, made from their schemas.
+#![expect(clippy::print_stdout, reason = "the page goes to standard output")]
+
+use amp_proto::{Command, CommandSchema, FieldSchema, RoleName};
+use mesh::commands::{
+    Authenticate, Describe, Identify, Leave, ListRegions, Ping, RegionsChanged, RegisterCluster,
+};
+
+// ANCHOR: schemas
+const BOTH: [CommandSchema; 5] =
+    [Authenticate::SCHEMA, Identify::SCHEMA, Ping::SCHEMA, Leave::SCHEMA, Describe::SCHEMA];
+const REGION: [CommandSchema; 2] = [RegisterCluster::SCHEMA, ListRegions::SCHEMA];
+const CLUSTER: [CommandSchema; 1] = [RegionsChanged::SCHEMA];
+// ANCHOR_END: schemas
+
+fn main() {
+    chapter("Both sides", &[RoleName::Region, RoleName::Cluster], &BOTH);
+    chapter("Regions", &[RoleName::Region], &REGION);
+    chapter("Clusters", &[RoleName::Cluster], &CLUSTER);
+}
+
+fn chapter(title: &str, answered_by: &[RoleName], commands: &[CommandSchema]) {
+    println!("## {title}\n");
+    for command in commands {
+        assert_eq!(command.answered_by, answered_by, "{} is in the wrong chapter", command.name);
+        println!("### {}\n\n{}\n", command.name, command.doc);
+        table("argument", command.arguments);
+        table("response", command.response);
+        for error in command.errors {
+            println!("- error `{}`{}", error.code, if error.fatal { ", fatal" } else { "" });
+        }
+    }
+}
+
+fn table(title: &str, fields: &[FieldSchema]) {
+    if fields.is_empty() {
+        return;
+    }
+    println!("| {title} | type | |\n|---|---|---|");
+    for FieldSchema { name, kind, optional, doc } in fields {
+        let optional = if *optional { "?" } else { "" };
+        println!("| `{name}` | `{kind}`{optional} | {doc} |");
+    }
+    println!();
+}
