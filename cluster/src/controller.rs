@@ -8,7 +8,7 @@ use amp_proto::{Lost, Region, Responders};
 use futures_util::StreamExt as _;
 use mesh::commands::{Ident, Leave};
 use mesh::{
-    BoxStream, Client, ClusterId, Ended, Link, Others, Pool, RegionId, Secret, gather_with,
+    BoxStream, Client, ClusterId, Ended, Link, Pool, RegionId, Secret, gather_with,
 };
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -115,7 +115,7 @@ impl ClusterController {
                 .await
                 .map_err(|_| ClientError::NoConnections { waited })?,
         };
-        Ok(Client::with_others(link, Arc::clone(pool) as Arc<dyn Others>))
+        Ok(Client::with_others(link, Arc::clone(pool)))
     }
 
     /// One client for each region process that is connected now, in no order.

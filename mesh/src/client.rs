@@ -53,7 +53,7 @@ impl<R: Role> Client<R> {
     /// A client that goes to one of `others` when the first connection is gone before a call was
     /// sent on it.
     #[must_use]
-    pub fn with_others(link: Arc<Link>, others: Arc<dyn Others>) -> Self {
+    pub fn with_others(link: Arc<Link>, others: Arc<impl Others>) -> Self {
         Self { others: Some(others), ..Self::new(link) }
     }
 

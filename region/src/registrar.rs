@@ -25,7 +25,8 @@ pub(crate) async fn announce(inner: Arc<Inner>) {
             Ok(()) => failing = false,
             Err(error) if !failing => {
                 failing = true;
-                tracing::error!(error = &error as &dyn std::error::Error, "the registry fails");
+                let error: &dyn std::error::Error = &error;
+                tracing::error!(error, "the registry fails");
             }
             Err(_) => {}
         }

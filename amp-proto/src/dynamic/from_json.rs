@@ -48,7 +48,8 @@ const OBJECT: &str = "an object";
 /// ```
 /// use amp_proto::dynamic::{FieldDescription, encode_json};
 ///
-/// let fields: Vec<FieldDescription> = vec!["name: text".parse()?, "age: integer(0..=255)?".parse()?];
+/// let name: FieldDescription = "name: text".parse()?;
+/// let fields = [name, "age: integer(0..=255)?".parse()?];
 /// let json = serde_json::json!({"name": "Idiazabal", "age": 8});
 /// let arguments = encode_json(&fields, json.as_object().unwrap())?;
 /// assert_eq!(arguments, [("age".into(), b"8".to_vec()), ("name".into(), b"Idiazabal".to_vec())]);

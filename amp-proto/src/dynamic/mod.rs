@@ -13,7 +13,7 @@
 //! | `decimal` | a string, digit for digit; numbers are taken too |
 //! | `boolean` | `true`, `false` |
 //! | `text`, `path`, `url`, `choice` | a string |
-//! | `bytes`, `custom` | a string if the bytes are UTF-8, otherwise `{"base64": "…"}`; both are taken |
+//! | `bytes`, `custom` | a string if they are UTF-8, otherwise `{"base64": "…"}`; both are taken |
 //! | `datetime` | a string as in RFC 3339 |
 //! | `ip-address`, `ip-network` | a string: `10.0.0.1`, `10.0.0.0/8` |
 //! | `list` | an array |

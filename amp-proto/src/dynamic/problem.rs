@@ -53,7 +53,11 @@ pub enum ProblemReason {
         found: String,
     },
     /// It is none of the words to choose from.
-    #[error("expected one of {}, found {found}{}", listed(.words), did_you_mean(.suggestion.as_ref()))]
+    #[error(
+        "expected one of {}, found {found}{}",
+        listed(.words),
+        did_you_mean(.suggestion.as_ref())
+    )]
     NoSuchChoice {
         /// The words.
         words: Vec<String>,

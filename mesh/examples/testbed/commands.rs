@@ -5,25 +5,25 @@ use bytes::Bytes;
 
 #[derive(Debug, Command)]
 #[command(name = "hello", answered_by = any, response = Greeting, errors = GreetingError)]
-pub struct Hello {
-    pub hello: Bytes,
-    pub optional: Option<bool>,
-    pub print: Option<String>,
+pub(crate) struct Hello {
+    pub(crate) hello: Bytes,
+    pub(crate) optional: Option<bool>,
+    pub(crate) print: Option<String>,
     #[amp(key = "mixedCase")]
-    pub mixed_case: Option<Bytes>,
+    pub(crate) mixed_case: Option<Bytes>,
     #[amp(key = "dash-arg")]
-    pub dash_arg: Option<Bytes>,
-    pub underscore_arg: Option<Bytes>,
+    pub(crate) dash_arg: Option<Bytes>,
+    pub(crate) underscore_arg: Option<Bytes>,
 }
 
 #[derive(Debug, Arguments)]
-pub struct Greeting {
-    pub hello: Bytes,
-    pub print: Option<String>,
+pub(crate) struct Greeting {
+    pub(crate) hello: Bytes,
+    pub(crate) print: Option<String>,
 }
 
 #[derive(Debug, PartialEq, thiserror::Error, CommandError)]
-pub enum GreetingError {
+pub(crate) enum GreetingError {
     #[error("Don't be a dick.")]
     #[code("UNFRIENDLY")]
     Unfriendly,
@@ -35,94 +35,94 @@ pub enum GreetingError {
 /// The same by string, in the cases that the tests use.
 #[derive(Debug, Command)]
 #[command(name = "hello", answered_by = any, response = Echo)]
-pub struct EchoLower {
-    pub hello: Bytes,
+pub(crate) struct EchoLower {
+    pub(crate) hello: Bytes,
 }
 
 #[derive(Debug, Command)]
 #[command(name = "HELLO", answered_by = any, response = Echo)]
-pub struct EchoUpper {
-    pub hello: Bytes,
+pub(crate) struct EchoUpper {
+    pub(crate) hello: Bytes,
 }
 
 #[derive(Debug, Command)]
 #[command(name = "Hello", answered_by = any, response = Echo)]
-pub struct EchoTitle {
-    pub hello: Bytes,
+pub(crate) struct EchoTitle {
+    pub(crate) hello: Bytes,
 }
 
 #[derive(Debug, Arguments)]
-pub struct Echo {
-    pub hello: Bytes,
+pub(crate) struct Echo {
+    pub(crate) hello: Bytes,
 }
 
 #[derive(Debug, Command)]
 #[command(name = "getlist", answered_by = any, response = Rows)]
-pub struct GetList {
-    pub length: i64,
+pub(crate) struct GetList {
+    pub(crate) length: i64,
 }
 
 #[derive(Debug, Arguments)]
-pub struct Rows {
-    pub body: Vec<Row>,
+pub(crate) struct Rows {
+    pub(crate) body: Vec<Row>,
 }
 
 #[derive(Clone, Debug, Arguments)]
-pub struct Row {
-    pub x: i64,
+pub(crate) struct Row {
+    pub(crate) x: i64,
 }
 
 #[derive(Debug, Command)]
 #[command(name = "dontrejectme", answered_by = any, response = Accepted)]
-pub struct DontRejectMe {
+pub(crate) struct DontRejectMe {
     #[amp(key = "magicWord")]
-    pub magic_word: String,
-    pub list: Option<Vec<Name>>,
+    pub(crate) magic_word: String,
+    pub(crate) list: Option<Vec<Name>>,
 }
 
 #[derive(Debug, Arguments)]
-pub struct Name {
-    pub name: String,
+pub(crate) struct Name {
+    pub(crate) name: String,
 }
 
 #[derive(Debug, Arguments)]
-pub struct Accepted {
-    pub response: String,
+pub(crate) struct Accepted {
+    pub(crate) response: String,
 }
 
 #[derive(Debug, Command)]
 #[command(name = "wait_forever", answered_by = any)]
-pub struct WaitForever;
+pub(crate) struct WaitForever;
 
 #[derive(Debug, Command)]
 #[command(name = "broken_return", answered_by = any)]
-pub struct BrokenReturn;
+pub(crate) struct BrokenReturn;
 
 #[derive(Debug, Command)]
 #[command(answered_by = any, response = Pinged)]
-pub struct SecuredPing;
+pub(crate) struct SecuredPing;
 
 #[derive(Debug, Arguments)]
-pub struct Pinged {
-    pub pinged: bool,
+pub(crate) struct Pinged {
+    pub(crate) pinged: bool,
 }
 
 #[derive(Debug, Command)]
 #[command(answered_by = any, errors = InheritedError)]
-pub struct BaseCommand;
+pub(crate) struct BaseCommand;
 
 #[derive(Debug, Command)]
 #[command(answered_by = any, errors = InheritedError)]
-pub struct InheritedCommand;
+pub(crate) struct InheritedCommand;
 
 #[derive(Debug, Command)]
 #[command(answered_by = any, errors = InheritedError)]
-pub struct AddErrorsCommand {
-    pub other: bool,
+pub(crate) struct AddErrorsCommand {
+    pub(crate) other: bool,
 }
 
 #[derive(Debug, PartialEq, thiserror::Error, CommandError)]
-pub enum InheritedError {
+pub(crate) enum InheritedError {
     #[error("")]
     #[code("INHERITED_ERROR")]
     Inherited,
@@ -133,21 +133,21 @@ pub enum InheritedError {
 
 #[derive(Debug, Command)]
 #[command(answered_by = any)]
-pub struct StartTLS;
+pub(crate) struct StartTLS;
 
 /// The connection is closed once this is answered.
 #[derive(Debug, Command)]
 #[command(answered_by = any, response = Farewell, afterwards = Close)]
-pub struct Goodbye;
+pub(crate) struct Goodbye;
 
 #[derive(Debug, Arguments)]
-pub struct Farewell {
-    pub goodbye: String,
+pub(crate) struct Farewell {
+    pub(crate) goodbye: String,
 }
 
 /// The connection is no longer AMP once this is answered.
 #[derive(Debug, Command)]
 #[command(name = "Switch-Proto", answered_by = any, afterwards = HandOver)]
-pub struct SwitchProto {
-    pub name: String,
+pub(crate) struct SwitchProto {
+    pub(crate) name: String,
 }

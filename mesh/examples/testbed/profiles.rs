@@ -9,7 +9,7 @@ use crate::commands::*;
 use crate::types;
 
 #[derive(Clone, Copy, Debug)]
-pub enum Profile {
+pub(crate) enum Profile {
     SimpleSymmetricProtocol,
     SimpleSymmetricCommandProtocol,
     DeferredSymmetricCommandProtocol,
@@ -36,11 +36,11 @@ impl Profile {
         Self::Types,
     ];
 
-    pub fn name(self) -> String {
+    pub(crate) fn name(self) -> String {
         format!("{self:?}")
     }
 
-    pub fn responders(self) -> Responders {
+    pub(crate) fn responders(self) -> Responders {
         let mut all = Responders::new();
         match self {
             Self::SimpleSymmetricProtocol => add(&mut all, ByString),

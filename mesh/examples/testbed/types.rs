@@ -12,70 +12,70 @@ use url::Url;
 /// Answered with its own arguments.
 #[derive(Clone, Debug, PartialEq, Command)]
 #[command(answered_by = any, response = Values)]
-pub struct Types {
-    pub integer: BigInt,
-    pub big: BigInt,
-    pub data: Bytes,
-    pub text: String,
-    pub flag: bool,
-    pub ratio: f64,
-    pub price: Decimal,
-    pub at: DateTime,
-    pub numbers: Vec<BigInt>,
-    pub nested: Vec<Vec<BigInt>>,
-    pub names: Vec<String>,
-    pub rows: Vec<Row>,
-    pub path: AbsolutePath,
-    pub maybe: Option<String>,
-    pub structure: Json<serde_json::Value>,
-    pub address: std::net::IpAddr,
-    pub network: IpNet,
-    pub link: Url,
-    pub state: State,
-    pub table: Compressed<Vec<Line>>,
+pub(crate) struct Types {
+    pub(crate) integer: BigInt,
+    pub(crate) big: BigInt,
+    pub(crate) data: Bytes,
+    pub(crate) text: String,
+    pub(crate) flag: bool,
+    pub(crate) ratio: f64,
+    pub(crate) price: Decimal,
+    pub(crate) at: DateTime,
+    pub(crate) numbers: Vec<BigInt>,
+    pub(crate) nested: Vec<Vec<BigInt>>,
+    pub(crate) names: Vec<String>,
+    pub(crate) rows: Vec<Row>,
+    pub(crate) path: AbsolutePath,
+    pub(crate) maybe: Option<String>,
+    pub(crate) structure: Json<serde_json::Value>,
+    pub(crate) address: std::net::IpAddr,
+    pub(crate) network: IpNet,
+    pub(crate) link: Url,
+    pub(crate) state: State,
+    pub(crate) table: Compressed<Vec<Line>>,
 }
 
 /// What comes back.
 #[derive(Clone, Debug, PartialEq, Arguments)]
-pub struct Values {
-    pub integer: BigInt,
-    pub big: BigInt,
-    pub data: Bytes,
-    pub text: String,
-    pub flag: bool,
-    pub ratio: f64,
-    pub price: Decimal,
-    pub at: DateTime,
-    pub numbers: Vec<BigInt>,
-    pub nested: Vec<Vec<BigInt>>,
-    pub names: Vec<String>,
-    pub rows: Vec<Row>,
-    pub path: AbsolutePath,
-    pub maybe: Option<String>,
-    pub structure: Json<serde_json::Value>,
-    pub address: std::net::IpAddr,
-    pub network: IpNet,
-    pub link: Url,
-    pub state: State,
-    pub table: Compressed<Vec<Line>>,
+pub(crate) struct Values {
+    pub(crate) integer: BigInt,
+    pub(crate) big: BigInt,
+    pub(crate) data: Bytes,
+    pub(crate) text: String,
+    pub(crate) flag: bool,
+    pub(crate) ratio: f64,
+    pub(crate) price: Decimal,
+    pub(crate) at: DateTime,
+    pub(crate) numbers: Vec<BigInt>,
+    pub(crate) nested: Vec<Vec<BigInt>>,
+    pub(crate) names: Vec<String>,
+    pub(crate) rows: Vec<Row>,
+    pub(crate) path: AbsolutePath,
+    pub(crate) maybe: Option<String>,
+    pub(crate) structure: Json<serde_json::Value>,
+    pub(crate) address: std::net::IpAddr,
+    pub(crate) network: IpNet,
+    pub(crate) link: Url,
+    pub(crate) state: State,
+    pub(crate) table: Compressed<Vec<Line>>,
 }
 
 /// A row of an AmpList.
 #[derive(Clone, Debug, PartialEq, Arguments)]
-pub struct Row {
-    pub a: i64,
-    pub b: Option<String>,
+pub(crate) struct Row {
+    pub(crate) a: i64,
+    pub(crate) b: Option<String>,
 }
 
 /// A row of a compressed AmpList.
 #[derive(Clone, Debug, PartialEq, Arguments)]
-pub struct Line {
-    pub ip: String,
+pub(crate) struct Line {
+    pub(crate) ip: String,
 }
 
 /// One of two words.
 #[derive(Clone, Copy, Debug, PartialEq, Choice)]
-pub enum State {
+pub(crate) enum State {
     #[wire("on")]
     On,
     #[wire("off")]
@@ -85,12 +85,12 @@ pub enum State {
 /// Answered with an error of the `kind`: declared, fatal or undeclared.
 #[derive(Debug, Command)]
 #[command(answered_by = any, errors = FailError)]
-pub struct Fail {
-    pub kind: String,
+pub(crate) struct Fail {
+    pub(crate) kind: String,
 }
 
 #[derive(Debug, PartialEq, thiserror::Error, CommandError)]
-pub enum FailError {
+pub(crate) enum FailError {
     #[error("declared")]
     #[code("DECLARED")]
     Declared,
@@ -100,7 +100,7 @@ pub enum FailError {
 }
 
 /// Gives back what it is asked.
-pub struct Mirror;
+pub(crate) struct Mirror;
 
 #[responders]
 impl Mirror {

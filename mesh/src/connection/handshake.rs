@@ -346,3 +346,78 @@ fn code(secret: &Secret, parts: &[&[u8]]) -> [u8; 32] {
 fn lost(error: &std::io::Error) -> HandshakeError {
     HandshakeError::Lost(Lost::Broken { reason: error.to_string() })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn secret() -> Secret {
+        Secret::from_hex("00112233445566778899aabbccddeeff").unwrap()
+    }
+
+    #[test]
+    fn the_proof_is_the_one_that_maas_gives() {
+        let digest = code(&secret(), &[&[b'm'; 16], &[b's'; 16]]);
+        let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(hex, "29fd9f8470b687dc74406b849d45a59ddfb68b83743b49f19fd99fca37defcbb");
+    }
+
+    #[test]
+    fn a_challenge_shows_its_role_to_those_who_know_the_secret_and_to_nobody_else() {
+        let challenge = challenge(&secret(), RoleName::Region);
+        assert_eq!(challenge.len(), 16);
+        assert!(is_challenge_of(&challenge, &secret(), RoleName::Region));
+        assert!(!is_challenge_of(&challenge, &secret(), RoleName::Cluster));
+        assert!(!is_challenge_of(&challenge, &Secret::generate(), RoleName::Region));
+        assert!(!is_challenge_of(b"short", &secret(), RoleName::Region));
+    }
+
+    async fn meet(theirs: Secret) -> [Result<Authentication, HandshakeError>; 2] {
+        let (near, far) = tokio::io::duplex(4096);
+        let limits = Arc::new(Limits::default());
+        let region =
+            Handshaking::new(far, RoleName::Cluster, "cluster".to_owned(), Arc::clone(&limits));
+        let cluster = Handshaking::new(near, RoleName::Region, "region".to_owned(), limits);
+        let ours = secret();
+        let met = tokio::join!(region.authenticate(&ours), cluster.authenticate(&theirs));
+        let how = |open: Open<_>| open.far_end().authentication;
+        [met.0.map(how), met.1.map(how)]
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn those_who_share_a_secret_open_a_connection() {
+        assert_eq!(meet(secret()).await, [const { Ok(Authentication::SharedSecret) }; 2]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn with_different_secrets_both_sides_find_out_and_say_so() {
+        assert_eq!(meet(Secret::generate()).await, [const { Err(HandshakeError::WrongSecret) }; 2]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_says_nothing_is_given_five_seconds() {
+        let (_silent, far) = tokio::io::duplex(4096);
+        let limits = Arc::new(Limits::default());
+        let region = Handshaking::new(far, RoleName::Cluster, "silent".to_owned(), limits);
+        let started = tokio::time::Instant::now();
+        let refused = region.authenticate(&secret()).await.unwrap_err();
+        assert_eq!(refused, HandshakeError::TimedOut { after: std::time::Duration::from_secs(5) });
+        assert!(started.elapsed() < std::time::Duration::from_secs(7));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn our_own_challenge_is_not_answered_for_somebody_else() {
+        let (mut thief, far) = tokio::io::duplex(4096);
+        let limits = Arc::new(Limits::default());
+        let region = Handshaking::new(far, RoleName::Cluster, "thief".to_owned(), limits);
+        let ours = secret();
+        let stealing = async {
+            // The region's ask, sent back to it as it is.
+            let mut ask = [0; 256];
+            let bytes = thief.read(&mut ask).await.unwrap();
+            thief.write_all(&ask[..bytes]).await.unwrap();
+        };
+        let (refused, ()) = tokio::join!(region.authenticate(&ours), stealing);
+        assert_eq!(refused.unwrap_err(), HandshakeError::Reflected);
+    }
+}

@@ -130,3 +130,52 @@ fn own_addresses() -> Vec<IpAddr> {
     }
     addresses
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv6Addr;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn every_interface_means_both_families() {
+        let any = Listen { ip: Ipv6Addr::UNSPECIFIED.into(), ports: 0..=0 };
+        let mut listener = TcpTransport.listen(&any).await.unwrap();
+        let port = listener.address().rsplit(':').next().unwrap().to_owned();
+        for host in ["127.0.0.1", "[::1]"] {
+            let address = format!("{host}:{port}");
+            let (connected, accepted) =
+                tokio::join!(TcpTransport.connect(&address), listener.accept());
+            assert!(connected.is_ok(), "{address}");
+            let (_, from) = accepted.unwrap();
+            assert!(from.starts_with(host), "{from} is not {host}");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_first_free_port_of_the_range_is_taken() {
+        let first = TcpTransport.listen(&Listen::loopback()).await.unwrap();
+        let taken: SocketAddr = first.address().parse().unwrap();
+        let Some(next) = taken.port().checked_add(20) else { return };
+        let range = Listen { ip: taken.ip(), ports: taken.port()..=next };
+        let second = TcpTransport.listen(&range).await.unwrap();
+        assert_ne!(second.address(), first.address());
+
+        let only = Listen { ip: taken.ip(), ports: taken.port()..=taken.port() };
+        let refused = TcpTransport.listen(&only).await.err().unwrap();
+        assert_eq!(refused.kind(), io::ErrorKind::AddrInUse);
+        assert!(refused.to_string().contains(&taken.port().to_string()), "{refused}");
+    }
+
+    #[tokio::test]
+    async fn others_are_told_addresses_that_they_can_dial() {
+        let listener = TcpTransport.listen(&Listen { ports: 0..=0, ..Listen::default() }).await;
+        let listener = listener.unwrap();
+        for address in listener.reachable(&[]) {
+            let address: SocketAddr = address.parse().unwrap();
+            assert!(!address.ip().is_unspecified() && address.port() != 0, "{address}");
+        }
+        let advertised = listener.reachable(&["192.0.2.7".parse().unwrap()]);
+        assert!(advertised.len() == 1 && advertised[0].starts_with("192.0.2.7:"));
+    }
+}
