@@ -1,5 +1,8 @@
 //! Values compressed with zlib, and the one place that inflates what a peer sent.
 
+use alloc::borrow::ToOwned as _;
+use alloc::format;
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use bytes::Bytes;
@@ -10,12 +13,15 @@ use super::Argument;
 use crate::Limits;
 use crate::error::{EncodeError, ValueError};
 use crate::schema::{ArgumentType, FieldSchema};
-use crate::wire::Value;
+use crate::wire::{BoxWriter, Fields, VALUE_BYTES_MAX, Value};
 
 /// Another type's encoding, compressed with zlib: `Compressed<Vec<Row>>` is MAAS's
 /// `CompressedAmpList`.
 ///
 /// The compressed bytes are not always those that zlib itself would choose. Every zlib reads them.
+///
+/// What one value cannot hold goes on under further keys, as MAAS does it: `hosts`, `hosts.2`,
+/// `hosts.3`, …
 ///
 /// # Limits
 /// A value is refused as soon as it inflates to more than
@@ -51,6 +57,33 @@ impl<T: Argument> Argument for Compressed<T> {
         let plain = inflate(value)?.into();
         T::decode(inflated(&plain)).map(Self)
     }
+
+    fn put_under(&self, key: &str, out: &mut BoxWriter<'_>) -> Result<(), EncodeError> {
+        let mut whole = Vec::new();
+        self.encode(&mut whole)?;
+        for (number, part) in (1_usize..).zip(whole.chunks(VALUE_BYTES_MAX)) {
+            out.put(part_key(key, number).as_bytes(), |out| {
+                out.extend_from_slice(part);
+                Ok(())
+            })?;
+        }
+        Ok(())
+    }
+
+    fn take_from(key: &str, fields: &Fields<'_>) -> Result<Option<Self>, ValueError> {
+        let part = |number| fields.get(part_key(key, number).as_bytes());
+        let Some(first) = part(1) else { return Ok(None) };
+        let Some(second) = part(2) else { return Self::decode(first).map(Some) };
+        // No more than the box itself holds, so no more than its limit.
+        let mut whole = [first.bytes(), second.bytes()].concat();
+        (3..).map_while(part).for_each(|part| whole.extend_from_slice(part.bytes()));
+        Self::decode(first.replaced(&whole.into())).map(Some)
+    }
+}
+
+/// `hosts`, `hosts.2`, `hosts.3`, …
+fn part_key(key: &str, number: usize) -> String {
+    if number == 1 { key.to_owned() } else { format!("{key}.{number}") }
 }
 
 const fn holds_compressed(kind: &ArgumentType) -> bool {
@@ -96,12 +129,12 @@ pub(crate) fn inflated(plain: &Bytes) -> Value<'_> {
 
 #[cfg(test)]
 mod tests {
-    use alloc::string::String;
     use alloc::vec;
 
     use super::super::Json;
     use super::super::properties::encode;
     use super::*;
+    use crate::wire::{Scanner, write_box};
 
     fn decode<T: Argument>(bytes: &[u8], decompressed_bytes_max: usize) -> Result<T, ValueError> {
         let limits = Limits { decompressed_bytes_max, ..Limits::default() };
@@ -127,6 +160,26 @@ mod tests {
         assert!(decode::<Compressed<String>>(b"", 1000).is_err());
         assert!(decode::<Compressed<String>>(b"snow", 1000).is_err());
         assert!(decode::<Compressed<String>>(&whole, 1000).is_ok());
+    }
+
+    #[test]
+    fn what_one_value_cannot_hold_goes_on_under_further_keys() {
+        let mut noise = 1_u32;
+        let noise = core::iter::repeat_with(|| {
+            noise = noise.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            noise.to_be_bytes()[0]
+        });
+        let sent = Compressed(noise.take(150_000).collect::<Vec<u8>>());
+        let mut wire = Vec::new();
+        let limits = Limits::default();
+        write_box(&mut wire, &[], &limits, |out| sent.put_under("hosts", out)).unwrap();
+        let mut scanner = Scanner::default();
+        scanner.scan(&wire, &limits).unwrap();
+        let fields = Fields::in_place(&wire, scanner.spans(), &limits);
+        let keys: Vec<_> = fields.iter().map(|(key, _)| String::from_utf8_lossy(key)).collect();
+        assert_eq!(keys, ["hosts", "hosts.2", "hosts.3"]);
+        assert_eq!(Compressed::take_from("hosts", &fields), Ok(Some(sent)));
+        assert_eq!(Compressed::<Vec<u8>>::take_from("others", &fields), Ok(None));
     }
 
     /// Compressed, and does not say so.

@@ -133,6 +133,23 @@ pub trait Argument: Sized {
     /// [`ValueError`] when the bytes are not of this type.
     fn decode(value: Value<'_>) -> Result<Self, ValueError>;
 
+    /// Puts the value into a box: under `key`, unless the type spreads long values over further
+    /// keys as `Compressed` does.
+    ///
+    /// # Errors
+    /// As [`Argument::encode`], and [`EncodeError::ValueTooLong`].
+    fn put_under(&self, key: &str, out: &mut BoxWriter<'_>) -> Result<(), EncodeError> {
+        out.put(key.as_bytes(), |out| self.encode(out))
+    }
+
+    /// Takes the value out of a box, or nothing when `key` is not there.
+    ///
+    /// # Errors
+    /// As [`Argument::decode`].
+    fn take_from(key: &str, fields: &Fields<'_>) -> Result<Option<Self>, ValueError> {
+        fields.get(key.as_bytes()).map(Self::decode).transpose()
+    }
+
     /// Appends a list's bytes. Bytes are written as they are, everything else as `ListOf`.
     ///
     /// # Errors
@@ -215,12 +232,12 @@ impl<T: Argument> Parameter for T {
     const OPTIONAL: bool = false;
 
     fn put(&self, key: &'static str, out: &mut BoxWriter<'_>) -> Result<(), EncodeError> {
-        out.put(key.as_bytes(), |out| self.encode(out))
+        self.put_under(key, out)
     }
 
     fn take(key: &'static str, fields: &Fields<'_>) -> Result<Self, DecodeError> {
-        let value = fields.get(key.as_bytes()).ok_or_else(|| ValueError::Missing.at(key))?;
-        T::decode(value).map_err(|error| error.at(key))
+        let value = T::take_from(key, fields).map_err(|error| error.at(key))?;
+        value.ok_or_else(|| ValueError::Missing.at(key))
     }
 }
 
@@ -233,7 +250,6 @@ impl<T: Argument> Parameter for Option<T> {
     }
 
     fn take(key: &'static str, fields: &Fields<'_>) -> Result<Self, DecodeError> {
-        let Some(value) = fields.get(key.as_bytes()) else { return Ok(None) };
-        T::decode(value).map(Some).map_err(|error| error.at(key))
+        T::take_from(key, fields).map_err(|error| error.at(key))
     }
 }

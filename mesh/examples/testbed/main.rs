@@ -4,6 +4,8 @@
 //! from there, and `tests/python/PROFILES.md` says how each profile behaves. One more port,
 //! `Types`, echoes every argument type, for `tests/python/twisted_types.py`.
 
+#![expect(clippy::print_stdout, reason = "the ports are this program's output")]
+
 mod commands;
 mod profiles;
 mod types;

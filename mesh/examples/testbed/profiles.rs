@@ -23,7 +23,7 @@ pub(crate) enum Profile {
 }
 
 impl Profile {
-    pub const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::SimpleSymmetricProtocol,
         Self::SimpleSymmetricCommandProtocol,
         Self::DeferredSymmetricCommandProtocol,
@@ -71,7 +71,9 @@ impl Profile {
 }
 
 fn add<S: ResponderTable>(all: &mut Responders, responder: S) {
-    all.add(Arc::new(responder)).expect("each command has one responder in a profile");
+    if let Err(error) = all.add(Arc::new(responder)) {
+        unreachable!("a profile of this file has two responders for one command: {error}");
+    }
 }
 
 struct ByString;

@@ -1,0 +1,64 @@
+//! How a test of a mesh fails when it does not panic.
+
+use std::cell::Cell;
+use std::error::Error;
+use std::fmt;
+use std::panic::Location;
+
+/// What a test function returns, so that it can use `?`.
+///
+/// Any error becomes a [`TestFailure`], which knows the place of the `?`, and has a
+/// [`Mesh`](crate::Mesh) that is dropped on the way out print its transcript.
+pub type TestResult<T = ()> = Result<T, TestFailure>;
+
+thread_local! {
+    static FAILED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// An error that ends a test.
+pub struct TestFailure {
+    text: String,
+}
+
+impl<E: Error> From<E> for TestFailure {
+    #[track_caller]
+    fn from(error: E) -> Self {
+        FAILED.set(true);
+        let mut text = format!("{error} (at {})", Location::caller());
+        let mut source = error.source();
+        while let Some(error) = source {
+            text.push_str(&format!("\n  because: {error}"));
+            source = error.source();
+        }
+        Self { text }
+    }
+}
+
+/// The test harness prints this one.
+impl fmt::Debug for TestFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+/// Whether the test on this thread is failing, by a panic or by an error.
+pub(crate) fn is_failing() -> bool {
+    std::thread::panicking() || FAILED.get()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_tells_its_place_and_its_causes() {
+        fn fails() -> TestResult {
+            std::str::from_utf8(b"\xff")?;
+            Ok(())
+        }
+        let text = format!("{:?}", fails().unwrap_err());
+        assert!(text.contains("invalid utf-8"), "{text}");
+        assert!(text.contains("failure.rs"), "{text}");
+        assert!(is_failing());
+    }
+}
