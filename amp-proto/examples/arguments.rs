@@ -73,7 +73,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let (on_the_wire, _) = AmpBox::decode(&wire.into(), &limits)?.ok_or("half a box")?;
     for (key, value) in on_the_wire.iter() {
-        println!("{:15} {}", key.escape_ascii(), value.escape_ascii());
+        println!("{:15} {}", key.escape_ascii().to_string(), value.escape_ascii());
     }
     Ok(())
 }

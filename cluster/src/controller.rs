@@ -7,9 +7,7 @@ use std::time::Duration;
 use amp_proto::{Lost, Region, Responders};
 use futures_util::StreamExt as _;
 use mesh::commands::{Ident, Leave};
-use mesh::{
-    BoxStream, Client, ClusterId, Ended, Link, Pool, RegionId, Secret, gather_with,
-};
+use mesh::{BoxStream, Client, ClusterId, Ended, Link, Pool, RegionId, Secret, gather_with};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 

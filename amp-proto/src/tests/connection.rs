@@ -1,5 +1,6 @@
 //! Asks and answers between two connections.
 
+use alloc::borrow::ToOwned as _;
 use alloc::string::{String, ToString as _};
 use alloc::sync::Arc;
 use alloc::task::Wake;
@@ -97,7 +98,7 @@ fn a_deadline_ends_an_ask_and_its_late_answer_does_no_harm() {
     assert_eq!(pair.carry(End::Right), Ok(Vec::new()));
     answer(&mut pair, End::Right, &ask);
     let twice = pair.carry(End::Right);
-    assert_eq!(twice, Err(PeerMisbehaved::UnknownTag { tag: "\"1\"".to_string() }));
+    assert_eq!(twice, Err(PeerMisbehaved::UnknownTag { tag: "\"1\"".to_owned() }));
 }
 
 #[test]
@@ -192,7 +193,7 @@ fn an_error_ends_its_ask_with_its_code_and_description() {
     pair.end(End::Right).refuse(ask.tag.as_deref(), "UNHANDLED", "Unhandled Command: Sum");
     pair.carry(End::Right).unwrap();
     let outcome = pair.outcome(End::Left, id).unwrap();
-    let description = "Unhandled Command: Sum".to_string();
+    let description = "Unhandled Command: Sum".to_owned();
     let expected = CallError::Unhandled { description };
     assert_eq!(response_of::<Sum>(outcome, TIMEOUT), Err(expected));
 }
@@ -203,7 +204,7 @@ fn an_error_without_a_code_still_ends_its_ask() {
     let id = pair.ask(End::Left, &Sum { a: 1, b: 1 });
     pair.deliver(End::Left, b"\0\x06_error\0\x011\0\0").unwrap();
     let outcome = pair.outcome(End::Left, id).unwrap();
-    let expected = AskStopped::Error { code: "UNKNOWN".to_string(), description: String::new() };
+    let expected = AskStopped::Error { code: "UNKNOWN".to_owned(), description: String::new() };
     assert_eq!(outcome, Err(expected));
 }
 
@@ -228,7 +229,7 @@ fn a_command_that_does_not_fit_is_refused_and_nothing_of_it_is_sent() {
         pair.end(End::Left).ask(&super::commands::Say { text: "x".repeat(60) }, pair_deadline());
     assert!(matches!(refused, Err(AskRefused::Encode(_))), "{refused:?}");
     assert_eq!(pair.end(End::Left).poll_transmit(), None);
-    pair.ask(End::Left, &super::commands::Say { text: "short".to_string() });
+    pair.ask(End::Left, &super::commands::Say { text: "short".to_owned() });
     assert_eq!(pair.carry(End::Left).unwrap().len(), 1);
 }
 

@@ -18,6 +18,13 @@ pub(super) enum End {
 }
 
 impl End {
+    fn index(self) -> usize {
+        match self {
+            Self::Left => 0,
+            Self::Right => 1,
+        }
+    }
+
     pub(super) fn other(self) -> Self {
         match self {
             Self::Left => Self::Right,
@@ -51,7 +58,7 @@ impl Pair {
     }
 
     pub(super) fn end(&mut self, end: End) -> &mut Connection {
-        &mut self.ends[end as usize]
+        &mut self.ends[end.index()]
     }
 
     pub(super) fn ask<C: Command>(&mut self, end: End, command: &C) -> AskId {
@@ -62,14 +69,14 @@ impl Pair {
     /// Takes what `end` has to send onto the wire.
     pub(super) fn flush(&mut self, end: End) {
         while let Some(bytes) = self.end(end).poll_transmit() {
-            self.on_the_way[end as usize].extend(bytes);
+            self.on_the_way[end.index()].extend(bytes);
         }
     }
 
     /// Carries everything that `end` has sent to the other one, and gives the asks that arrive.
     pub(super) fn carry(&mut self, end: End) -> Result<Vec<AskEvent>, PeerMisbehaved> {
         self.flush(end);
-        let bytes: Vec<u8> = self.on_the_way[end as usize].drain(..).collect();
+        let bytes: Vec<u8> = self.on_the_way[end.index()].drain(..).collect();
         self.deliver(end.other(), &bytes)
     }
 
@@ -77,10 +84,10 @@ impl Pair {
     pub(super) fn carry_in_fragments(&mut self, end: End) -> Result<Vec<AskEvent>, PeerMisbehaved> {
         self.flush(end);
         let mut asks = Vec::new();
-        while !self.on_the_way[end as usize].is_empty() {
-            let longest = self.on_the_way[end as usize].len().min(64);
+        while !self.on_the_way[end.index()].is_empty() {
+            let longest = self.on_the_way[end.index()].len().min(64);
             let length = self.random_below(longest) + 1;
-            let bytes: Vec<u8> = self.on_the_way[end as usize].drain(..length).collect();
+            let bytes: Vec<u8> = self.on_the_way[end.index()].drain(..length).collect();
             asks.extend(self.deliver(end.other(), &bytes)?);
         }
         Ok(asks)
@@ -124,6 +131,7 @@ impl Pair {
         self.random ^= self.random << 13;
         self.random ^= self.random >> 7;
         self.random ^= self.random << 17;
-        usize::try_from(self.random % bound as u64).expect("below a usize")
+        let bound = u64::try_from(bound).expect("a usize fits");
+        usize::try_from(self.random % bound).expect("below a usize")
     }
 }
