@@ -4,10 +4,10 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use amp_proto::{Lost, Region, Responders};
-use futures_util::StreamExt as _;
-use mesh::commands::{Ident, Leave};
-use mesh::{BoxStream, Client, ClusterId, Ended, Link, Pool, RegionId, Secret, gather_with};
+use amp_proto::{Region, Responders};
+use mesh::commands::Ident;
+use mesh::{BoxStream, Client, ClusterId, Ended, Link, Pool, RegionId, Secret};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -137,16 +137,8 @@ impl ClusterController {
         let Inner { settings, tasks, stopping, aborting, .. } = &*self.inner;
         stopping.cancel();
         let deadline = tokio::time::Instant::now() + settings.drain_timeout;
-        let clients = self.get_all_clients();
-        let goodbyes = gather_with(
-            clients.len(),
-            clients.into_iter().map(|client| client.within(Duration::from_secs(1))),
-            Leave,
-        );
-        let told = goodbyes.for_each(|(client, _)| async move {
-            client.link().drain(Lost::ClosedHere);
-        });
-        let _told = tokio::time::timeout_at(deadline, told).await;
+        let farewells: JoinSet<()> = self.get_all_clients().into_iter().map(leave).collect();
+        let _left = tokio::time::timeout_at(deadline, farewells.join_all()).await;
         tasks.close();
         if tokio::time::timeout_at(deadline, tasks.wait()).await.is_err() {
             tracing::warn!("not everything finished in time; the rest is dropped");
@@ -183,6 +175,10 @@ impl Inner {
             }
         });
     }
+}
+
+async fn leave(client: Client<Region>) {
+    client.leave().await;
 }
 
 impl fmt::Debug for ClusterController {

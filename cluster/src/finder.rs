@@ -4,12 +4,13 @@
 //! that answers, and is told of changes by all. Every place that is not connected is dialled, with
 //! a back-off of its own. One task owns all of this; attempts run beside it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use amp_proto::Region;
 use mesh::commands::RegionRow;
-use mesh::{Backoff, Link, RegionId};
+use mesh::{Backoff, Client, Link, RegionId};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
@@ -62,8 +63,10 @@ struct Target {
 enum State {
     /// To be dialled now.
     Due,
-    /// An attempt, or the wait after one, is under way.
-    Busy,
+    /// An attempt is under way.
+    Dialling,
+    /// The wait after a failure or a loss.
+    Waiting,
     /// Nothing to do: whoever is there is connected.
     Content,
 }
@@ -112,15 +115,22 @@ impl Finder {
 
     fn dial_what_is_due(&mut self) {
         let pool = &self.inner.settings.pool;
+        let is_busy = |(_, target): &(_, &Target)| target.state == State::Dialling;
+        let busy = self.targets.iter().filter(is_busy);
+        let mut dialled: HashSet<String> =
+            busy.flat_map(|(_, target)| target.addresses.iter().cloned()).collect();
         for (place, target) in &mut self.targets {
-            if target.state != State::Due {
+            // What is being dialled already is looked at again when that has come to its end.
+            let is_dialled = target.addresses.iter().any(|address| dialled.contains(address));
+            if target.state != State::Due || is_dialled {
                 continue;
             }
             if target.regions(place).any(|region| pool.get(region).is_some()) {
                 target.state = State::Content;
                 continue;
             }
-            target.state = State::Busy;
+            target.state = State::Dialling;
+            dialled.extend(target.addresses.iter().cloned());
             let (inner, place) = (Arc::clone(&self.inner), place.clone());
             let addresses = target.addresses.clone();
             self.tasks.spawn(async move {
@@ -141,7 +151,8 @@ impl Finder {
         if pool.get(&region).is_some() {
             // Two addresses of one region process: the first connection is enough.
             tracing::debug!(region = %region, "already connected to this region");
-            link.drain(amp_proto::Lost::ClosedHere);
+            let spare = Client::<Region>::new(link);
+            self.inner.tasks.spawn(async move { spare.leave().await });
         } else {
             tracing::info!(
                 region = link.name(),
@@ -166,6 +177,7 @@ impl Finder {
         } else {
             target.backoff.after_failure()
         };
+        target.state = State::Waiting;
         let again_in_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
         if error.is_refusal() {
             tracing::error!(address = ?target.addresses, %error, again_in_ms, "a region refused us");
@@ -193,7 +205,7 @@ impl Finder {
             let was_there = target.regions(place).any(|there| there == region);
             let is_spare = is_known && matches!(place, Place::Seed(_));
             if target.state == State::Content && (alone || (was_there && !is_spare)) {
-                target.state = State::Busy;
+                target.state = State::Waiting;
                 // A crowd that lost the same region must not come back all at once.
                 due.push((place.clone(), target.backoff.after_failure()));
             }
@@ -221,13 +233,17 @@ impl Finder {
                 // It moved: there is a reason to try at once.
                 target.addresses = addresses;
                 target.backoff.reset();
-                target.state = State::Due;
+                if target.state != State::Dialling {
+                    target.state = State::Due;
+                }
             }
         }
     }
 
     fn set_due(&mut self, place: &Place) {
-        if let Some(target) = self.targets.get_mut(place) {
+        if let Some(target) = self.targets.get_mut(place)
+            && target.state == State::Waiting
+        {
             target.state = State::Due;
         }
     }

@@ -11,7 +11,7 @@ use amp_proto::{
 };
 use tokio::time::Instant;
 
-use crate::commands::Ping;
+use crate::commands::{Leave, Ping};
 use crate::connection::Link;
 
 /// A handle to ask one peer of role `R`. Cheap to clone, and safe to keep: when its connection is
@@ -158,6 +158,19 @@ impl<R: Role> Client<R> {
             }
             Err(failed) => Err(failed),
         }
+    }
+
+    /// Closes the connection in good order: tells the peer to ask nothing more, and closes when
+    /// everything that is in flight, both ways, has ended. A peer that does not answer is left
+    /// all the same.
+    ///
+    /// # Cancellation
+    /// Dropping the future before it is done leaves the connection open.
+    pub async fn leave(&self) {
+        const TOLD_WITHIN: Duration = Duration::from_secs(1);
+        // Whatever it answers, its asks from before the answer have arrived by then.
+        let _told = self.clone().within(TOLD_WITHIN).call_ref(&Leave).await;
+        self.link.drain(Lost::ClosedHere);
     }
 
     /// Makes the ask; on another connection when this one is gone and nothing was sent.

@@ -4,11 +4,10 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use amp_proto::{Cluster, Lost, Responders};
-use futures_util::StreamExt as _;
-use mesh::commands::Leave;
-use mesh::{Client, ClusterId, Pool, RegionId, Secret, gather_with};
+use amp_proto::{Cluster, Responders};
+use mesh::{Client, ClusterId, Pool, RegionId, Secret};
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -189,16 +188,8 @@ impl RegionController {
         if let Err(error) = settings.registry.withdraw(self.id()).await {
             tracing::warn!(%error, "could not leave the registry; the entry will expire");
         }
-        let clients: Vec<_> = self.get_all_clients();
-        let goodbyes = gather_with(
-            clients.len(),
-            clients.into_iter().map(|client| client.within(Duration::from_secs(1))),
-            Leave,
-        );
-        let told = goodbyes.for_each(|(client, _)| async move {
-            client.link().drain(Lost::ClosedHere);
-        });
-        let _told = tokio::time::timeout_at(deadline, told).await;
+        let farewells: JoinSet<()> = self.get_all_clients().into_iter().map(leave).collect();
+        let _left = tokio::time::timeout_at(deadline, farewells.join_all()).await;
         tasks.close();
         if tokio::time::timeout_at(deadline, tasks.wait()).await.is_err() {
             tracing::warn!("not everything finished in time; the rest is dropped");
@@ -218,6 +209,10 @@ impl RegionController {
         self.inner.tasks.close();
         self.inner.tasks.wait().await;
     }
+}
+
+async fn leave(client: Client<Cluster>) {
+    client.leave().await;
 }
 
 impl fmt::Debug for RegionController {

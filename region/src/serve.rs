@@ -46,9 +46,11 @@ fn spawn(inner: &Arc<Inner>, task: impl Future<Output = ()> + Send + 'static) {
 
 async fn accept(inner: Arc<Inner>, mut listener: Box<dyn Listener>) {
     let handshakes = Arc::new(Semaphore::new(HANDSHAKES_MAX));
+    let mut failing = false;
     loop {
         match listener.accept().await {
             Ok((stream, from)) => {
+                failing = false;
                 let Ok(turn) = Arc::clone(&handshakes).try_acquire_owned() else {
                     tracing::warn!(peer = from, "too many handshakes at once: turned away");
                     continue;
@@ -59,7 +61,10 @@ async fn accept(inner: Arc<Inner>, mut listener: Box<dyn Listener>) {
             }
             Err(error) if error.kind() == io::ErrorKind::NotConnected => return,
             Err(error) => {
-                tracing::warn!(%error, "cannot accept a connection");
+                // One line for a while without file descriptors, not one for every attempt.
+                if !std::mem::replace(&mut failing, true) {
+                    tracing::error!(%error, "cannot accept connections");
+                }
                 tokio::time::sleep(ACCEPT_AGAIN_AFTER).await;
             }
         }

@@ -297,6 +297,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             && let Poll::Ready(outcome) = exchange.poll_ask(id, cx)
         {
             self.ping = None;
+            self.link.give_turn_back();
             if !matches!(outcome, Err(AskStopped::TimedOut { .. })) {
                 self.link.set_round_trip(now.since(sent));
             }
@@ -309,18 +310,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         if silent >= limits.dead_after {
             return Err(Lost::Silent { silent });
         }
-        if silent >= limits.ping_after
-            && self.ping.is_none()
-            && exchange.refusing().is_none()
-            && let Ok(id) = exchange.ask(&Ping, self.heard.after(limits.dead_after))
-        {
-            self.ping = Some((id, now));
-            return Ok(None);
+        if self.ping.is_some() || exchange.refusing().is_some() {
+            return Ok(Some(next));
         }
-        if self.ping.is_none() {
-            next = next.min(self.heard.after(limits.ping_after));
+        if silent < limits.ping_after {
+            return Ok(Some(next.min(self.heard.after(limits.ping_after))));
         }
-        Ok(Some(if next <= now { now.after(Duration::from_millis(1)) } else { next }))
+        // A peer that has all the asks it may have and answers none of them needs no ping.
+        if self.link.take_turn() {
+            if let Ok(id) = exchange.ask(&Ping, self.heard.after(limits.dead_after)) {
+                self.ping = Some((id, now));
+                return Ok(None);
+            }
+            self.link.give_turn_back();
+        }
+        Ok(Some(next))
     }
 }
 

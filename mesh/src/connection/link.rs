@@ -11,7 +11,7 @@ use amp_proto::{
     Moment, RoleName,
 };
 use futures_util::task::AtomicWaker;
-use tokio::sync::{Notify, Semaphore, watch};
+use tokio::sync::{Notify, Semaphore, SemaphorePermit, watch};
 
 use crate::clock::Clock;
 
@@ -217,6 +217,15 @@ impl Link {
     pub(crate) fn watch(&self, cx: &Context<'_>) {
         self.driver.register(cx.waker());
         self.stirred.store(false, Ordering::Release);
+    }
+
+    /// Takes one of the turns that calls take, for an ask of the driver's own.
+    pub(crate) fn take_turn(&self) -> bool {
+        self.turns.try_acquire().map(SemaphorePermit::forget).is_ok()
+    }
+
+    pub(crate) fn give_turn_back(&self) {
+        self.turns.add_permits(1);
     }
 
     pub(crate) fn made_room(&self) {

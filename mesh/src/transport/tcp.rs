@@ -109,7 +109,8 @@ impl Listener for Tcp {
 }
 
 /// The addresses of this machine that others are likely to reach: those from which it would speak
-/// to the world (nothing is sent to find out), and the loopback address for those on it.
+/// to the world (nothing is sent to find out). The loopback address if there are none: then only
+/// its own processes can be meant.
 fn own_addresses() -> Vec<IpAddr> {
     let speaks_from = |bind: &str, to: &str| -> io::Result<IpAddr> {
         let socket = std::net::UdpSocket::bind(bind)?;
@@ -117,18 +118,9 @@ fn own_addresses() -> Vec<IpAddr> {
         Ok(socket.local_addr()?.ip())
     };
     // Addresses kept for documentation: they are routed like any other, and nobody has them.
-    let found = [
-        speaks_from("[::]:0", "[2001:db8::1]:9"),
-        speaks_from("0.0.0.0:0", "192.0.2.1:9"),
-        Ok(Ipv4Addr::LOCALHOST.into()),
-    ];
-    let mut addresses: Vec<IpAddr> = Vec::new();
-    for address in found.into_iter().flatten() {
-        if !addresses.contains(&address) {
-            addresses.push(address);
-        }
-    }
-    addresses
+    let found = [speaks_from("[::]:0", "[2001:db8::1]:9"), speaks_from("0.0.0.0:0", "192.0.2.1:9")];
+    let addresses: Vec<IpAddr> = found.into_iter().flatten().collect();
+    if addresses.is_empty() { vec![Ipv4Addr::LOCALHOST.into()] } else { addresses }
 }
 
 #[cfg(test)]
