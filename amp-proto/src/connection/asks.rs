@@ -7,38 +7,11 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::task::{Context, Poll, Waker};
-use core::time::Duration;
 
-use crate::connection::Lost;
+use crate::connection::tag::{parse_tag, place};
+use crate::connection::{Lost, Moment};
 use crate::error::{PeerMisbehaved, printable};
 use crate::wire::ReceivedBox;
-
-/// A reading of the clock that the caller keeps, counted from any fixed start.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Moment(Duration);
-
-impl Moment {
-    /// The clock's start.
-    pub const START: Self = Self(Duration::ZERO);
-
-    /// A reading, as the time since the clock's start.
-    #[must_use]
-    pub const fn since_start(elapsed: Duration) -> Self {
-        Self(elapsed)
-    }
-
-    /// This moment, and so much later. Saturates.
-    #[must_use]
-    pub const fn after(self, wait: Duration) -> Self {
-        Self(self.0.saturating_add(wait))
-    }
-
-    /// How long it is from `earlier` to this moment; zero if it is the other way round.
-    #[must_use]
-    pub const fn since(self, earlier: Self) -> Duration {
-        self.0.saturating_sub(earlier.0)
-    }
-}
 
 /// The handle of an ask in flight on one connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -322,53 +295,4 @@ impl Asks {
         let place = place(tag, self.slots.len());
         self.slots.get_mut(place)
     }
-}
-
-/// The low bits of `tag`, for a table whose `length` is a power of two.
-#[expect(clippy::as_conversions, reason = "only the low bits count")]
-const fn place(tag: u64, length: usize) -> usize {
-    tag as usize & length.wrapping_sub(1)
-}
-
-/// A tag as it stands on the wire: lower-case hexadecimal without leading zeros.
-#[derive(Debug)]
-pub(super) struct TagText {
-    digits: [u8; 16],
-    from: usize,
-}
-
-impl TagText {
-    pub(super) fn of(mut tag: u64) -> Self {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        let mut digits = [b'0'; 16];
-        let mut from = digits.len();
-        for place in digits.iter_mut().rev() {
-            *place = DIGITS.get(self::place(tag, 16)).copied().unwrap_or_default();
-            from -= 1;
-            tag >>= 4;
-            if tag == 0 {
-                break;
-            }
-        }
-        Self { digits, from }
-    }
-
-    pub(super) fn as_bytes(&self) -> &[u8] {
-        self.digits.get(self.from..).unwrap_or_default()
-    }
-}
-
-/// The number behind a tag of ours. Only the exact text that was sent is recognised.
-fn parse_tag(tag: &[u8]) -> Option<u64> {
-    if tag.is_empty() || tag.len() > 16 || tag.starts_with(b"0") {
-        return None;
-    }
-    tag.iter().try_fold(0_u64, |number, digit| {
-        let digit = match digit {
-            b'0'..=b'9' => digit - b'0',
-            b'a'..=b'f' => digit - b'a' + 10,
-            _ => return None,
-        };
-        Some(number << 4 | u64::from(digit))
-    })
 }

@@ -7,8 +7,9 @@ use core::task::{Context, Poll};
 
 use crate::Limits;
 use crate::command::{Command, EncodeFields};
-use crate::connection::asks::{AskId, AskResult, AskStopped, Asks, Moment, TagText};
-use crate::connection::{Incoming, Lost};
+use crate::connection::asks::{AskId, AskResult, AskStopped, Asks};
+use crate::connection::tag::TagText;
+use crate::connection::{Incoming, Lost, Moment};
 use crate::error::{EncodeError, PeerMisbehaved};
 use crate::wire::{Fields, write_box};
 

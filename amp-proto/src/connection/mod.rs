@@ -15,6 +15,8 @@ mod asks;
 mod exchange;
 mod inbound;
 mod lost;
+mod moment;
+mod tag;
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -22,10 +24,11 @@ use core::task::{Context, Poll};
 
 use bytes::Bytes;
 
-pub use self::asks::{AskId, AskResult, AskStopped, Moment};
+pub use self::asks::{AskId, AskResult, AskStopped};
 pub use self::exchange::{AskRefused, Exchange};
 pub use self::inbound::{Ask, Inbound, Incoming};
 pub use self::lost::Lost;
+pub use self::moment::Moment;
 use crate::Limits;
 use crate::command::{Command, EncodeFields};
 use crate::error::{EncodeError, PeerMisbehaved};

@@ -11,9 +11,10 @@
 mod driver;
 mod handshake;
 mod link;
+mod proof;
 mod running;
 
 pub use self::driver::Ended;
 pub use self::handshake::{HandshakeError, Handshaking, Open};
-pub(crate) use self::handshake::{is_challenge_of, proof};
 pub use self::link::{FarEndInfo, Link};
+pub(crate) use self::proof::{is_challenge_of, proof};

@@ -1,0 +1,165 @@
+//! A received box, read through the notes of the scanner.
+
+use alloc::boxed::Box;
+
+use bytes::Bytes;
+
+use super::Span;
+use crate::Limits;
+
+/// A received box, read in place.
+///
+/// The last of several values under one key is the one that counts, as in Twisted.
+#[derive(Clone, Copy, Debug)]
+pub struct Fields<'a> {
+    bytes: &'a [u8],
+    spans: &'a [Span],
+    shared: Option<&'a Bytes>,
+    decompressed_bytes_max: usize,
+}
+
+impl<'a> Fields<'a> {
+    /// The box at the start of `source`, whose places were noted in `spans`. Large values share
+    /// `source`.
+    #[must_use]
+    pub fn new(source: &'a Bytes, spans: &'a [Span], limits: &Limits) -> Self {
+        Self { shared: Some(source), ..Self::in_place(source, spans, limits) }
+    }
+
+    /// The box at the start of `bytes`, a buffer that will be used again: values are copied out.
+    #[must_use]
+    pub fn in_place(bytes: &'a [u8], spans: &'a [Span], limits: &Limits) -> Self {
+        let decompressed_bytes_max = limits.decompressed_bytes_max;
+        Self { bytes, spans, shared: None, decompressed_bytes_max }
+    }
+
+    /// A box inside a value, under the same limits as the box it came from.
+    pub(crate) fn nested(value: Value<'a>, spans: &'a [Span]) -> Self {
+        let Value { bytes, shared, decompressed_bytes_max } = value;
+        Self { bytes, spans, shared, decompressed_bytes_max }
+    }
+
+    /// The value under `key`, if there is one.
+    #[must_use]
+    pub fn get(&self, key: &[u8]) -> Option<Value<'a>> {
+        self.iter().rev().find_map(|(name, value)| (name == key).then_some(value))
+    }
+
+    /// Every key and value in the order of arrival, doubles included.
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = (&'a [u8], Value<'a>)> + use<'a> {
+        let Self { bytes, shared, decompressed_bytes_max, .. } = *self;
+        self.spans.iter().map(move |span| {
+            let key = bytes.get(span.key_range()).unwrap_or_default();
+            let bytes = bytes.get(span.value_range()).unwrap_or_default();
+            (key, Value { bytes, shared, decompressed_bytes_max })
+        })
+    }
+
+    /// How many keys there are, doubles included.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.spans.len()
+    }
+
+    /// Whether there is no key at all.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.spans.is_empty()
+    }
+
+    /// The same box, on its own, to be kept after the receive buffer has moved on.
+    #[must_use]
+    pub fn to_received(&self) -> ReceivedBox {
+        ReceivedBox {
+            source: self.shared.cloned().unwrap_or_else(|| Bytes::copy_from_slice(self.bytes)),
+            spans: self.spans.into(),
+            decompressed_bytes_max: self.decompressed_bytes_max,
+        }
+    }
+}
+
+/// A received box that owns its bytes: an answer waiting for its caller, an ask waiting for the
+/// end of the handshake.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReceivedBox {
+    source: Bytes,
+    spans: Box<[Span]>,
+    decompressed_bytes_max: usize,
+}
+
+impl ReceivedBox {
+    /// Its keys and values.
+    #[must_use]
+    pub fn fields(&self) -> Fields<'_> {
+        Fields {
+            bytes: &self.source,
+            spans: &self.spans,
+            shared: Some(&self.source),
+            decompressed_bytes_max: self.decompressed_bytes_max,
+        }
+    }
+
+    /// How many bytes it holds.
+    #[must_use]
+    pub fn bytes_len(&self) -> usize {
+        self.source.len()
+    }
+}
+
+/// The bytes of one value, and the buffer they lie in.
+#[derive(Clone, Copy, Debug)]
+pub struct Value<'a> {
+    bytes: &'a [u8],
+    shared: Option<&'a Bytes>,
+    decompressed_bytes_max: usize,
+}
+
+impl<'a> Value<'a> {
+    /// Values up to this size are copied even when the buffer could be shared: a small value must
+    /// not keep a large buffer alive.
+    const COPIED_BYTES_MAX: usize = 1024;
+
+    /// A value that lies in a buffer of its own.
+    #[must_use]
+    pub fn new(source: &'a Bytes, limits: &Limits) -> Self {
+        let decompressed_bytes_max = limits.decompressed_bytes_max;
+        Self { bytes: source, shared: Some(source), decompressed_bytes_max }
+    }
+
+    /// The bytes.
+    #[must_use]
+    pub fn bytes(self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// The bytes as a value of their own: large ones share the receive buffer where they can,
+    /// small ones are copied.
+    #[must_use]
+    pub fn to_bytes(self) -> Bytes {
+        match self.shared {
+            Some(shared) if self.bytes.len() > Self::COPIED_BYTES_MAX => {
+                shared.slice_ref(self.bytes)
+            }
+            _ => Bytes::copy_from_slice(self.bytes),
+        }
+    }
+
+    /// A part of this value, such as an element of a list. `bytes` must lie inside it.
+    #[must_use]
+    pub fn part(self, bytes: &'a [u8]) -> Self {
+        Self { bytes, ..self }
+    }
+
+    /// The same limits over other bytes, such as what this value decompressed to.
+    #[must_use]
+    pub fn replaced<'b>(self, source: &'b Bytes) -> Value<'b> {
+        let decompressed_bytes_max = self.decompressed_bytes_max;
+        Value { bytes: source, shared: Some(source), decompressed_bytes_max }
+    }
+
+    /// How many bytes this value may decompress to.
+    #[must_use]
+    pub fn decompressed_bytes_max(self) -> usize {
+        self.decompressed_bytes_max
+    }
+}

@@ -1,0 +1,119 @@
+//! One box at the end of a buffer, written key by key.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use crate::Limits;
+use crate::error::EncodeError;
+
+/// Lays one box down at the end of `out`: what `fill` puts into it, merged with the `reserved` keys
+/// (sorted by key) at their places.
+///
+/// # Errors
+/// [`EncodeError`] when a key or value does not fit, the box is over `limits`, or `fill` fails.
+/// `out` is then as it was before.
+pub fn write_box(
+    out: &mut Vec<u8>,
+    reserved: &[(&[u8], &[u8])],
+    limits: &Limits,
+    fill: impl FnOnce(&mut BoxWriter<'_>) -> Result<(), EncodeError>,
+) -> Result<(), EncodeError> {
+    let start = out.len();
+    let mut writer = BoxWriter { out, reserved, start, keys: 0 };
+    let written = fill(&mut writer).and_then(|()| writer.finish(limits));
+    if written.is_err() {
+        out.truncate(start);
+    }
+    written
+}
+
+/// Where a command or a response puts its keys and values; made by [`write_box`].
+///
+/// Keys have to come in ascending order, as every AMP sender writes them; the derives know the
+/// order at compile time.
+#[derive(Debug)]
+pub struct BoxWriter<'a> {
+    out: &'a mut Vec<u8>,
+    reserved: &'a [(&'a [u8], &'a [u8])],
+    start: usize,
+    keys: usize,
+}
+
+impl BoxWriter<'_> {
+    /// Puts one key, and the value that `encode` appends.
+    ///
+    /// # Errors
+    /// [`EncodeError`] when the key's or the value's length does not fit, or from `encode`.
+    pub fn put(
+        &mut self,
+        key: &[u8],
+        encode: impl FnOnce(&mut Vec<u8>) -> Result<(), EncodeError>,
+    ) -> Result<(), EncodeError> {
+        while let Some(((reserved, value), rest)) = self.reserved.split_first() {
+            if *reserved > key {
+                break;
+            }
+            self.reserved = rest;
+            self.put_pair(reserved, |out| {
+                out.extend_from_slice(value);
+                Ok(())
+            })?;
+        }
+        self.put_pair(key, encode)
+    }
+
+    fn put_pair(
+        &mut self,
+        key: &[u8],
+        encode: impl FnOnce(&mut Vec<u8>) -> Result<(), EncodeError>,
+    ) -> Result<(), EncodeError> {
+        let key_bytes = u8::try_from(key.len()).ok().filter(|bytes| *bytes > 0);
+        let key_bytes = key_bytes.ok_or(EncodeError::KeyLength { bytes: key.len() })?;
+        self.keys += 1;
+        self.out.extend_from_slice(&[0, key_bytes]);
+        self.out.extend_from_slice(key);
+        put_prefixed(self.out, encode, |bytes| EncodeError::ValueTooLong {
+            key: String::from_utf8_lossy(key).into_owned(),
+            bytes,
+        })
+    }
+
+    fn finish(mut self, limits: &Limits) -> Result<(), EncodeError> {
+        for (key, value) in core::mem::take(&mut self.reserved) {
+            self.put_pair(key, |out| {
+                out.extend_from_slice(value);
+                Ok(())
+            })?;
+        }
+        self.out.extend_from_slice(&[0, 0]);
+        let bytes = self.out.len() - self.start;
+        if self.keys > limits.keys_per_box_max {
+            return Err(EncodeError::TooManyKeys { max: limits.keys_per_box_max });
+        }
+        if bytes > limits.box_bytes_max {
+            return Err(EncodeError::BoxTooLarge { bytes, max: limits.box_bytes_max });
+        }
+        Ok(())
+    }
+}
+
+/// Appends what `encode` appends, with its length in two bytes before it.
+///
+/// # Errors
+/// From `encode`, or `too_long` with the length that two bytes cannot say. What was appended stays;
+/// the caller gives up the whole box.
+pub(crate) fn put_prefixed(
+    out: &mut Vec<u8>,
+    encode: impl FnOnce(&mut Vec<u8>) -> Result<(), EncodeError>,
+    too_long: impl FnOnce(usize) -> EncodeError,
+) -> Result<(), EncodeError> {
+    let length_at = out.len();
+    out.extend_from_slice(&[0, 0]);
+    encode(out)?;
+    let bytes = out.len() - length_at - 2;
+    let length = u16::try_from(bytes).map_err(|_| too_long(bytes))?;
+    if let Some(place) = out.get_mut(length_at..length_at + 2) {
+        place.copy_from_slice(&length.to_be_bytes());
+    }
+    Ok(())
+}
