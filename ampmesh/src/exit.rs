@@ -3,10 +3,9 @@
 use std::io;
 
 use crate::arguments::ArgumentsError;
-use crate::commands::AnswerMissing;
 use crate::config::ConfigError;
 use crate::logging::LogError;
-use crate::operator::{OperatorError, Problem, ProblemKind};
+use crate::operator::{OperatorError, Problem, ProblemKind, ServeError};
 use crate::private::PrivateError;
 use crate::target::TargetError;
 
@@ -64,19 +63,19 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<Exit> {
     if let Some(Problem { kind, .. }) = cause.downcast_ref() {
         return Some(Exit::of_problem(*kind));
     }
-    if cause.downcast_ref::<AnswerMissing>().is_some() {
-        return Some(Exit::NoAnswer);
-    }
     if cause.downcast_ref::<TargetError>().is_some() {
         return Some(Exit::NoTarget);
     }
-    if cause.downcast_ref::<OperatorError>().is_some() {
-        return Some(Exit::NoRegion);
+    match cause.downcast_ref() {
+        Some(OperatorError::Failed { .. }) => return Some(Exit::NoAnswer),
+        Some(_) => return Some(Exit::NoRegion),
+        None => {}
     }
     let is_usage = cause.downcast_ref::<ConfigError>().is_some()
         || cause.downcast_ref::<ArgumentsError>().is_some()
         || cause.downcast_ref::<LogError>().is_some()
         || cause.downcast_ref::<PrivateError>().is_some()
+        || cause.downcast_ref::<ServeError>().is_some()
         || cause.downcast_ref::<mesh::SecretError>().is_some();
     is_usage.then_some(Exit::Usage)
 }
@@ -87,4 +86,26 @@ pub(crate) fn is_broken_pipe(error: &anyhow::Error) -> bool {
         let kind = cause.downcast_ref::<io::Error>().map(io::Error::kind);
         kind == Some(io::ErrorKind::BrokenPipe)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::Context as _;
+
+    use super::*;
+
+    #[test]
+    fn the_cause_decides_however_deep_it_lies() {
+        let error = anyhow::Error::new(ConfigError::NoRegion).context("cannot start");
+        assert_eq!(Exit::of(&error), Exit::Usage);
+        let error = anyhow::Error::new(TargetError::NoClusters).context("cannot call");
+        assert_eq!(Exit::of(&error).code(), 4);
+        assert_eq!(Exit::of(&anyhow::anyhow!("something else")), Exit::Failed);
+    }
+
+    #[test]
+    fn a_reader_that_went_away_is_noticed() {
+        let error = Err::<(), _>(io::Error::from(io::ErrorKind::BrokenPipe)).context("writing");
+        assert!(is_broken_pipe(&error.unwrap_err()));
+    }
 }

@@ -1,6 +1,6 @@
 //! Directories and files that are nobody else's business.
 
-use std::fs::{self, DirBuilder, OpenOptions, Permissions};
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
@@ -20,8 +20,8 @@ pub(crate) enum PrivateError {
         #[source]
         error: io::Error,
     },
-    /// A file cannot be written or read.
-    #[error("cannot write the private file {}", .path.display())]
+    /// A file cannot be written, read or locked.
+    #[error("cannot use the private file {}", .path.display())]
     File {
         /// The file.
         path: PathBuf,
@@ -73,6 +73,27 @@ pub(crate) fn write_new_file(path: &Path, content: &str) -> Result<bool, Private
     let removed = fs::remove_file(&draft);
     let outcome = written.and_then(|written| removed.map(|()| written));
     outcome.map_err(|error| PrivateError::File { path: path.to_owned(), error })
+}
+
+/// Waits until no other process holds the lock of this name, and holds it for as long as the file
+/// that is given is open.
+///
+/// # Errors
+/// [`PrivateError`].
+///
+/// # Cancellation
+/// The lock may be taken for a moment all the same.
+pub(crate) async fn lock(path: PathBuf) -> Result<File, PrivateError> {
+    if let Some(folder) = path.parent() {
+        make_directory(folder)?;
+    }
+    let own = path.clone();
+    let locking = tokio::task::spawn_blocking(move || {
+        let file = OpenOptions::new().create(true).append(true).mode(0o600).open(own)?;
+        file.lock().map(|()| file)
+    });
+    let locked = locking.await.unwrap_or_else(|error| Err(io::Error::other(error)));
+    locked.map_err(|error| PrivateError::File { path, error })
 }
 
 fn write_draft(draft: &Path, content: &str) -> io::Result<()> {

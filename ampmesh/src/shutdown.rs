@@ -7,8 +7,11 @@ use tokio::io::AsyncReadExt as _;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-/// How long draining may take before the process ends anyway.
-pub(crate) const DRAIN_MAX: Duration = Duration::from_secs(10);
+/// How long a controller waits for what is under way when it is to end.
+pub(crate) const DRAIN_TIMEOUT: Duration = Duration::from_secs(8);
+
+/// How long draining may take as a whole before the process ends anyway.
+const DRAIN_MAX: Duration = Duration::from_secs(10);
 
 /// What makes a process end. The first call to drain is polite, whatever comes after it is not.
 #[derive(Debug)]

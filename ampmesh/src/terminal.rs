@@ -10,6 +10,8 @@ pub(crate) struct Terminal<'a> {
     pub(crate) err: &'a mut (dyn Write + Send),
     /// How to write to `out`.
     pub(crate) style: Style,
+    /// How to write to `err`.
+    pub(crate) err_style: Style,
 }
 
 impl Terminal<'_> {
@@ -37,12 +39,17 @@ impl Style {
 
     /// Decorated if stdout is a terminal that is able to, and nobody objects by `NO_COLOR`.
     pub(crate) fn of_stdout() -> Self {
-        Self { decorated: io::stdout().is_terminal() && decorations_are_welcome() }
+        Self::of_stream(io::stdout().is_terminal())
     }
 
     /// As [`Style::of_stdout`].
     pub(crate) fn of_stderr() -> Self {
-        Self { decorated: io::stderr().is_terminal() && decorations_are_welcome() }
+        Self::of_stream(io::stderr().is_terminal())
+    }
+
+    fn of_stream(is_terminal: bool) -> Self {
+        let welcome = is_terminal && decorations_are_welcome();
+        if welcome { Self { decorated: true } } else { Self::plain() }
     }
 
     /// Whether it is not plain.

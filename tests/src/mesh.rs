@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::io;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use cluster::ClusterController;
@@ -27,6 +26,9 @@ use crate::wire::{Medium, Owner, Switchboard};
 pub struct Mesh {
     shared: Arc<Shared>,
 }
+
+/// How many lines of the transcript are printed when a test fails.
+const PRINTED_MAX: usize = 300;
 
 /// What the mesh and the handles to its parts have in common.
 pub(crate) struct Shared {
@@ -238,7 +240,7 @@ impl Shared {
             if self.missing().is_empty() {
                 return;
             }
-            let any = changes.iter_mut().map(|changes| Box::pin(changes.changed()) as Pin<Box<_>>);
+            let any = changes.iter_mut().map(|changes| Box::pin(changes.changed()));
             let _changed = select_all(any).await;
         }
     }
@@ -297,7 +299,8 @@ impl Drop for Mesh {
             let _begun = region.abort().now_or_never();
         }
         if is_failing() {
-            eprintln!("---- the transcript of the mesh ----\n{}", self.transcript());
+            let transcript = self.transcript().last(PRINTED_MAX);
+            eprintln!("---- the transcript of the mesh ----\n{transcript}");
         }
     }
 }

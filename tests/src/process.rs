@@ -40,7 +40,6 @@ impl RegionProcess {
 
     /// Its controller, or the last one it had.
     #[must_use]
-    #[expect(clippy::missing_panics_doc, reason = "the mesh made this handle, and keeps its slots")]
     #[expect(clippy::indexing_slicing, reason = "the mesh made this handle, and keeps its slots")]
     pub fn controller(&self) -> RegionController {
         self.mesh.regions()[self.index].controller.clone()
@@ -160,7 +159,6 @@ impl ClusterProcess {
 
     /// Its controller, or the last one it had.
     #[must_use]
-    #[expect(clippy::missing_panics_doc, reason = "the mesh made this handle, and keeps its slots")]
     #[expect(clippy::indexing_slicing, reason = "the mesh made this handle, and keeps its slots")]
     pub fn controller(&self) -> ClusterController {
         self.mesh.clusters()[self.index].controller.clone()

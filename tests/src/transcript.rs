@@ -76,6 +76,15 @@ impl Transcript {
         let is_here = |line: &&Line| line.region == region && line.cluster == cluster;
         Self { lines: self.lines.iter().filter(is_here).cloned().collect(), ..*self }
     }
+
+    /// Only the last lines, so many of them.
+    #[must_use]
+    pub fn last(mut self, count: usize) -> Self {
+        let earlier = self.lines.len().saturating_sub(count);
+        self.lines.drain(..earlier);
+        self.dropped += u64::try_from(earlier).unwrap_or_default();
+        self
+    }
 }
 
 impl fmt::Display for Transcript {
@@ -254,9 +263,8 @@ fn text_of(
 }
 
 fn shown(value: &[u8]) -> String {
-    let Ok(text) = std::str::from_utf8(value) else {
-        return format!("({} bytes)", value.len());
-    };
+    let text = std::str::from_utf8(value).ok().filter(|text| !text.contains('\0'));
+    let Some(text) = text else { return format!("({} bytes)", value.len()) };
     if text.len() <= SHOWN_MAX {
         return format!("{text:?}");
     }
@@ -322,5 +330,7 @@ mod tests {
         assert_eq!((transcript.lines.len(), transcript.dropped), (LINES_MAX, 10));
         assert_eq!(transcript.of_link(0, 1).lines.len(), LINES_MAX);
         assert_eq!(transcript.of_link(1, 1).lines.len(), 0);
+        let last = transcript.last(7);
+        assert_eq!((last.lines.len(), last.dropped), (7, u64::try_from(LINES_MAX + 3).unwrap()));
     }
 }

@@ -57,7 +57,7 @@ lists and structures are written in JSON: tags='[\"a\",\"b\"]'.
   ampmesh call all EatCheez '{\"name\": \"Idiazabal\", \"origin\": \"Navarra\"}'
   ampmesh call region RateCheez name=Idiazabal rating=9
 
-With --json, one object (for `all`, an array of them, one per cluster, as they answer):
+With --json, one object (for `all`, an array of them, one per cluster):
   {\"target\": {\"kind\": \"region\" or \"cluster\", \"name\", \"id\"},
    \"command\", \"round_trip_ms\", \"response\": {…}}
 or, instead of \"response\":

@@ -30,6 +30,7 @@ pub(crate) struct Cli {
 
 /// What every subcommand takes.
 #[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Common options")]
 pub(crate) struct CommonArgs {
     /// Where processes keep their state and operators find them [default:
     /// $XDG_STATE_HOME/ampmesh or ~/.local/state/ampmesh]
@@ -63,6 +64,19 @@ pub(crate) enum Commands {
     /// Run one cluster process
     #[command(after_help = help::CLUSTER)]
     Cluster(ClusterArgs),
+    #[command(flatten)]
+    Ask(AskCommands),
+    /// Write a completion script for a shell to stdout
+    Completions {
+        /// The shell
+        #[arg(value_enum)]
+        shell: clap_complete::Shell,
+    },
+}
+
+/// The subcommands that ask running processes.
+#[derive(Debug, Subcommand)]
+pub(crate) enum AskCommands {
     /// List region processes, clusters and the connections between them
     #[command(after_long_help = help::LS)]
     Ls(LsArgs),
@@ -75,12 +89,6 @@ pub(crate) enum Commands {
     /// Measure the way to a process and back
     #[command(after_long_help = help::PING)]
     Ping(PingArgs),
-    /// Write a completion script for a shell to stdout
-    Completions {
-        /// The shell
-        #[arg(value_enum)]
-        shell: clap_complete::Shell,
-    },
 }
 
 #[cfg(test)]

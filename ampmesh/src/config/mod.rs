@@ -1,7 +1,7 @@
 //! Where the settings of a process come from.
 //!
 //! Four layers, the later one wins: defaults, the configuration file, the environment
-//! (`AMPMESH_…`), flags. Flags and environment arrive merged in [`crate::cli`]; [`file`] reads the
+//! (`AMPMESH_…`), flags. Flags and environment arrive merged in [`crate::cli`]; [`mod@file`] reads the
 //! file; [`settings`] lays them over each other. A mistake in the file is told with its file, line
 //! and column.
 
@@ -14,6 +14,6 @@ mod values;
 
 pub(crate) use self::error::ConfigError;
 pub(crate) use self::file::File;
-pub(crate) use self::settings::{ClusterSettings, CommonSettings, RegionSettings};
+pub(crate) use self::settings::{ClusterSettings, CommonSettings, RegionSettings, SecretPlace};
 pub(crate) use self::surroundings::Surroundings;
 pub(crate) use self::values::{LogFormat, Name, Ports, RegionAddress, Span};

@@ -1,7 +1,7 @@
 //! The layers laid over each other.
 
 use std::net::{IpAddr, Ipv6Addr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use amp_proto::Limits;
 use uuid::Uuid;
@@ -12,7 +12,8 @@ use crate::cli::{ClusterArgs, CommonArgs, ProcessArgs, RegionArgs};
 /// What every subcommand needs to know.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct CommonSettings {
-    pub(crate) data_dir: PathBuf,
+    /// `None`: nobody says, and no home is known either.
+    data_dir: Option<PathBuf>,
     /// `None`: as the subcommand has it.
     pub(crate) log: Option<String>,
     pub(crate) log_format: LogFormat,
@@ -27,9 +28,26 @@ pub(crate) enum SecretPlace {
     Usual(PathBuf),
 }
 
+impl SecretPlace {
+    fn resolve(flags: &ProcessArgs, file: &File, data_dir: &Path) -> Self {
+        match flags.secret_file.as_ref().or(file.secret_file.as_ref()) {
+            Some(path) => Self::Given(path.clone()),
+            None => Self::Usual(data_dir.join("secret")),
+        }
+    }
+
+    /// The file, whoever said so.
+    pub(crate) fn path(&self) -> &Path {
+        match self {
+            Self::Given(path) | Self::Usual(path) => path,
+        }
+    }
+}
+
 /// How to run a region process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct RegionSettings {
+    pub(crate) data_dir: PathBuf,
     pub(crate) name: Name,
     pub(crate) listen: IpAddr,
     pub(crate) ports: Ports,
@@ -44,6 +62,7 @@ pub(crate) struct RegionSettings {
 /// How to run a cluster process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ClusterSettings {
+    pub(crate) data_dir: PathBuf,
     pub(crate) name: Name,
     /// `None`: as the data directory has it.
     pub(crate) uuid: Option<Uuid>,
@@ -55,54 +74,51 @@ pub(crate) struct ClusterSettings {
 
 impl CommonSettings {
     /// Lays `flags` over `file` over the defaults.
+    pub(crate) fn resolve(flags: &CommonArgs, file: &File, surroundings: &Surroundings) -> Self {
+        let data_dir = flags.data_dir.as_ref().or(file.data_dir.as_ref()).cloned();
+        Self {
+            data_dir: data_dir.or_else(|| surroundings.data_dir()),
+            log: flags.log.as_ref().or(file.log.as_ref()).cloned(),
+            log_format: flags.log_format.or(file.log_format).unwrap_or_default(),
+        }
+    }
+
+    /// Where processes keep their state and operators find them.
     ///
     /// # Errors
     /// [`ConfigError::NoDataDirectory`].
-    pub(crate) fn resolve(
-        flags: &CommonArgs,
-        file: &File,
-        surroundings: &Surroundings,
-    ) -> Result<Self, ConfigError> {
-        let data_dir = flags.data_dir.as_ref().or(file.data_dir.as_ref()).cloned();
-        Ok(Self {
-            data_dir: data_dir
-                .or_else(|| surroundings.data_dir())
-                .ok_or(ConfigError::NoDataDirectory)?,
-            log: flags.log.as_ref().or(file.log.as_ref()).cloned(),
-            log_format: flags.log_format.or(file.log_format).unwrap_or_default(),
-        })
-    }
-
-    fn secret(&self, flags: &ProcessArgs, file: &File) -> SecretPlace {
-        match flags.secret_file.as_ref().or(file.secret_file.as_ref()) {
-            Some(path) => SecretPlace::Given(path.clone()),
-            None => SecretPlace::Usual(self.data_dir.join("secret")),
-        }
+    pub(crate) fn data_dir(&self) -> Result<&Path, ConfigError> {
+        self.data_dir.as_deref().ok_or(ConfigError::NoDataDirectory)
     }
 }
 
 impl RegionSettings {
     /// Lays `flags` over `file` over the defaults.
+    ///
+    /// # Errors
+    /// [`ConfigError::NoDataDirectory`].
     pub(crate) fn resolve(
         flags: &RegionArgs,
         file: &File,
         surroundings: &Surroundings,
         common: &CommonSettings,
-    ) -> Self {
+    ) -> Result<Self, ConfigError> {
         let table = &file.region;
+        let data_dir = common.data_dir()?;
         let name = flags.name.as_ref().or(table.name.as_ref()).cloned();
         let ports = flags.ports.as_ref().or(table.ports.as_ref()).cloned();
         let registry = flags.registry.as_ref().or(table.registry.as_ref()).cloned();
-        Self {
+        Ok(Self {
+            data_dir: data_dir.to_owned(),
             name: name.unwrap_or_else(|| surroundings.name()),
-            listen: flags.listen.or(table.listen).unwrap_or(Ipv6Addr::UNSPECIFIED.into()),
+            listen: flags.listen.or(table.listen).unwrap_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED)),
             ports: ports.unwrap_or_default(),
             advertise: layered_list(&flags.advertise, table.advertise.as_deref()),
-            registry: registry.unwrap_or_else(|| common.data_dir.join("registry.sqlite")),
-            secret: common.secret(&flags.process, file),
+            registry: registry.unwrap_or_else(|| data_dir.join("registry.sqlite")),
+            secret: SecretPlace::resolve(&flags.process, file, data_dir),
             demo: !flags.process.no_demo && table.demo.unwrap_or(true),
             limits: file.limits.limits(),
-        }
+        })
     }
 }
 
@@ -110,7 +126,7 @@ impl ClusterSettings {
     /// Lays `flags` over `file` over the defaults.
     ///
     /// # Errors
-    /// [`ConfigError::NoRegion`].
+    /// [`ConfigError::NoRegion`], [`ConfigError::NoDataDirectory`].
     pub(crate) fn resolve(
         flags: &ClusterArgs,
         file: &File,
@@ -118,16 +134,18 @@ impl ClusterSettings {
         common: &CommonSettings,
     ) -> Result<Self, ConfigError> {
         let table = &file.cluster;
+        let data_dir = common.data_dir()?;
         let name = flags.name.as_ref().or(table.name.as_ref()).cloned();
         let regions = layered_list(&flags.regions, table.regions.as_deref());
         if regions.is_empty() {
             return Err(ConfigError::NoRegion);
         }
         Ok(Self {
+            data_dir: data_dir.to_owned(),
             name: name.unwrap_or_else(|| surroundings.name()),
             uuid: flags.uuid.or(table.uuid),
             regions,
-            secret: common.secret(&flags.process, file),
+            secret: SecretPlace::resolve(&flags.process, file, data_dir),
             demo: !flags.process.no_demo && table.demo.unwrap_or(true),
             limits: file.limits.limits(),
         })
@@ -159,8 +177,8 @@ mod tests {
         let cli = Cli::try_parse_from(line).unwrap();
         let Commands::Region(flags) = cli.command else { panic!("not a region") };
         let file: File = toml::from_str(file).unwrap();
-        let common = CommonSettings::resolve(&cli.common, &file, &surroundings()).unwrap();
-        RegionSettings::resolve(&flags, &file, &surroundings(), &common)
+        let common = CommonSettings::resolve(&cli.common, &file, &surroundings());
+        RegionSettings::resolve(&flags, &file, &surroundings(), &common).unwrap()
     }
 
     #[test]
@@ -203,12 +221,8 @@ mod tests {
 
     #[test]
     fn a_cluster_without_a_region_is_told_what_to_give() {
-        let common = CommonSettings::resolve(
-            &CommonArgs::default(),
-            &File::default(),
-            &surroundings(),
-        )
-        .unwrap();
+        let common =
+            CommonSettings::resolve(&CommonArgs::default(), &File::default(), &surroundings());
         let resolved = ClusterSettings::resolve(
             &ClusterArgs::default(),
             &File::default(),

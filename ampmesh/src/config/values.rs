@@ -31,7 +31,8 @@ impl Name {
     /// The nearest name to any text, such as a host name.
     pub(crate) fn from_any(text: &str) -> Self {
         let replaced = text.chars().map(|letter| if allowed(letter) { letter } else { '-' });
-        let trimmed: String = replaced.skip_while(|letter| !letter.is_ascii_alphanumeric()).collect();
+        let trimmed: String =
+            replaced.skip_while(|letter| !letter.is_ascii_alphanumeric()).collect();
         let name: String = trimmed.chars().take(Self::BYTES_MAX).collect();
         Self(if name.is_empty() { "unnamed".to_owned() } else { name })
     }
@@ -74,6 +75,13 @@ pub(crate) struct Ports(pub(crate) RangeInclusive<u16>);
 impl Default for Ports {
     fn default() -> Self {
         Self(5250..=5299)
+    }
+}
+
+impl fmt::Display for Ports {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (first, last) = (self.0.start(), self.0.end());
+        if first == last { write!(f, "{first}") } else { write!(f, "{first}-{last}") }
     }
 }
 
@@ -191,7 +199,11 @@ mod tests {
         assert_eq!("5250".parse(), Ok(Ports(5250..=5250)));
         assert_eq!("5250-5299".parse(), Ok(Ports(5250..=5299)));
         assert_eq!("0".parse(), Ok(Ports(0..=0)));
-        assert_eq!("9-7".parse::<Ports>().unwrap_err(), "the range ends before it begins: write 7-9");
+        assert_eq!(Ports::default().to_string(), "5250-5299");
+        assert_eq!(
+            "9-7".parse::<Ports>().unwrap_err(),
+            "the range ends before it begins: write 7-9"
+        );
         assert!("0-9".parse::<Ports>().is_err());
         assert!("70000".parse::<Ports>().unwrap_err().contains("`70000` is not a port"));
     }

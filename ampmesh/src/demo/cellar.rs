@@ -6,7 +6,7 @@ use amp_proto::{assert_answers, responders};
 use cluster::ClusterController;
 
 use super::commands::{
-    CheezError, CheezRating, EatCheez, RateCheez, Recommendation, RecommendCheez,
+    CheezError, CheezRating, EatCheez, RateCheez, RecommendCheez, Recommendation,
     RecommendationError,
 };
 

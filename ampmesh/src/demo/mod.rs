@@ -5,5 +5,4 @@ mod commands;
 mod tower;
 
 pub(crate) use self::cellar::Cellar;
-pub(crate) use self::commands::{CheezRating, EatCheez, Recommendation, RecommendCheez};
 pub(crate) use self::tower::Tower;

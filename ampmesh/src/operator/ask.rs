@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::client::Operator;
 use super::commands::PingCluster;
 use super::encoded::{self, EncodedFields};
-use super::problem::{Problem, ProblemKind, with_causes};
+use super::problem::Problem;
 use super::relay::RelayCommand;
 use super::rows;
 
@@ -129,14 +129,16 @@ impl Operator {
         match (pinged.problem.pop(), pinged.round_trip_us) {
             (None, Some(time)) => Ok(Duration::from_micros(time)),
             (Some(problem), _) => Err(problem.into()),
-            (None, None) => Err(unreadable("the region process gave neither time nor problem")),
+            (None, None) => {
+                Err(Problem::unreadable(&amp_proto::ValueError::Missing.at("round_trip_us")))
+            }
         }
     }
 
     /// The commands that `target` answers, sorted by name.
     ///
     /// # Errors
-    /// [`Problem`]; a stock peer, which has no reflection, gives [`ProblemKind::Unhandled`].
+    /// [`Problem`]; a stock peer, which has no reflection, gives [`ProblemKind::Unhandled`](super::ProblemKind::Unhandled).
     ///
     /// # Cancellation
     /// Nothing is left behind.
@@ -151,7 +153,7 @@ impl Operator {
             let answer =
                 self.call(target, "Describe", after.into_iter().collect(), patience).await?;
             let page = encoded::with_fields(&answer.fields, Commands::decode);
-            let page = page.map_err(|error| unreadable(&with_causes(&error)))?;
+            let page = page.map_err(|error| Problem::unreadable(&error))?;
             let progress = !page.commands.is_empty();
             described.extend(page.commands.into_iter().map(rows::described));
             if !page.more || !progress {
@@ -163,15 +165,6 @@ impl Operator {
 
 fn without_declared(error: CallError<Never>) -> Problem {
     error.map_declared(|never| -> PassedError { match never {} }).into()
-}
-
-fn unreadable(description: &str) -> Problem {
-    Problem {
-        kind: ProblemKind::Unreadable,
-        code: None,
-        description: description.to_owned(),
-        maybe_done: true,
-    }
 }
 
 fn milliseconds(time: Duration) -> u64 {

@@ -100,10 +100,11 @@ impl Operator {
     /// # Cancellation
     /// Nothing is left behind.
     pub(crate) async fn connect_to(data_dir: &Path, name: &str) -> Result<Self, OperatorError> {
-        let found = sockets(data_dir)?.into_iter().find(|path| {
-            path.file_stem().is_some_and(|stem| stem == name)
-        });
-        let path = found.ok_or_else(|| OperatorError::NoRegion { data_dir: data_dir.to_owned() })?;
+        let found = sockets(data_dir)?
+            .into_iter()
+            .find(|path| path.file_stem().is_some_and(|stem| stem == name));
+        let path =
+            found.ok_or_else(|| OperatorError::NoRegion { data_dir: data_dir.to_owned() })?;
         Self::connect(&path).await
     }
 
@@ -112,11 +113,8 @@ impl Operator {
         let connected = timeout(PATIENCE, socket::connect(path)).await;
         let stream = connected.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
         let nothing = Arc::new(Responders::new());
-        let (client, driving) = mesh::connect_trusted::<Region, _>(
-            stream.map_err(silent)?,
-            nothing,
-            Limits::default(),
-        );
+        let (client, driving) =
+            mesh::connect_trusted::<Region, _>(stream.map_err(silent)?, nothing, Limits::default());
         let stop = CancellationToken::new();
         let stopped = stop.clone();
         let _detached = TaskTracker::new().spawn(async move {

@@ -29,6 +29,31 @@ impl Desk {
         self.region.report().await.map_err(Failure::undeclared)
     }
 
+    /// Every connection of the mesh: this process's own as they are now, the others' as the
+    /// registry has them.
+    async fn links(&self, now: SystemTime) -> Result<Vec<LinkEntry>, Failure<Never>> {
+        let mut links = self.report().await?.links;
+        let is_own = |link: &LinkEntry| link.region == *self.region.id();
+        let registered: Vec<LinkEntry> = links.extract_if(.., |link| is_own(link)).collect();
+        for client in self.region.get_all_clients() {
+            let Ok(cluster) = client.ident().parse() else { continue };
+            let known = registered.iter().find(|link| link.cluster == cluster);
+            links.push(LinkEntry {
+                region: self.region.id().clone(),
+                cluster,
+                cluster_name: client.name(),
+                cluster_version: client.version(),
+                address: client.address().to_owned(),
+                round_trip: client.round_trip(),
+                since: known.map_or(now, |link| link.since),
+            });
+        }
+        links.sort_by(|a, b| {
+            (&a.cluster_name, a.cluster, &a.region).cmp(&(&b.cluster_name, b.cluster, &b.region))
+        });
+        Ok(links)
+    }
+
     /// A client to the cluster, waited for as long as `connect_ms`.
     async fn client(
         &self,
@@ -86,7 +111,7 @@ impl Desk {
         it: ReportConnections,
     ) -> Result<ConnectionPage, Failure<Never>> {
         let now = SystemTime::now();
-        let links = self.report().await?.links;
+        let links = self.links(now).await?;
         let (connections, more) = page(&links, it.from, |link| reported_connection(link, now));
         Ok(ConnectionPage { connections, more })
     }

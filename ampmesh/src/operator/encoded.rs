@@ -39,10 +39,7 @@ pub(super) fn of_response(fields: &Fields<'_>) -> EncodedFields {
 }
 
 /// Reads encoded fields as if they had just come in a box.
-pub(crate) fn with_fields<T>(
-    encoded: &EncodedFields,
-    read: impl FnOnce(&Fields<'_>) -> T,
-) -> T {
+pub(crate) fn with_fields<T>(encoded: &EncodedFields, read: impl FnOnce(&Fields<'_>) -> T) -> T {
     let limits = Limits::default();
     let mut wire = Vec::new();
     let mut scanner = Scanner::default();

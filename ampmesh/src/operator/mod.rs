@@ -18,9 +18,9 @@ mod rows;
 mod server;
 mod socket;
 
-pub(crate) use self::ask::{Answer, Target};
+pub(crate) use self::ask::Target;
 pub(crate) use self::client::{Operator, OperatorError};
 pub(crate) use self::directory::{Connection, Directory, KnownCluster, KnownRegion};
 pub(crate) use self::encoded::{EncodedFields, with_fields};
 pub(crate) use self::problem::{Problem, ProblemKind};
-pub(crate) use self::server::{OperatorServer, ServeError};
+pub(crate) use self::server::{OperatorSocket, ServeError};

@@ -71,6 +71,12 @@ impl Problem {
     pub(crate) fn before_sending(kind: ProblemKind, description: impl Into<String>) -> Self {
         Self { kind, code: None, description: description.into(), maybe_done: false }
     }
+
+    /// The peer answered, with something that it should not have.
+    pub(crate) fn unreadable(error: &dyn std::error::Error) -> Self {
+        let description = format!("the response cannot be read: {}", with_causes(error));
+        Self { kind: ProblemKind::Unreadable, code: None, description, maybe_done: true }
+    }
 }
 
 impl From<CallError<PassedError>> for Problem {

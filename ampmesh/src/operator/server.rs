@@ -51,36 +51,60 @@ pub(crate) enum ServeError {
     TwoResponders(#[from] TwoResponders),
 }
 
-/// The socket of a live region process.
+/// A socket that nobody serves yet: the name is ours from here on.
 #[derive(Debug)]
-pub(crate) struct OperatorServer {
-    path: PathBuf,
-    tasks: TaskTracker,
-    stop: CancellationToken,
+pub(crate) struct OperatorSocket {
+    file: SocketFile,
+    listener: UnixListener,
 }
 
-impl OperatorServer {
-    /// Serves operators from now on: what `application` answers, and what is the operator's own.
+/// A socket's file, removed with this value.
+#[derive(Debug)]
+struct SocketFile(PathBuf);
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_file(&self.0) {
+            tracing::debug!(path = %self.0.display(), %error, "cannot remove the socket");
+        }
+    }
+}
+
+impl OperatorSocket {
+    /// Takes the name `name` in the data directory.
     ///
     /// # Errors
     /// [`ServeError`].
     ///
     /// # Cancellation
     /// Nothing is left behind.
-    pub(crate) async fn start(
-        data_dir: &Path,
-        name: &Name,
-        region: &RegionController,
-        application: Responders,
-        limits: Limits,
-    ) -> Result<Self, ServeError> {
-        let responders = Arc::new(with_own(region, application)?);
-        private::make_closed_directory(&socket::folder(data_dir))?;
+    pub(crate) async fn claim(data_dir: &Path, name: &Name) -> Result<Self, ServeError> {
+        let folder = socket::folder(data_dir);
+        private::make_closed_directory(&folder)?;
+        // Two that find the same dead process's socket must not remove each other's.
+        let _locked = private::lock(folder.join("claims.lock")).await?;
         let path = socket::path(data_dir, name);
         if socket::connect(&path).await.is_ok() {
             return Err(ServeError::NameTaken { name: name.clone() });
         }
-        let listener = bind(&path).map_err(|error| ServeError::Bind { path: path.clone(), error })?;
+        match bind(&path) {
+            Ok(listener) => Ok(Self { file: SocketFile(path), listener }),
+            Err(error) => Err(ServeError::Bind { path, error }),
+        }
+    }
+
+    /// Serves operators from now on: what `application` answers, and what is the operator's own.
+    ///
+    /// # Errors
+    /// [`ServeError::TwoResponders`].
+    pub(crate) fn serve(
+        self,
+        region: &RegionController,
+        application: Responders,
+        limits: Limits,
+    ) -> Result<OperatorServer, ServeError> {
+        let Self { file, listener } = self;
+        let responders = Arc::new(with_own(region, application)?);
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         let accepting = Accepting {
             listener,
@@ -91,12 +115,22 @@ impl OperatorServer {
             stop: stop.clone(),
         };
         tasks.spawn(accepting.run());
-        Ok(Self { path, tasks, stop })
+        Ok(OperatorServer { file, tasks, stop })
     }
+}
 
+/// The socket of a live region process.
+#[derive(Debug)]
+pub(crate) struct OperatorServer {
+    file: SocketFile,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+impl OperatorServer {
     /// Where the socket is.
     pub(crate) fn path(&self) -> &Path {
-        &self.path
+        &self.file.0
     }
 
     /// Removes the socket and closes every operator's connection.
@@ -104,13 +138,11 @@ impl OperatorServer {
     /// # Cancellation
     /// The rest goes on by itself.
     pub(crate) async fn shutdown(self) {
-        let removed = std::fs::remove_file(&self.path);
-        if let Err(error) = removed {
-            tracing::debug!(path = %self.path.display(), %error, "cannot remove the socket");
-        }
-        self.stop.cancel();
-        self.tasks.close();
-        self.tasks.wait().await;
+        let Self { file, tasks, stop } = self;
+        drop(file);
+        stop.cancel();
+        tasks.close();
+        tasks.wait().await;
     }
 }
 

@@ -1,3 +1,16 @@
-//! Everything above the state machine, in one binary.
+//! The mesh from end to end: regions and clusters in one process, with faults and strangers.
 
-mod twisted;
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "the helpers of tests fail as tests do"
+)]
+
+mod calls;
+mod desk;
+mod faults;
+mod mesh;
+mod raw;
+mod strangers;

@@ -1,0 +1,88 @@
+//! `ampmesh cluster`.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use cluster::ClusterController;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::config::{ClusterSettings, ConfigError, RegionAddress};
+use crate::demo::Cellar;
+use crate::exit::Exit;
+use crate::ready::Ready;
+use crate::shutdown::DRAIN_TIMEOUT;
+use crate::terminal::Terminal;
+use crate::{private, secret};
+
+/// Runs a cluster process until `drain` is cancelled, and then ends it in good order.
+///
+/// # Errors
+/// Whatever keeps it from starting.
+pub(crate) async fn run(
+    settings: ClusterSettings,
+    json: bool,
+    terminal: &mut Terminal<'_>,
+    drain: &CancellationToken,
+) -> anyhow::Result<Exit> {
+    let secret = secret::read(&settings.secret)?;
+    let uuid = match settings.uuid {
+        Some(uuid) => uuid,
+        None => own_uuid(&settings.data_dir)?,
+    };
+    let cellar = settings.demo.then(|| Arc::new(Cellar::new()));
+    let mut builder = ClusterController::builder()
+        .uuid(uuid)
+        .name(settings.name.as_str())
+        .version(env!("CARGO_PKG_VERSION"))
+        .regions(settings.regions.iter().map(RegionAddress::as_str))
+        .secret(secret)
+        .drain_timeout(DRAIN_TIMEOUT)
+        .limits(settings.limits);
+    if let Some(cellar) = &cellar {
+        builder = builder.responders_arc(Arc::clone(cellar));
+    }
+    let cluster = builder.start().await.context("cannot start")?;
+    if let Some(cellar) = cellar {
+        cellar.join(cluster.clone());
+    }
+    let ready = Ready::Cluster { name: cluster.name().to_owned(), uuid: uuid.to_string() };
+    let said = ready.write(terminal.out, json);
+    if said.is_ok() {
+        drain.cancelled().await;
+    }
+    cluster.shutdown().await;
+    said?;
+    Ok(Exit::Ok)
+}
+
+/// The uuid that the data directory keeps, made on first use.
+fn own_uuid(data_dir: &Path) -> anyhow::Result<Uuid> {
+    let path = data_dir.join("cluster-uuid");
+    private::write_new_file(&path, &format!("{}\n", Uuid::new_v4()))?;
+    let text = std::fs::read_to_string(&path)
+        .map_err(|error| private::PrivateError::File { path: path.clone(), error })?;
+    text.trim().parse().map_err(|_| ConfigError::NotAUuid { path }.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scratch::Scratch;
+
+    #[test]
+    fn a_cluster_keeps_its_uuid() {
+        let scratch = Scratch::new().unwrap();
+        let uuid = own_uuid(scratch.path()).unwrap();
+        assert_eq!(own_uuid(scratch.path()).unwrap(), uuid);
+    }
+
+    #[test]
+    fn a_damaged_uuid_is_not_replaced_in_silence() {
+        let scratch = Scratch::new().unwrap();
+        std::fs::write(scratch.path().join("cluster-uuid"), "seven").unwrap();
+        let error = own_uuid(scratch.path()).unwrap_err();
+        assert!(error.to_string().contains("does not hold a uuid"), "{error}");
+    }
+}

@@ -1,0 +1,193 @@
+//! `ampmesh ls`.
+
+use std::io::{self, Write};
+use std::path::Path;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::cli::LsArgs;
+use crate::exit::Exit;
+use crate::operator::{Connection, Directory, KnownCluster, KnownRegion, Operator};
+use crate::table::Table;
+use crate::terminal::{Style, Terminal};
+use crate::text::{count, harmless, milliseconds, round_trip, uptime};
+
+/// Lists what the mesh consists of.
+///
+/// # Errors
+/// [`OperatorError`](crate::operator::OperatorError), or those of stdout.
+pub(crate) async fn run(
+    args: &LsArgs,
+    data_dir: &Path,
+    terminal: &mut Terminal<'_>,
+) -> anyhow::Result<Exit> {
+    let directory = Operator::connect_any(data_dir).await?.directory().await?;
+    if args.json {
+        terminal.json(&Listing::of(&directory))?;
+    } else {
+        write(&directory, args.connections, terminal.out, terminal.style)?;
+    }
+    Ok(Exit::Ok)
+}
+
+fn write(
+    directory: &Directory,
+    with_connections: bool,
+    out: &mut dyn Write,
+    style: Style,
+) -> io::Result<()> {
+    let Directory { regions, clusters, connections } = directory;
+    let mut table = Table::new(["REGION", "ID", "ADDRESS", "VERSION", "UP", "CLUSTERS"]);
+    for region in regions {
+        let own = connections.iter().filter(|it| it.region_id == region.id).count();
+        table.push([
+            harmless(&region.name),
+            harmless(&region.id),
+            harmless(region.addresses.first().map_or("-", String::as_str)),
+            harmless(&region.version),
+            uptime(region.up),
+            own.to_string(),
+        ]);
+    }
+    table.write(out, style)?;
+    writeln!(out)?;
+    let mut table = Table::new(["CLUSTER", "UUID", "VERSION", "UP", "REGIONS", "ROUND TRIP"]);
+    for cluster in clusters {
+        let own: Vec<&Connection> = directory.connections_of(&cluster.uuid).collect();
+        let up = own.iter().map(|it| it.up).max().unwrap_or_default();
+        table.push([
+            harmless(&cluster.name),
+            harmless(&cluster.uuid),
+            harmless(cluster.version.as_deref().unwrap_or("-")),
+            uptime(up),
+            format!("{}/{}", own.len(), regions.len()),
+            range(own.iter().filter_map(|it| it.round_trip)),
+        ]);
+    }
+    table.write(out, style)?;
+    if with_connections {
+        writeln!(out)?;
+        connection_table(connections).write(out, style)?;
+    }
+    let summary = [
+        count(regions.len(), "region"),
+        count(clusters.len(), "cluster"),
+        count(connections.len(), "connection"),
+    ];
+    writeln!(out, "\n{}", style.faint(&summary.join(", ")))
+}
+
+fn connection_table(connections: &[Connection]) -> Table {
+    let mut table = Table::new(["CLUSTER", "REGION", "CLUSTER'S ADDRESS", "UP", "ROUND TRIP"]);
+    for it in connections {
+        table.push([
+            harmless(&it.cluster_name),
+            harmless(&it.region_name),
+            harmless(&it.address),
+            uptime(it.up),
+            it.round_trip.map_or_else(|| "-".to_owned(), round_trip),
+        ]);
+    }
+    table
+}
+
+/// `0.42 ms`, or `0.42 ms – 3.1 ms` where times differ.
+fn range(times: impl Iterator<Item = Duration> + Clone) -> String {
+    let (least, most) = (times.clone().min(), times.max());
+    match (least.map(round_trip), most.map(round_trip)) {
+        (Some(least), Some(most)) if least != most => format!("{least} – {most}"),
+        (Some(least), _) => least,
+        _ => "-".to_owned(),
+    }
+}
+
+/// The shape of `--json`.
+#[derive(Serialize)]
+struct Listing<'a> {
+    regions: Vec<ListedRegion<'a>>,
+    clusters: Vec<ListedCluster<'a>>,
+    connections: Vec<ListedConnection<'a>>,
+}
+
+#[derive(Serialize)]
+struct ListedRegion<'a> {
+    name: &'a str,
+    id: &'a str,
+    addresses: &'a [String],
+    version: &'a str,
+    uptime_s: f64,
+}
+
+#[derive(Serialize)]
+struct ListedCluster<'a> {
+    name: &'a str,
+    uuid: &'a str,
+    version: Option<&'a str>,
+    connections: usize,
+}
+
+#[derive(Serialize)]
+struct ListedConnection<'a> {
+    region: &'a str,
+    region_id: &'a str,
+    cluster: &'a str,
+    cluster_uuid: &'a str,
+    address: &'a str,
+    round_trip_ms: Option<f64>,
+    uptime_s: f64,
+}
+
+impl<'a> Listing<'a> {
+    fn of(directory: &'a Directory) -> Self {
+        let cluster = |it: &'a KnownCluster| ListedCluster {
+            name: &it.name,
+            uuid: &it.uuid,
+            version: it.version.as_deref(),
+            connections: directory.connections_of(&it.uuid).count(),
+        };
+        Self {
+            regions: directory.regions.iter().map(listed_region).collect(),
+            clusters: directory.clusters.iter().map(cluster).collect(),
+            connections: directory.connections.iter().map(listed_connection).collect(),
+        }
+    }
+}
+
+fn listed_region(it: &KnownRegion) -> ListedRegion<'_> {
+    let KnownRegion { name, id, addresses, version, up } = it;
+    ListedRegion { name, id, addresses, version, uptime_s: up.as_secs_f64() }
+}
+
+fn listed_connection(it: &Connection) -> ListedConnection<'_> {
+    ListedConnection {
+        region: &it.region_name,
+        region_id: &it.region_id,
+        cluster: &it.cluster_name,
+        cluster_uuid: &it.cluster_uuid,
+        address: &it.address,
+        round_trip_ms: it.round_trip.map(milliseconds),
+        uptime_s: it.up.as_secs_f64(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_range_of_times_is_one_time_where_they_agree() {
+        let ms = Duration::from_millis;
+        assert_eq!(range([ms(12), ms(12)].into_iter()), "12 ms");
+        assert_eq!(range([ms(20), ms(12)].into_iter()), "12 ms – 20 ms");
+        assert_eq!(range([].into_iter()), "-");
+    }
+
+    #[test]
+    fn an_empty_mesh_is_listed_as_such() {
+        let mut out = Vec::new();
+        write(&Directory::default(), true, &mut out, Style::plain()).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        assert!(text.ends_with("0 regions, 0 clusters, 0 connections\n"), "{text}");
+    }
+}

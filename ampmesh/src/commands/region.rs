@@ -1,0 +1,78 @@
+//! `ampmesh region`.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use region::{Listen, RegionController, SqliteRegistry};
+use tokio_util::sync::CancellationToken;
+
+use crate::config::RegionSettings;
+use crate::demo::Tower;
+use crate::exit::Exit;
+use crate::operator::OperatorSocket;
+use crate::ready::Ready;
+use crate::shutdown::DRAIN_TIMEOUT;
+use crate::terminal::Terminal;
+use crate::{private, secret};
+
+/// Runs a region process until `drain` is cancelled, and then ends it in good order.
+///
+/// # Errors
+/// Whatever keeps it from starting.
+pub(crate) async fn run(
+    settings: RegionSettings,
+    json: bool,
+    terminal: &mut Terminal<'_>,
+    drain: &CancellationToken,
+) -> anyhow::Result<Exit> {
+    private::make_directory(&settings.data_dir)?;
+    let (secret, made) = secret::read_or_make(&settings.secret)?;
+    if made {
+        let path = settings.secret.path().display();
+        writeln!(terminal.err, "made a new secret: {path}; clusters elsewhere need a copy")?;
+    }
+    let socket = OperatorSocket::claim(&settings.data_dir, &settings.name).await?;
+    let registry = open_registry(&settings.registry).await;
+    let registry = registry
+        .with_context(|| format!("cannot open the registry {}", settings.registry.display()))?;
+    let tower = settings.demo.then(|| Arc::new(Tower::new()));
+    let mut builder = RegionController::builder()
+        .name(settings.name.as_str())
+        .version(env!("CARGO_PKG_VERSION"))
+        .listen(Listen { ip: settings.listen, ports: settings.ports.0.clone() })
+        .advertise(settings.advertise)
+        .secret(secret)
+        .registry(Arc::new(registry))
+        .drain_timeout(DRAIN_TIMEOUT)
+        .limits(settings.limits.clone());
+    let mut application = amp_proto::Responders::new();
+    if let Some(tower) = tower {
+        builder = builder.responders_arc(Arc::clone(&tower));
+        application.add(tower)?;
+    }
+    let place = format!("{}, ports {}", settings.listen, settings.ports);
+    let region = builder.start().await.with_context(|| format!("cannot start on {place}"))?;
+    let operators = socket.serve(&region, application, settings.limits)?;
+    let ready = Ready::Region {
+        name: region.name().to_owned(),
+        id: region.id().to_string(),
+        address: region.address().to_owned(),
+        operator_socket: operators.path().to_owned(),
+    };
+    let said = ready.write(terminal.out, json);
+    if said.is_ok() {
+        drain.cancelled().await;
+    }
+    operators.shutdown().await;
+    region.shutdown().await;
+    said?;
+    Ok(Exit::Ok)
+}
+
+/// Opens the registry, one process after the other: SQLite refuses, without waiting, to have two of
+/// them make a write-ahead log of a new file.
+async fn open_registry(path: &Path) -> anyhow::Result<SqliteRegistry> {
+    let _locked = private::lock(path.with_extension("lock")).await?;
+    Ok(SqliteRegistry::open(path).await?)
+}

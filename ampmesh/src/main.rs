@@ -1,0 +1,71 @@
+//! ampmesh: region and cluster processes that call each other over AMP, and the tools to work with
+//! them.
+//!
+//! [`cli`] reads the command line, [`config`] lays the sources of settings over each other,
+//! [`commands`] has a module per subcommand. Region and cluster processes run the crates `region`
+//! and `cluster` with the commands of [`demo`]; operators reach a region process through
+//! [`operator`]. [`exit`] says which failure ends the program with which number.
+
+mod app;
+mod arguments;
+mod cli;
+mod commands;
+mod config;
+mod demo;
+mod exit;
+mod logging;
+mod near;
+mod operator;
+mod private;
+mod ready;
+mod response;
+mod scratch;
+mod secret;
+mod shutdown;
+mod table;
+mod target;
+mod terminal;
+mod text;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Parser as _;
+
+use crate::app::Ended;
+use crate::terminal::{Style, Terminal};
+
+fn main() -> ExitCode {
+    let cli = match cli::Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Nobody is left to tell when this fails.
+            let _printed = error.print();
+            return ExitCode::from(if error.use_stderr() { exit::Exit::Usage.code() } else { 0 });
+        }
+    };
+    let (mut out, mut err) = (std::io::stdout(), std::io::stderr());
+    let mut terminal = Terminal {
+        out: &mut out,
+        err: &mut err,
+        style: Style::of_stdout(),
+        err_style: Style::of_stderr(),
+    };
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            let _written = writeln!(terminal.err, "ampmesh: cannot start a runtime: {error}");
+            return ExitCode::from(exit::Exit::Failed.code());
+        }
+    };
+    let ended = runtime.block_on(app::run(cli, &mut terminal));
+    match ended {
+        // A thread may still wait for stdin, and is not waited for.
+        Ended::InOrder(_) => runtime.shutdown_background(),
+        // Child processes are killed as their tasks are dropped.
+        Ended::AtOnce(_) => runtime.shutdown_timeout(Duration::from_millis(200)),
+    }
+    match ended {
+        Ended::InOrder(code) | Ended::AtOnce(code) => ExitCode::from(code),
+    }
+}

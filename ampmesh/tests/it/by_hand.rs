@@ -1,0 +1,154 @@
+//! `ampmesh region` and `ampmesh cluster`, each started by itself.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use rustix::process::Signal;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::support::{Running, ampmesh, failure, mode, run};
+
+fn scratch() -> TempDir {
+    tempfile::Builder::new().prefix("amp").tempdir().unwrap()
+}
+
+fn path(directory: &Path) -> &str {
+    directory.to_str().unwrap()
+}
+
+fn region(data_dir: &Path, arguments: &[&str]) -> Running {
+    let usual = ["region", "--data-dir", path(data_dir), "--listen", "127.0.0.1", "--json"];
+    let any_port = ["--ports", "0"];
+    let ports = if arguments.contains(&"--ports") { &[][..] } else { &any_port };
+    Running::start(ampmesh(&[&usual[..], ports, arguments].concat()))
+}
+
+fn ready(process: &mut Running) -> Value {
+    serde_json::from_str(&process.line_with("\"role\"")).unwrap()
+}
+
+#[test]
+fn a_first_region_makes_a_secret_and_a_cluster_with_it_joins() {
+    let (home, site) = (scratch(), scratch());
+    let mut north = region(home.path(), &["--name", "north"]);
+    let secret = home.path().join("secret");
+    assert!(north.line_with("made a new secret: ").contains(path(&secret)));
+    assert_eq!(mode(&secret), 0o600);
+    let ready_north = ready(&mut north);
+    assert_eq!(ready_north["name"], "north");
+
+    let address = ready_north["address"].as_str().unwrap().to_owned();
+    let arguments = ["cluster", "--data-dir", path(site.path()), "--region", &address, "--json"];
+    let (exit, err) = failure(&run(&arguments));
+    assert_eq!(exit, 2, "{err}");
+    assert!(err.contains("copy the file `secret`"), "{err}");
+
+    let arguments =
+        [&arguments[..], &["--secret-file", path(&secret), "--name", "rack-7"]].concat();
+    let mut rack = Running::start(ampmesh(&arguments));
+    let uuid = ready(&mut rack)["uuid"].as_str().unwrap().to_owned();
+    rack.line_with("connected to a region");
+    let kept = fs::read_to_string(site.path().join("cluster-uuid")).unwrap();
+    assert_eq!(kept.trim(), uuid);
+
+    let eat = ["call", "rack-7", "EatCheez", "name=Gouda", "origin=H", "--data-dir"];
+    let answer = run(&[&eat[..], &[path(home.path())]].concat());
+    assert_eq!(String::from_utf8_lossy(&answer.stdout), "rating: 6\n", "{answer:?}");
+
+    rack.signal(Signal::TERM);
+    assert_eq!(rack.ended().code(), Some(0));
+    north.signal(Signal::INT);
+    assert_eq!(north.ended().code(), Some(0));
+    assert!(!home.path().join("operator/north.sock").exists());
+}
+
+#[test]
+fn without_the_demonstration_its_commands_are_not_there() {
+    let home = scratch();
+    let mut north = region(home.path(), &["--name", "north", "--no-demo"]);
+    ready(&mut north);
+    let output = run(&[
+        "call",
+        "region",
+        "RateCheez",
+        "name=x",
+        "rating=1",
+        "--data-dir",
+        path(home.path()),
+    ]);
+    let (exit, err) = failure(&output);
+    assert_eq!(exit, 2);
+    assert!(err.contains("the region north does not answer `RateCheez`"), "{err}");
+}
+
+#[test]
+fn a_name_is_taken_once_per_data_directory() {
+    let home = scratch();
+    let mut first = region(home.path(), &["--name", "north"]);
+    ready(&mut first);
+    let mut second = region(home.path(), &["--name", "north"]);
+    second.line_with("`north` runs in this data directory already; choose another --name");
+    assert_eq!(second.ended().code(), Some(2));
+    let mut third = region(home.path(), &["--name", "south"]);
+    assert_eq!(ready(&mut third)["name"], "south");
+}
+
+#[test]
+fn a_region_that_cannot_listen_says_where_and_leaves_no_socket() {
+    let home = scratch();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let mut north = region(home.path(), &["--name", "north", "--ports", &port]);
+    north.line_with(&format!("cannot start on 127.0.0.1, ports {port}: cannot listen: "));
+    assert_eq!(north.ended().code(), Some(1));
+    assert!(!home.path().join("operator/north.sock").exists());
+}
+
+#[test]
+fn two_first_regions_at_once_agree_on_secret_and_registry() {
+    let home = scratch();
+    let mut both = [region(home.path(), &["--name", "a"]), region(home.path(), &["--name", "b"])];
+    both.iter_mut().for_each(|it| drop(ready(it)));
+    let ls = run(&["ls", "--json", "--data-dir", path(home.path())]);
+    let mesh: Value = serde_json::from_slice(&ls.stdout).unwrap();
+    assert_eq!(mesh["regions"].as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn a_secret_that_others_can_read_is_refused() {
+    let home = scratch();
+    let secret = home.path().join("secret");
+    fs::write(&secret, "00112233445566778899aabbccddeeff").unwrap();
+    fs::set_permissions(&secret, Permissions::from_mode(0o644)).unwrap();
+    let (exit, err) =
+        failure(&run(&["region", "--data-dir", path(home.path()), "--secret-file", path(&secret)]));
+    assert_eq!(exit, 2);
+    assert!(err.contains("can be read by other users; `chmod 600` it"), "{err}");
+}
+
+#[test]
+fn the_secret_is_never_logged() {
+    let (home, site) = (scratch(), scratch());
+    let mut north = region(home.path(), &["--log", "trace"]);
+    let address = ready(&mut north)["address"].as_str().unwrap().to_owned();
+    let secret_file = home.path().join("secret");
+    let mut arguments = vec!["cluster", "--data-dir", path(site.path()), "--region", &address];
+    arguments.extend([
+        "--secret-file",
+        path(&secret_file),
+        "--log",
+        "trace",
+        "--log-format",
+        "json",
+    ]);
+    let mut rack = Running::start(ampmesh(&arguments));
+    rack.line_with("connected to a region");
+    let secret = fs::read_to_string(&secret_file).unwrap();
+    for process in [&mut rack, &mut north] {
+        process.signal(Signal::TERM);
+        process.ended();
+        assert!(!process.rest().contains(secret.trim()));
+    }
+}

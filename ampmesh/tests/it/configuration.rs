@@ -1,0 +1,74 @@
+//! Where settings come from, and how mistakes in them are told.
+
+use std::fs;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::support::{Running, ampmesh, failure, run};
+
+fn with_file(text: &str) -> (TempDir, String) {
+    let scratch = tempfile::Builder::new().prefix("amp").tempdir().unwrap();
+    let path = scratch.path().join("mesh.toml");
+    fs::write(&path, text).unwrap();
+    let path = path.to_str().unwrap().to_owned();
+    (scratch, path)
+}
+
+#[test]
+fn a_mistake_in_the_file_is_told_with_its_place_and_what_was_meant() {
+    let cases = [
+        ("[region]\nlissten = '::'\n", ":2:1: unknown key `lissten`; did you mean `listen`?"),
+        ("[regions]\n", ":1:2: unknown key `regions`; did you mean `region`?"),
+        ("[region]\nports = 'many'\n", ":2:9: `many` is not a port, 0 to 65535"),
+        ("[cluster]\nregions = ['tower']\n", ":2:12: the port is missing: write tower:5250"),
+        ("[limits]\ncall-timeout = '5 parsecs'\n", ":2:16: `parsecs` is not a unit of time"),
+        ("log = \n", ":1:"),
+    ];
+    for (text, expected) in cases {
+        let (_scratch, path) = with_file(text);
+        let (exit, err) = failure(&run(&["region", "--config", &path]));
+        assert_eq!(exit, 2, "{text:?}: {err}");
+        assert!(err.contains(&format!("mesh.toml{expected}")), "{text:?}: {err}");
+    }
+    let (exit, err) = failure(&run(&["ls", "--config", "/nowhere/mesh.toml"]));
+    assert_eq!(exit, 2, "{err}");
+    assert!(err.contains("cannot read the configuration file /nowhere/mesh.toml"), "{err}");
+}
+
+#[test]
+fn flags_win_over_the_environment_and_that_over_the_file() {
+    let (scratch, path) = with_file(
+        "data-dir = 'state'\n[region]\nname = 'from-file'\nlisten = '127.0.0.1'\nports = 0\n",
+    );
+    let name_of = |environment: Option<&str>, flag: Option<&str>| {
+        let mut command = ampmesh(&["region", "--config", &path, "--json"]);
+        command.args(flag.map(|name| format!("--name={name}")));
+        command.envs(environment.map(|name| ("AMPMESH_NAME", name)));
+        let mut process = Running::start(command);
+        let ready: Value = serde_json::from_str(&process.line_with("\"role\"")).unwrap();
+        ready["name"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(name_of(None, None), "from-file");
+    assert_eq!(name_of(Some("from-environment"), None), "from-environment");
+    assert_eq!(name_of(Some("from-environment"), Some("from-flag")), "from-flag");
+    assert!(scratch.path().join("state/secret").exists(), "paths start at the file's directory");
+}
+
+#[test]
+fn a_bad_log_filter_is_refused() {
+    let (exit, err) = failure(&run(&["ls", "--log", "mesh=loud"]));
+    assert_eq!(exit, 2);
+    assert!(err.contains("`mesh=loud` is not a log filter"), "{err}");
+}
+
+#[test]
+fn log_lines_can_be_json() {
+    let (_scratch, path) = with_file(
+        "data-dir = 'state'\nlog-format = 'json'\n\
+         [region]\nname = 'north'\nlisten = '127.0.0.1'\nports = 0\n",
+    );
+    let mut north = Running::start(ampmesh(&["region", "--config", &path]));
+    let line: Value = serde_json::from_str(&north.line_with("a region listens")).unwrap();
+    assert_eq!(line["level"], "INFO");
+}

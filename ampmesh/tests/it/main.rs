@@ -1,0 +1,14 @@
+//! The program from the outside: its processes, its output, its exit codes.
+
+#[cfg(test)]
+mod by_hand;
+#[cfg(test)]
+mod configuration;
+#[cfg(test)]
+mod dev;
+#[cfg(test)]
+mod endings;
+#[cfg(test)]
+mod operators;
+#[cfg(test)]
+mod support;

@@ -1,0 +1,27 @@
+//! A cluster process: answers until it is interrupted.
+
+use std::error::Error;
+
+use cheez::Cellar;
+use cluster::{ClusterController, ClusterId, Secret};
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let mut args = std::env::args().skip(1);
+    let uuid: ClusterId = args.next().ok_or("usage: cellar UUID HOST:PORT")?.parse()?;
+    let region = args.next().ok_or("usage: cellar UUID HOST:PORT")?;
+
+    let cluster = ClusterController::builder()
+        .uuid(uuid)
+        .name("stockholm")
+        .region(region)
+        .secret(Secret::from_file("secret")?)
+        .responders(Cellar::stocked())
+        .start()
+        .await?;
+    println!("{} looks for a region", cluster.name());
+
+    tokio::signal::ctrl_c().await?;
+    cluster.shutdown().await;
+    Ok(())
+}

@@ -1,0 +1,34 @@
+//! A region process: waits for a cellar, and tastes what it has.
+
+use std::error::Error;
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use cheez::EatCheez;
+use region::{CallError, ClusterId, Listen, RegionController, Secret};
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let cellar: ClusterId = std::env::args().nth(1).ok_or("usage: tower UUID")?.parse()?;
+
+    let region = RegionController::builder()
+        .name("tower")
+        .listen(Listen { ip: Ipv4Addr::LOCALHOST.into(), ..Listen::default() })
+        .secret(Secret::from_file("secret")?)
+        .start()
+        .await?;
+    println!("listening on {}", region.address());
+
+    let client = region.get_client_for_within(Duration::from_secs(60), cellar).await?;
+    println!("{} is here", client.name());
+    for name in ["Idiazabal", "Gouda", "Plastic"] {
+        match client.call(EatCheez { name: name.into(), age_months: None }).await {
+            Ok(cheez) => println!("{name}: {}", cheez.rating),
+            Err(CallError::Declared(refused)) => println!("{refused}"),
+            Err(failed) => return Err(failed.into()),
+        }
+    }
+
+    region.shutdown().await;
+    Ok(())
+}
