@@ -216,7 +216,8 @@ impl Link {
     /// For the driver: registers to be woken, and says that everything so far is being looked at.
     pub(crate) fn watch(&self, cx: &Context<'_>) {
         self.driver.register(cx.waker());
-        self.stirred.store(false, Ordering::Release);
+        // Acquires what was done before the last stir, so that the look that follows sees it.
+        self.stirred.swap(false, Ordering::AcqRel);
     }
 
     /// Takes one of the turns that calls take, for an ask of the driver's own.
