@@ -16,61 +16,58 @@ their own below the system's temporary directory; it is removed at the end. A pr
 started again, five times within a minute at most. SIGINT (Ctrl-C) and SIGTERM end it all in good \
 order, a second one at once.";
 
-pub(super) const REGION: &str = "\
-The first region process of a data directory makes a secret there, unless a secret file is given. \
-Cluster processes elsewhere need a copy of it.
+pub(super) const REGION: &str = r#"The first region process of a data directory makes a secret
+there, unless a secret file is given. Cluster processes elsewhere need a copy of it.
 
-SIGTERM and SIGINT end the process in good order: asks in progress are finished, peers are told. A \
+SIGTERM and SIGINT end the process in good order: asks in progress are finished, peers are told. A
 second one ends it at once, with 128 plus the signal's number.
 
 With --json it says when it is up:
-  {\"role\":\"region\",\"name\":…,\"id\":…,\"address\":\"[::]:5250\",\"operator_socket\":…}";
+  {"role":"region","name":…,"id":…,"address":"[::]:5250","operator_socket":…}"#;
 
-pub(super) const CLUSTER: &str = "\
-The process needs the secret of its mesh: the file `secret` from a region process's data directory.
+pub(super) const CLUSTER: &str = r#"The process needs the secret of its mesh: the file `secret`
+from a region process's data directory.
 
-SIGTERM and SIGINT end the process in good order: asks in progress are finished, peers are told. A \
+SIGTERM and SIGINT end the process in good order: asks in progress are finished, peers are told. A
 second one ends it at once, with 128 plus the signal's number.
 
 With --json it says when it is up:
-  {\"role\":\"cluster\",\"name\":…,\"uuid\":…}";
+  {"role":"cluster","name":…,"uuid":…}"#;
 
-pub(super) const LS: &str = "\
-With --json, one object:
-  {\"regions\": [{\"name\", \"id\", \"addresses\": [text], \"version\", \"uptime_s\"}],
-   \"clusters\": [{\"name\", \"uuid\", \"version\", \"connections\"}],
-   \"connections\": [{\"region\", \"region_id\", \"cluster\", \"cluster_uuid\", \"address\",
-                    \"round_trip_ms\": number or null, \"uptime_s\"}]}";
+pub(super) const LS: &str = r#"With --json, one object:
+  {"regions": [{"name", "id", "addresses": [text], "version", "uptime_s"}],
+   "clusters": [{"name", "uuid", "version", "connections"}],
+   "connections": [{"region", "region_id", "cluster", "cluster_uuid", "address",
+                    "round_trip_ms": number or null, "uptime_s"}]}"#;
 
-pub(super) const DESCRIBE: &str = "\
-With --json, an array with one object per process:
-  {\"target\": {\"kind\": \"region\" or \"cluster\", \"name\", \"id\"},
-   \"commands\": [{\"name\", \"doc\", \"answered_by\": [text],
-                 \"arguments\": [{\"name\", \"type\", \"optional\", \"doc\"}], \"response\": likewise,
-                 \"errors\": [code], \"requires_answer\"}]}";
+pub(super) const DESCRIBE: &str = r#"With --json, an array with one object per process:
+  {"target": {"kind": "region" or "cluster", "name", "id"},
+   "commands": [{"name", "doc", "answered_by": [text],
+                 "arguments": [{"name", "type", "optional", "doc"}], "response": likewise,
+                 "errors": [code], "requires_answer"}]}"#;
 
-pub(super) const CALL: &str = "\
-Arguments are checked against the target's own description before anything is sent. In key=value, \
-lists and structures are written in JSON: tags='[\"a\",\"b\"]'.
+pub(super) const CALL: &str = r#"Arguments are checked against the target's own description before
+anything is sent. In key=value, lists and structures are written in JSON: tags='["a","b"]'.
 
   ampmesh call any EatCheez name=Idiazabal origin=Navarra
-  ampmesh call all EatCheez '{\"name\": \"Idiazabal\", \"origin\": \"Navarra\"}'
+  ampmesh call all EatCheez '{"name": "Idiazabal", "origin": "Navarra"}'
   ampmesh call region RateCheez name=Idiazabal rating=9
 
 With --json, one object (for `all`, an array of them, one per cluster):
-  {\"target\": {\"kind\": \"region\" or \"cluster\", \"name\", \"id\"},
-   \"command\", \"round_trip_ms\", \"response\": {…}}
-or, instead of \"response\":
-   \"error\": {\"kind\": \"declared\", \"unhandled\", \"undeclared\", \"overloaded\", \"timed-out\", \"lost\",
-             \"not-connected\", \"unreadable\", \"unsendable\", \"code\": text or null, \"description\",
-             \"maybe_done\": whether the command may have been carried out}
+  {"target": {"kind": "region" or "cluster", "name", "id"},
+   "command", "round_trip_ms", "response": {…}}
+or, instead of "response":
+   "error": {"kind", "code": text or null, "description", "maybe_done": true or false}
 
-The exit code for `all` is the highest of the single ones.";
+The kind of an error is declared, unhandled, undeclared, overloaded, timed-out, lost,
+not-connected, unreadable or unsendable; maybe_done is whether the command may have been carried
+out all the same.
 
-pub(super) const PING: &str = "\
-With --json, one object (for `all`, an array of them):
-  {\"target\": {\"kind\": \"region\" or \"cluster\", \"name\", \"id\"},
-   \"sent\", \"received\", \"round_trips_ms\": [number],
-   \"min_ms\", \"avg_ms\", \"max_ms\": number or null}
+The exit code for `all` is the highest of the single ones."#;
 
-A region process is measured from here; a cluster from the region process that is asked.";
+pub(super) const PING: &str = r#"With --json, one object (for `all`, an array of them):
+  {"target": {"kind": "region" or "cluster", "name", "id"},
+   "sent", "received", "round_trips_ms": [number],
+   "min_ms", "avg_ms", "max_ms": number or null}
+
+A region process is measured from here; a cluster from the region process that is asked."#;

@@ -1,9 +1,9 @@
 //! Where the settings of a process come from.
 //!
 //! Four layers, the later one wins: defaults, the configuration file, the environment
-//! (`AMPMESH_…`), flags. Flags and environment arrive merged in [`crate::cli`]; [`mod@file`] reads the
-//! file; [`settings`] lays them over each other. A mistake in the file is told with its file, line
-//! and column.
+//! (`AMPMESH_…`), flags. Flags and environment arrive merged in [`crate::cli`]; [`mod@file`] reads
+//! the file; [`settings`] lays them over each other. A mistake in the file is told with its file,
+//! line and column.
 
 mod error;
 mod file;

@@ -138,7 +138,8 @@ impl Operator {
     /// The commands that `target` answers, sorted by name.
     ///
     /// # Errors
-    /// [`Problem`]; a stock peer, which has no reflection, gives [`ProblemKind::Unhandled`](super::ProblemKind::Unhandled).
+    /// [`Problem`]; a stock peer, which has no reflection, gives
+    /// [`ProblemKind::Unhandled`](super::ProblemKind::Unhandled).
     ///
     /// # Cancellation
     /// Nothing is left behind.

@@ -111,7 +111,7 @@ impl Supervisor {
 
     fn start(&self) -> std::io::Result<Child> {
         let mut command = Command::new(&self.household.program);
-        command.args(self.household.arguments(&self.member));
+        command.arg0("ampmesh").args(self.household.arguments(&self.member));
         for (variable, _) in std::env::vars_os() {
             if variable.to_str().is_some_and(|name| name.starts_with("AMPMESH_")) {
                 command.env_remove(variable);

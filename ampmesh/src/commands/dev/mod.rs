@@ -11,6 +11,7 @@ mod restarts;
 mod show;
 
 use std::io::Write;
+use std::path::PathBuf;
 
 use anyhow::Context as _;
 use tokio::time::Instant;
@@ -39,7 +40,7 @@ pub(crate) async fn run(
 ) -> anyhow::Result<Exit> {
     Scratch::sweep();
     let scratch = Scratch::new()?;
-    let program = std::env::current_exe().context("cannot find this program's own file")?;
+    let program = own_program().context("cannot find this program's own file")?;
     let data_dir = scratch.path().to_owned();
     let household = Household { program, data_dir, log, log_format };
     secret::make(&household.secret_file())?;
@@ -50,7 +51,9 @@ pub(crate) async fn run(
     let ended = tokio::select! {
         biased;
         () = drain.cancelled() => Ok(Exit::Ok),
-        told = tell(&mut notices, *err, *err_style) => told.map(|()| Exit::Failed).map_err(Into::into),
+        told = tell(&mut notices, *err, *err_style) => {
+            told.map(|()| Exit::Failed).map_err(Into::into)
+        }
         shown = show(args, &scratch, &fleet, &mut handles, *out, *style) => shown,
     };
     // Asked before the end, when all of them are gone.
@@ -68,6 +71,12 @@ pub(crate) async fn run(
         Exit::Ok if given_up => Ok(Exit::Failed),
         exit => Ok(exit),
     }
+}
+
+/// This very program, even if its file is replaced by a newer one while the mesh is up.
+fn own_program() -> std::io::Result<PathBuf> {
+    let itself = PathBuf::from("/proc/self/exe");
+    if itself.exists() { Ok(itself) } else { std::env::current_exe() }
 }
 
 async fn show(
