@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use amp_proto::{Region, Responders};
 use mesh::commands::Ident;
-use mesh::{BoxStream, Client, ClusterId, Ended, Link, Pool, RegionId, Secret};
-use tokio::task::JoinSet;
+use mesh::{
+    BoxStream, Client, ClusterId, Ended, Link, Pool, RegionId, Secret, drive_until_stopped,
+};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -137,8 +138,6 @@ impl ClusterController {
         let Inner { settings, tasks, stopping, aborting, .. } = &*self.inner;
         stopping.cancel();
         let deadline = tokio::time::Instant::now() + settings.drain_timeout;
-        let farewells: JoinSet<()> = self.get_all_clients().into_iter().map(leave).collect();
-        let _left = tokio::time::timeout_at(deadline, farewells.join_all()).await;
         tasks.close();
         if tokio::time::timeout_at(deadline, tasks.wait()).await.is_err() {
             tracing::warn!("not everything finished in time; the rest is dropped");
@@ -153,32 +152,29 @@ impl ClusterController {
     /// # Cancellation
     /// The drop has begun whether the future is polled to its end or not.
     pub async fn abort(&self) {
-        self.inner.stopping.cancel();
         self.inner.aborting.cancel();
+        self.inner.stopping.cancel();
         self.inner.tasks.close();
         self.inner.tasks.wait().await;
     }
 }
 
 impl Inner {
-    /// Runs a connection until it ends or everything is dropped.
+    /// Runs a connection until it ends, in good order when the cluster stops.
     pub(crate) fn keep(
         self: &Arc<Self>,
         link: Arc<Link>,
         driving: impl Future<Output = Ended<BoxStream>> + Send + 'static,
     ) {
-        let aborting = self.aborting.clone();
-        let address = link.far_end().address.clone();
+        let (aborting, stopping) = (self.aborting.clone(), self.stopping.clone());
         self.tasks.spawn(async move {
-            if let Some(Ended { lost, .. }) = aborting.run_until_cancelled(driving).await {
+            let running = drive_until_stopped(Arc::clone(&link), driving, &stopping);
+            if let Some(lost) = aborting.run_until_cancelled(running).await {
+                let address = &link.far_end().address;
                 tracing::info!(region = link.name(), address, reason = %lost, "a connection ended");
             }
         });
     }
-}
-
-async fn leave(client: Client<Region>) {
-    client.leave().await;
 }
 
 impl fmt::Debug for ClusterController {

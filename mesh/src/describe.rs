@@ -48,7 +48,7 @@ impl<R: Role> Client<R> {
             let page = response_of::<Describe>(outcome, std::time::Duration::ZERO)?;
             let Commands { commands, more } = page;
             let progress = !commands.is_empty();
-            described.extend(commands.into_iter().map(description_of));
+            described.extend(commands.into_iter().map(CommandDescription::from));
             if !more || !progress || described.len() >= COMMANDS_MAX {
                 return Ok(described);
             }
@@ -56,24 +56,26 @@ impl<R: Role> Client<R> {
     }
 }
 
-fn description_of(row: CommandRow) -> CommandDescription {
-    let role = |name: &String| match name.as_str() {
-        "region" => Some(RoleName::Region),
-        "cluster" => Some(RoleName::Cluster),
-        _ => None,
-    };
-    let error = |code: &String| match code.strip_suffix('!') {
-        Some(code) => (code.to_owned(), true),
-        None => (code.clone(), false),
-    };
-    CommandDescription {
-        name: row.name,
-        doc: row.doc,
-        answered_by: row.answered_by.iter().filter_map(role).collect(),
-        arguments: row.arguments.into_iter().map(field_of).collect(),
-        response: row.response.into_iter().map(field_of).collect(),
-        errors: row.errors.iter().map(error).collect(),
-        requires_answer: row.requires_answer,
+impl From<CommandRow> for CommandDescription {
+    fn from(row: CommandRow) -> Self {
+        let role = |name: &String| match name.as_str() {
+            "region" => Some(RoleName::Region),
+            "cluster" => Some(RoleName::Cluster),
+            _ => None,
+        };
+        let error = |code: &String| match code.strip_suffix('!') {
+            Some(code) => (code.to_owned(), true),
+            None => (code.clone(), false),
+        };
+        Self {
+            name: row.name,
+            doc: row.doc,
+            answered_by: row.answered_by.iter().filter_map(role).collect(),
+            arguments: row.arguments.into_iter().map(field_of).collect(),
+            response: row.response.into_iter().map(field_of).collect(),
+            errors: row.errors.iter().map(error).collect(),
+            requires_answer: row.requires_answer,
+        }
     }
 }
 

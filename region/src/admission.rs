@@ -79,8 +79,8 @@ pub enum AdmissionError {
         /// That identity.
         admitted_as: String,
     },
-    /// The peer never proved who it is.
-    #[error("the peer is not authenticated")]
+    /// The peer never proved that it belongs to the mesh.
+    #[error("the peer has not proved that it is a cluster")]
     Unauthenticated,
 }
 
@@ -100,9 +100,6 @@ impl Admissions {
         cluster: ClusterId,
         name: Option<String>,
     ) -> Result<(), AdmissionError> {
-        if peer.authentication() == Authentication::Nothing {
-            return Err(AdmissionError::Unauthenticated);
-        }
         let link = peer.link().ok_or(AdmissionError::Gone)?;
         self.admit_link(&link, cluster, name, None)
     }
@@ -114,6 +111,10 @@ impl Admissions {
         name: Option<String>,
         version: Option<String>,
     ) -> Result<(), AdmissionError> {
+        // Whoever comes through a local socket may do much, but is no cluster.
+        if link.far_end().authentication != Authentication::SharedSecret {
+            return Err(AdmissionError::Unauthenticated);
+        }
         let pool = self.pool.upgrade().ok_or(AdmissionError::Gone)?;
         let ident = cluster.to_string();
         if link.admit(&ident, name, version) {

@@ -7,7 +7,6 @@ use std::time::Duration;
 use amp_proto::{Cluster, Responders};
 use mesh::{Client, ClusterId, Pool, RegionId, Secret};
 use tokio::sync::watch;
-use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -157,6 +156,12 @@ impl RegionController {
         &self.inner.settings.pool
     }
 
+    /// Everything that this process answers.
+    #[must_use]
+    pub fn responders(&self) -> &Arc<Responders> {
+        &self.inner.running.responders
+    }
+
     /// Where region processes find each other.
     #[must_use]
     pub fn registry(&self) -> &Arc<dyn Registry> {
@@ -188,8 +193,6 @@ impl RegionController {
         if let Err(error) = settings.registry.withdraw(self.id()).await {
             tracing::warn!(%error, "could not leave the registry; the entry will expire");
         }
-        let farewells: JoinSet<()> = self.get_all_clients().into_iter().map(leave).collect();
-        let _left = tokio::time::timeout_at(deadline, farewells.join_all()).await;
         tasks.close();
         if tokio::time::timeout_at(deadline, tasks.wait()).await.is_err() {
             tracing::warn!("not everything finished in time; the rest is dropped");
@@ -204,15 +207,11 @@ impl RegionController {
     /// # Cancellation
     /// The drop has begun whether the future is polled to its end or not.
     pub async fn abort(&self) {
-        self.inner.stopping.cancel();
         self.inner.aborting.cancel();
+        self.inner.stopping.cancel();
         self.inner.tasks.close();
         self.inner.tasks.wait().await;
     }
-}
-
-async fn leave(client: Client<Cluster>) {
-    client.leave().await;
 }
 
 impl fmt::Debug for RegionController {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use amp_proto::{CallError, Cluster, Lost, RoleName};
 use futures_util::StreamExt as _;
 use mesh::commands::{Ident, Identify, RegionsChanged};
-use mesh::{BoxStream, Client, Handshaking, Link, Listener, gather};
+use mesh::{BoxStream, Client, Handshaking, Link, Listener, drive_until_stopped, gather};
 use tokio::sync::Semaphore;
 
 use crate::admission::{Admission, Admissions};
@@ -80,23 +80,22 @@ async fn serve(
 ) {
     let limits = Arc::new(inner.settings.limits.clone());
     let handshaking = Handshaking::new(stream, RoleName::Cluster, from.clone(), limits);
-    let opened = Box::pin(handshaking.authenticate(&inner.running.secret)).await;
+    let authenticating = Box::pin(handshaking.authenticate(&inner.running.secret));
+    let opened = inner.stopping.run_until_cancelled(authenticating).await;
     drop(turn);
     let open = match opened {
-        Ok(open) => open,
-        Err(error) => {
+        Some(Ok(open)) => open,
+        Some(Err(error)) => {
             tracing::warn!(peer = from, %error, "a connection was refused");
             return;
         }
+        None => return,
     };
     let (link, driving) = open.drive(Arc::clone(&inner.running.responders));
     let aborting = inner.aborting.clone();
     let admitting = admit(Arc::clone(&inner), Arc::clone(&link));
     inner.tasks.spawn(async move { aborting.run_until_cancelled(admitting).await });
-    if inner.stopping.is_cancelled() {
-        link.drain(Lost::ClosedHere);
-    }
-    let lost = driving.await.lost;
+    let lost = drive_until_stopped(Arc::clone(&link), driving, &inner.stopping).await;
     let cluster = link.ident().and_then(|ident| ident.parse().ok());
     if let Some(cluster) = &cluster {
         inner.settings.pool.remove(cluster, &link);

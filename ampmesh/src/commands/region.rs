@@ -1,6 +1,5 @@
 //! `ampmesh region`.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -33,10 +32,9 @@ pub(crate) async fn run(
         writeln!(terminal.err, "made a new secret: {path}; clusters elsewhere need a copy")?;
     }
     let socket = OperatorSocket::claim(&settings.data_dir, &settings.name).await?;
-    let registry = open_registry(&settings.registry).await;
+    let registry = SqliteRegistry::open(&settings.registry).await;
     let registry = registry
         .with_context(|| format!("cannot open the registry {}", settings.registry.display()))?;
-    let tower = settings.demo.then(|| Arc::new(Tower::new()));
     let mut builder = RegionController::builder()
         .name(settings.name.as_str())
         .version(env!("CARGO_PKG_VERSION"))
@@ -46,14 +44,12 @@ pub(crate) async fn run(
         .registry(Arc::new(registry))
         .drain_timeout(DRAIN_TIMEOUT)
         .limits(settings.limits.clone());
-    let mut application = amp_proto::Responders::new();
-    if let Some(tower) = tower {
-        builder = builder.responders_arc(Arc::clone(&tower));
-        application.add(tower)?;
+    if settings.demo {
+        builder = builder.responders(Tower::new());
     }
     let place = format!("{}, ports {}", settings.listen, settings.ports);
     let region = builder.start().await.with_context(|| format!("cannot start on {place}"))?;
-    let operators = socket.serve(&region, application, settings.limits)?;
+    let operators = socket.serve(&region, settings.limits)?;
     let ready = Ready::Region {
         name: region.name().to_owned(),
         id: region.id().to_string(),
@@ -68,11 +64,4 @@ pub(crate) async fn run(
     region.shutdown().await;
     said?;
     Ok(Exit::Ok)
-}
-
-/// Opens the registry, one process after the other: SQLite refuses, without waiting, to have two of
-/// them make a write-ahead log of a new file.
-async fn open_registry(path: &Path) -> anyhow::Result<SqliteRegistry> {
-    let _locked = private::lock(path.with_extension("lock")).await?;
-    Ok(SqliteRegistry::open(path).await?)
 }

@@ -12,7 +12,6 @@ use super::commands::PingCluster;
 use super::encoded::{self, EncodedFields};
 use super::problem::Problem;
 use super::relay::RelayCommand;
-use super::rows;
 
 /// How long a region process waits for a cluster that is not connected at the moment.
 const CONNECT_WAIT: Duration = Duration::from_secs(2);
@@ -156,7 +155,7 @@ impl Operator {
             let page = encoded::with_fields(&answer.fields, Commands::decode);
             let page = page.map_err(|error| Problem::unreadable(&error))?;
             let progress = !page.commands.is_empty();
-            described.extend(page.commands.into_iter().map(rows::described));
+            described.extend(page.commands.into_iter().map(CommandDescription::from));
             if !page.more || !progress {
                 return Ok(described);
             }

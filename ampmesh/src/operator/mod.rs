@@ -14,7 +14,6 @@ mod directory;
 mod encoded;
 mod problem;
 mod relay;
-mod rows;
 mod server;
 mod socket;
 

@@ -4,9 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use amp_proto::{Cluster, Limits, Responders, RoleName, TwoResponders};
-use mesh::Common;
-use mesh::commands::Ident;
+use amp_proto::{Cluster, Limits, Responders, TwoResponders};
 use region::RegionController;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
@@ -93,18 +91,17 @@ impl OperatorSocket {
         }
     }
 
-    /// Serves operators from now on: what `application` answers, and what is the operator's own.
+    /// Serves operators from now on: what the region answers, and what is the operator's own.
     ///
     /// # Errors
     /// [`ServeError::TwoResponders`].
     pub(crate) fn serve(
         self,
         region: &RegionController,
-        application: Responders,
         limits: Limits,
     ) -> Result<OperatorServer, ServeError> {
         let Self { file, listener } = self;
-        let responders = Arc::new(with_own(region, application)?);
+        let responders = Arc::new(with_own(region)?);
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         let accepting = Accepting {
             listener,
@@ -146,21 +143,10 @@ impl OperatorServer {
     }
 }
 
-/// Adds the operator's commands and the mesh's own to the application's. Only the latter two are
-/// described: operators have subcommands for theirs.
-fn with_own(
-    region: &RegionController,
-    application: Responders,
-) -> Result<Responders, TwoResponders> {
-    let ident = Ident {
-        ident: region.id().to_string(),
-        name: Some(region.name().to_owned()),
-        version: Some(env!("CARGO_PKG_VERSION").to_owned()),
-    };
-    let common = Arc::new(Common::new(RoleName::Region, ident, None));
-    let mut responders = application;
-    responders.add(Arc::clone(&common))?;
-    common.describe_as(responders.schemas().collect());
+/// What the region answers to its clusters, and the operator's commands beside it. Only the former
+/// is described: operators have subcommands for theirs.
+fn with_own(region: &RegionController) -> Result<Responders, TwoResponders> {
+    let mut responders = Responders::clone(region.responders());
     responders.add(Arc::new(Desk::new(region.clone())))?;
     Ok(responders)
 }

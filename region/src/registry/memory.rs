@@ -56,6 +56,10 @@ impl Registry for MemoryRegistry {
         let (before, after) = {
             let before = self.entries.lock().unwrap_or_else(PoisonError::into_inner).regions.len();
             let mut entries = self.live();
+            // An older entry for the same addresses is of a process that died without a word.
+            entries
+                .regions
+                .retain(|id, (entry, _)| *id == region.id || entry.addresses != region.addresses);
             let known = (region.clone(), Instant::now());
             let replaced = entries.regions.insert(region.id.clone(), known);
             let same = replaced.is_some_and(|(entry, _)| entry == *region);

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
 use mesh::{ClusterId, RegionId};
-use rusqlite::{Connection, OptionalExtension as _, Row, TransactionBehavior, params};
+use rusqlite::{Connection, ErrorCode, OptionalExtension as _, Row, TransactionBehavior, params};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -97,7 +97,7 @@ fn open(path: &Path) -> Result<Connection, RegistryError> {
 fn migrate(database: &mut Connection) -> Result<(), RegistryError> {
     let mut prepare = || -> rusqlite::Result<i64> {
         database.busy_timeout(BUSY_TIMEOUT)?;
-        database.pragma_update(None, "journal_mode", "wal")?;
+        use_wal(database)?;
         database.pragma_update(None, "synchronous", "normal")?;
         database.pragma_update(None, "foreign_keys", true)?;
         // Two processes that start at once must not both migrate.
@@ -118,6 +118,24 @@ fn migrate(database: &mut Connection) -> Result<(), RegistryError> {
         return Err(RegistryError::TooNew { found, known });
     }
     Ok(())
+}
+
+/// Switches a new file to write-ahead logging. SQLite does not wait for other processes here, so two
+/// that open a new file at once have to try again.
+fn use_wal(database: &Connection) -> rusqlite::Result<()> {
+    const AGAIN_AFTER: Duration = Duration::from_millis(5);
+    let mut tries_left = BUSY_TIMEOUT.as_millis() / AGAIN_AFTER.as_millis();
+    loop {
+        match database.pragma_update(None, "journal_mode", "wal") {
+            Err(error)
+                if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) && tries_left > 0 =>
+            {
+                tries_left -= 1;
+                std::thread::sleep(AGAIN_AFTER);
+            }
+            done => return done,
+        }
+    }
 }
 
 /// Tells of changes in the set of region processes, whichever process made them, and of those that
@@ -182,7 +200,12 @@ impl Registry for SqliteRegistry {
         let (addresses, started_ms) = (addresses.join("\n"), to_ms(started));
         self.run(move |database| {
             let transaction = database.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            transaction.execute("DELETE FROM regions WHERE seen_ms <= ?1", [alive_since()])?;
+            // Two processes of one machine cannot listen at one place, so an older entry for the
+            // same addresses is of a process that died without a word.
+            transaction.execute(
+                "DELETE FROM regions WHERE seen_ms <= ?1 OR (addresses = ?2 AND id <> ?3)",
+                params![alive_since(), addresses, id.as_str()],
+            )?;
             transaction.execute(
                 "INSERT INTO regions VALUES (?1, ?2, ?3, ?4, ?5, ?6)
                  ON CONFLICT (id) DO UPDATE SET name = ?2, addresses = ?3, version = ?4,
