@@ -3,15 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use amp_proto::{
-    Cluster, CommandSchema, Limits, Region, ResponderTable, Responders, Role as _, RoleName,
-    TwoResponders,
-};
+use amp_proto::{Cluster, CommandSchema, Limits, Region, ResponderTable, Role as _};
 use futures_util::future::BoxFuture;
 use mesh::commands::Ident;
 use mesh::{
-    BackoffSettings, Client, ClusterId, Common, Pool, RegionId, Secret, TcpTransport, Transport,
+    Answering, AnsweringError, BackoffSettings, Client, ClusterId, Common, Pool, RegionId, Secret,
+    TcpTransport, Transport,
 };
+use tokio::sync::mpsc;
 
 use crate::controller::ClusterController;
 use crate::finder;
@@ -26,8 +25,7 @@ pub(crate) type Registration = Arc<
 pub struct ClusterBuilder {
     secret: Option<Secret>,
     settings: Settings,
-    responders: Result<Responders, TwoResponders>,
-    vocabulary: Vec<&'static CommandSchema>,
+    answering: Answering,
     services: Vec<Service>,
 }
 
@@ -56,21 +54,9 @@ pub enum StartError {
     /// No address of a region process was given.
     #[error("no region address was given")]
     NoRegions,
-    /// Two of the responders answer the same command.
+    /// The responders do not fit a cluster or the vocabulary.
     #[error(transparent)]
-    TwoResponders(#[from] TwoResponders),
-    /// A responder answers a command that this side never gets.
-    #[error("`{command}` is not a command that a cluster answers")]
-    WrongDirection {
-        /// The command's name.
-        command: &'static str,
-    },
-    /// A command of the [vocabulary](ClusterBuilder::vocabulary) has no responder.
-    #[error("`{command}` has no responder")]
-    Unanswered {
-        /// The command's name.
-        command: &'static str,
-    },
+    Answering(#[from] AnsweringError),
 }
 
 /// A region did not accept the application's own registration. The connection is closed, and tried
@@ -99,8 +85,7 @@ impl ClusterBuilder {
                 drain_timeout: Duration::from_secs(10),
                 pool: Arc::new(Pool::new()),
             },
-            responders: Ok(Responders::new()),
-            vocabulary: Vec::new(),
+            answering: Answering::new(),
             services: Vec::new(),
         }
     }
@@ -207,11 +192,7 @@ impl ClusterBuilder {
     /// As [`ClusterBuilder::responders`], for one that is shared.
     #[must_use]
     pub fn responders_arc<S: ResponderTable>(mut self, responder: Arc<S>) -> Self {
-        if let Ok(responders) = &mut self.responders
-            && let Err(error) = responders.add(responder)
-        {
-            self.responders = Err(error);
-        }
+        self.answering.add(responder);
         self
     }
 
@@ -222,7 +203,7 @@ impl ClusterBuilder {
         mut self,
         commands: impl IntoIterator<Item = &'static CommandSchema>,
     ) -> Self {
-        self.vocabulary.extend(commands);
+        self.answering.require(commands);
         self
     }
 
@@ -249,15 +230,11 @@ impl ClusterBuilder {
     /// # Cancellation
     /// Dropping the future leaves nothing running.
     #[expect(clippy::unused_async, reason = "starting is an async step on both sides of the mesh")]
-    pub async fn start(self) -> Result<ClusterController, StartError> {
-        let secret = self.secret.ok_or(StartError::NoSecret)?;
+    pub async fn start(mut self) -> Result<ClusterController, StartError> {
+        let secret = self.secret.take().ok_or(StartError::NoSecret)?;
         if self.settings.regions.is_empty() {
             return Err(StartError::NoRegions);
         }
-        let mut responders = self.responders?;
-        check_directions(&responders)?;
-        check_answered(&responders, &self.vocabulary)?;
-
         let id = self.settings.id;
         let ident = Ident {
             ident: id.to_string(),
@@ -265,32 +242,16 @@ impl ClusterBuilder {
             version: Some(self.settings.version.clone()),
         };
         let common = Arc::new(Common::new(Cluster::NAME, ident.clone(), Some(secret.clone())));
-        responders.add(Arc::clone(&common))?;
-        let (told, regions_told) = tokio::sync::mpsc::channel(finder::TOLD_MAX);
-        responders.add(Arc::new(MeshResponders::new(told)))?;
+        let (told, regions_told) = mpsc::channel(finder::TOLD_MAX);
+        self.answering.add(Arc::clone(&common));
+        self.answering.add(Arc::new(MeshResponders::new(told)));
+        let responders = self.answering.finish(Cluster::NAME)?;
         common.describe_as(responders.schemas().collect());
 
         let controller = ClusterController::new(self.settings, secret, ident, responders);
         finder::start(&controller, regions_told, self.services);
         Ok(controller)
     }
-}
-
-fn check_directions(responders: &Responders) -> Result<(), StartError> {
-    let wrong =
-        responders.schemas().find(|schema| !schema.answered_by.contains(&RoleName::Cluster));
-    wrong.map_or(Ok(()), |schema| Err(StartError::WrongDirection { command: schema.name }))
-}
-
-fn check_answered(
-    responders: &Responders,
-    vocabulary: &[&'static CommandSchema],
-) -> Result<(), StartError> {
-    let is_ours = |schema: &&&CommandSchema| schema.answered_by.contains(&RoleName::Cluster);
-    let is_answered =
-        |schema: &CommandSchema| responders.schemas().any(|answered| answered.name == schema.name);
-    let gap = vocabulary.iter().filter(is_ours).find(|schema| !is_answered(schema));
-    gap.map_or(Ok(()), |schema| Err(StartError::Unanswered { command: schema.name }))
 }
 
 impl std::fmt::Debug for ClusterBuilder {

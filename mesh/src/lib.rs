@@ -6,10 +6,12 @@
 //!
 //! - [`Handshaking`] and [`Open`] take a stream to a running connection, a [`Link`];
 //! - [`Client`] asks through a link, and [`gather`] through many;
+//! - [`Answering`] gathers what a process answers;
 //! - [`Pool`] keeps the links of a process by peer;
 //! - [`Transport`] is where streams come from: [`TcpTransport`], [`MemoryTransport`];
 //! - [`commands`] are the mesh's own, and [`Common`] answers those that both sides answer.
 
+mod answering;
 mod backoff;
 mod client;
 mod clock;
@@ -28,6 +30,7 @@ mod transport;
 
 pub use amp_proto::{CallError, Limits, Lost};
 
+pub use crate::answering::{Answering, AnsweringError};
 pub use crate::backoff::{Backoff, BackoffSettings};
 pub use crate::client::{Client, Others};
 pub use crate::common::Common;

@@ -4,12 +4,14 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use amp_proto::{
-    CommandSchema, Limits, Region, ResponderTable, Responders, Role as _, RoleName, TwoResponders,
-};
+use amp_proto::{CommandSchema, Limits, Region, ResponderTable, Role as _};
 use futures_util::future::BoxFuture;
 use mesh::commands::Ident;
-use mesh::{ClusterId, Common, Listen, Pool, RegionId, Secret, TcpTransport, Transport};
+use mesh::{
+    Answering, AnsweringError, ClusterId, Common, Listen, Pool, RegionId, Secret, TcpTransport,
+    Transport,
+};
+use tokio::sync::watch;
 
 use crate::admission::{Admission, Admissions};
 use crate::controller::{RegionController, Running};
@@ -29,8 +31,7 @@ pub struct RegionBuilder {
     secret: Option<Secret>,
     transport: Arc<dyn Transport>,
     settings: Settings,
-    responders: Result<Responders, TwoResponders>,
-    vocabulary: Vec<&'static CommandSchema>,
+    answering: Answering,
     services: Vec<Service>,
 }
 
@@ -51,21 +52,9 @@ pub enum StartError {
     /// No secret was given. Without one nobody could prove that they belong.
     #[error("no shared secret was given")]
     NoSecret,
-    /// Two of the responders answer the same command.
+    /// The responders do not fit a region or the vocabulary.
     #[error(transparent)]
-    TwoResponders(#[from] TwoResponders),
-    /// A responder answers a command that this side never gets.
-    #[error("`{command}` is not a command that a region answers")]
-    WrongDirection {
-        /// The command's name.
-        command: &'static str,
-    },
-    /// A command of the [vocabulary](RegionBuilder::vocabulary) has no responder.
-    #[error("`{command}` has no responder")]
-    Unanswered {
-        /// The command's name.
-        command: &'static str,
-    },
+    Answering(#[from] AnsweringError),
     /// The address or port cannot be had.
     #[error("cannot listen")]
     Listen(#[source] std::io::Error),
@@ -92,8 +81,7 @@ impl RegionBuilder {
                 drain_timeout: Duration::from_secs(10),
                 pool: Arc::new(Pool::new()),
             },
-            responders: Ok(Responders::new()),
-            vocabulary: Vec::new(),
+            answering: Answering::new(),
             services: Vec::new(),
         }
     }
@@ -192,11 +180,7 @@ impl RegionBuilder {
     /// As [`RegionBuilder::responders`], for one that is shared.
     #[must_use]
     pub fn responders_arc<S: ResponderTable>(mut self, responder: Arc<S>) -> Self {
-        if let Ok(responders) = &mut self.responders
-            && let Err(error) = responders.add(responder)
-        {
-            self.responders = Err(error);
-        }
+        self.answering.add(responder);
         self
     }
 
@@ -207,7 +191,7 @@ impl RegionBuilder {
         mut self,
         commands: impl IntoIterator<Item = &'static CommandSchema>,
     ) -> Self {
-        self.vocabulary.extend(commands);
+        self.answering.require(commands);
         self
     }
 
@@ -234,31 +218,33 @@ impl RegionBuilder {
     /// Dropping the future leaves nothing running.
     pub async fn start(mut self) -> Result<RegionController, StartError> {
         let secret = self.secret.take().ok_or(StartError::NoSecret)?;
-        let mut responders = std::mem::replace(&mut self.responders, Ok(Responders::new()))?;
-        check_directions(&responders, RoleName::Region)?;
-        check_answered(&responders, &self.vocabulary)?;
+        let name = self.name.take().unwrap_or_else(default_name);
+        let ident = Ident {
+            ident: self.id.to_string(),
+            name: Some(name.clone()),
+            version: Some(self.version.clone()),
+        };
+        let common = Arc::new(Common::new(Region::NAME, ident, Some(secret.clone())));
+        let known = Arc::new(watch::Sender::new(Vec::new()));
+        let (admission, admissions) = (self.settings.admission, self.admissions());
+        self.answering.add(Arc::clone(&common));
+        self.answering.add(Arc::new(MeshResponders::new(
+            admission,
+            admissions,
+            Arc::clone(&known),
+        )));
+        let responders = self.answering.finish(Region::NAME)?;
+        common.describe_as(responders.schemas().collect());
 
         let listener = self.transport.listen(&self.listen).await.map_err(StartError::Listen)?;
         let entry = RegionEntry {
-            id: self.id.clone(),
-            name: self.name.take().unwrap_or_else(default_name),
+            id: self.id,
+            name,
             addresses: listener.reachable(&self.advertise),
-            version: self.version.clone(),
+            version: self.version,
             started: to_the_millisecond(SystemTime::now()),
         };
-        let ident = Ident {
-            ident: entry.id.to_string(),
-            name: Some(entry.name.clone()),
-            version: Some(entry.version.clone()),
-        };
-        let common = Arc::new(Common::new(Region::NAME, ident, Some(secret.clone())));
-        responders.add(Arc::clone(&common))?;
-        let known = Arc::new(tokio::sync::watch::Sender::new(vec![entry.clone()]));
-        let admissions = self.admissions();
-        let mesh = MeshResponders::new(self.settings.admission, admissions, Arc::clone(&known));
-        responders.add(Arc::new(mesh))?;
-        common.describe_as(responders.schemas().collect());
-
+        known.send_replace(vec![entry.clone()]);
         self.settings.registry.announce(&entry).await?;
         tracing::info!(name = entry.name, address = listener.address(), "a region listens");
         let running = Running { entry, secret, responders: Arc::new(responders), known };
@@ -266,22 +252,6 @@ impl RegionBuilder {
         serve::start(&controller, self.services, listener);
         Ok(controller)
     }
-}
-
-fn check_directions(responders: &Responders, role: RoleName) -> Result<(), StartError> {
-    let wrong = responders.schemas().find(|schema| !schema.answered_by.contains(&role));
-    wrong.map_or(Ok(()), |schema| Err(StartError::WrongDirection { command: schema.name }))
-}
-
-fn check_answered(
-    responders: &Responders,
-    vocabulary: &[&'static CommandSchema],
-) -> Result<(), StartError> {
-    let is_ours = |schema: &&&CommandSchema| schema.answered_by.contains(&RoleName::Region);
-    let is_answered =
-        |schema: &CommandSchema| responders.schemas().any(|answered| answered.name == schema.name);
-    let gap = vocabulary.iter().filter(is_ours).find(|schema| !is_answered(schema));
-    gap.map_or(Ok(()), |schema| Err(StartError::Unanswered { command: schema.name }))
 }
 
 fn default_name() -> String {

@@ -10,7 +10,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use amp_proto::{
-    Ask, AskEvent, AskId, AskStopped, Inbound, Incoming, Lost, Moment, Peer, Responders,
+    Ask, AskEvent, AskId, AskStopped, Exchange, Inbound, Incoming, Lost, Moment, Peer, Responders,
 };
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -23,6 +23,8 @@ use crate::commands::Ping;
 
 /// How long a peer that has closed its side may wait for the answers that are still due.
 const HALF_CLOSED_MAX: Duration = Duration::from_secs(5);
+/// How many times as many answers as usual may wait while answers of the peer's are due.
+const READ_ON: usize = 16;
 /// How long a connection that closes may take to send what it still has.
 const CLOSING_MAX: Duration = Duration::from_secs(2);
 
@@ -34,7 +36,9 @@ pub(super) struct Driver<S> {
     /// Bytes that the stream has not taken yet, from `written` on.
     writing: Vec<u8>,
     written: usize,
-    /// So much waits to be written that nothing more is read.
+    /// How many bytes of `writing` are answers to the peer's asks.
+    answers_writing: usize,
+    /// So many answers wait to be written that nothing more is read.
     full: bool,
     /// Since when the stream has taken nothing although something waits.
     stalled_since: Option<Moment>,
@@ -76,6 +80,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             running: Running::new(responders, peer),
             writing: Vec::new(),
             written: 0,
+            answers_writing: 0,
             full: false,
             stalled_since: None,
             heard,
@@ -163,8 +168,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         }
     }
 
+    /// Whether the peer reads its answers so slowly that it must not ask more for now.
+    ///
+    /// Our own asks do not count: those who make them wait for room. Two sides that both wait for
+    /// the other to read would wait for ever, so while answers are due to us we read on for longer.
+    fn is_full(&self, exchange: &Exchange) -> bool {
+        let max = self.link.limits().outbound_bytes_max;
+        let max = if exchange.in_flight() > 0 { max.saturating_mul(READ_ON) } else { max };
+        exchange.answer_bytes() + self.answers_writing >= max
+    }
+
     fn take_boxes(&mut self, cx: &mut Context<'_>) -> Result<(), Lost> {
-        let outbound_bytes_max = self.link.limits().outbound_bytes_max;
         while !self.full {
             let Some(fields) = self.inbound.next_box().map_err(Lost::PeerMisbehaved)? else {
                 break;
@@ -172,7 +186,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             match Incoming::of(fields).map_err(Lost::PeerMisbehaved)? {
                 Incoming::Ask(ask) => {
                     self.running.begin(&self.link, &ask, cx);
-                    self.full = self.link.exchange().outbound_bytes() >= outbound_bytes_max;
+                    self.full = self.is_full(&self.link.exchange());
                     self.closing_since = self.link.closing().map(|_| self.link.clock().now());
                     if self.closing_since.is_some() {
                         break;
@@ -189,7 +203,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
 
     /// Writes until nothing waits or the stream takes no more.
     fn write(&mut self, cx: &mut Context<'_>) -> Result<(), Lost> {
-        let outbound_bytes_max = self.link.limits().outbound_bytes_max;
         let mut newly_written = 0;
         loop {
             {
@@ -198,10 +211,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
                 if self.written == self.writing.len() {
                     self.writing.clear();
                     self.written = 0;
+                    self.answers_writing = exchange.answer_bytes();
                     exchange.take_outbound(&mut self.writing);
                 }
-                let waiting = exchange.outbound_bytes() + self.writing.len() - self.written;
-                self.full = waiting >= outbound_bytes_max;
+                self.full = self.is_full(&exchange);
             }
             if newly_written > 0 {
                 self.stalled_since = None;
@@ -297,7 +310,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             && let Poll::Ready(outcome) = exchange.poll_ask(id, cx)
         {
             self.ping = None;
-            self.link.give_turn_back();
             if !matches!(outcome, Err(AskStopped::TimedOut { .. })) {
                 self.link.set_round_trip(now.since(sent));
             }
@@ -310,19 +322,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         if silent >= limits.dead_after {
             return Err(Lost::Silent { silent });
         }
-        if self.ping.is_some() || exchange.refusing().is_some() {
+        if self.ping.is_some() || self.closing_since.is_some() {
             return Ok(Some(next));
         }
         if silent < limits.ping_after {
             return Ok(Some(next.min(self.heard.after(limits.ping_after))));
         }
-        // A peer that has all the asks it may have and answers none of them needs no ping.
-        if self.link.take_turn() {
-            if let Ok(id) = exchange.ask(&Ping, self.heard.after(limits.dead_after)) {
-                self.ping = Some((id, now));
-                return Ok(None);
-            }
-            self.link.give_turn_back();
+        if let Ok(id) = exchange.ping(&Ping, self.heard.after(limits.dead_after)) {
+            self.ping = Some((id, now));
+            return Ok(None);
         }
         Ok(Some(next))
     }

@@ -29,6 +29,8 @@ pub struct Handshaking<S> {
     limits: Arc<Limits>,
     held: Vec<AskEvent>,
     received_bytes: usize,
+    /// Why the peer's proof was none.
+    failed: Option<HandshakeError>,
 }
 
 /// A connection that is ready to be driven.
@@ -93,6 +95,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Handshaking<S> {
             limits,
             held: Vec::new(),
             received_bytes: 0,
+            failed: None,
         }
     }
 
@@ -118,7 +121,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Handshaking<S> {
     pub async fn authenticate(mut self, secret: &Secret) -> Result<Open<S>, HandshakeError> {
         let after = self.limits.handshake_timeout;
         let proved = tokio::time::timeout(after, self.exchange_proofs(secret)).await;
-        match proved.unwrap_or(Err(HandshakeError::TimedOut { after })) {
+        let proved = proved.unwrap_or_else(|_| {
+            // A proof that was wrong says more than that nothing came after it.
+            Err(self.failed.take().unwrap_or(HandshakeError::TimedOut { after }))
+        });
+        match proved {
             Ok(()) => {
                 self.far_end.authentication = Authentication::SharedSecret;
                 Ok(self.open())
@@ -148,32 +155,39 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Handshaking<S> {
         let ask = Authenticate { message: Bytes::copy_from_slice(&challenge) };
         let asked = self.connection.ask(&ask, deadline);
         let mut asked = Some(asked.map_err(|_| HandshakeError::Lost(Lost::ClosedHere))?);
-        let mut answered = false;
-        let mut verdict = None;
+        let (mut proved, mut answered) = (false, false);
         loop {
-            while let Some(event) = self.poll_event()? {
+            loop {
+                let event = self.poll_event()?;
+                // What stands before the event in the stream has been dealt with.
+                if let Some(outcome) = self.poll_asked(&mut asked) {
+                    match judge(outcome, &challenge, secret) {
+                        Ok(()) => proved = true,
+                        Err(error) => self.failed = Some(error),
+                    }
+                }
+                let Some(event) = event else { break };
                 if event.command == Authenticate::NAME.as_bytes() {
                     self.prove(&event, secret, own_role)?;
                     answered = true;
                 } else {
-                    self.hold(event)?;
+                    self.hold(event, proved)?;
                 }
             }
-            if let Some(outcome) = self.poll_asked(&mut asked) {
-                verdict = Some(judge(outcome, &challenge, secret));
-            }
             self.flush().await?;
-            match &verdict {
-                Some(Ok(())) => return Ok(()),
-                // Let the peer find out by itself that the secrets differ.
-                Some(Err(_)) if answered => return verdict.unwrap_or(Ok(())),
-                _ => {}
+            if proved {
+                return Ok(());
             }
-            let read = self.read().await;
-            if let (Err(HandshakeError::Lost(_)), Some(Err(error))) = (&read, &verdict) {
-                return Err(error.clone());
+            // Let the peer find out by itself that the secrets differ.
+            if answered && let Some(error) = self.failed.take() {
+                return Err(error);
             }
-            read?;
+            match self.read().await {
+                Err(HandshakeError::Lost(lost)) => {
+                    return Err(self.failed.take().unwrap_or(HandshakeError::Lost(lost)));
+                }
+                read => read?,
+            }
         }
     }
 
@@ -218,9 +232,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Handshaking<S> {
         Ok(())
     }
 
-    fn hold(&mut self, event: AskEvent) -> Result<(), HandshakeError> {
+    /// Keeps an ask until the connection is open. What follows the proof in the same read is no
+    /// stranger's any more.
+    fn hold(&mut self, event: AskEvent, proved: bool) -> Result<(), HandshakeError> {
         let max = self.limits.handshake_asks_max;
-        if self.held.len() >= max {
+        if !proved && self.held.len() >= max {
             let misbehaved = PeerMisbehaved::TooEager { what: "asks", max };
             return Err(HandshakeError::PeerMisbehaved(misbehaved));
         }

@@ -11,7 +11,7 @@ use amp_proto::{
     Moment, RoleName,
 };
 use futures_util::task::AtomicWaker;
-use tokio::sync::{Notify, Semaphore, SemaphorePermit, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 
 use crate::clock::Clock;
 
@@ -218,15 +218,6 @@ impl Link {
         self.driver.register(cx.waker());
         // Acquires what was done before the last stir, so that the look that follows sees it.
         self.stirred.swap(false, Ordering::AcqRel);
-    }
-
-    /// Takes one of the turns that calls take, for an ask of the driver's own.
-    pub(crate) fn take_turn(&self) -> bool {
-        self.turns.try_acquire().map(SemaphorePermit::forget).is_ok()
-    }
-
-    pub(crate) fn give_turn_back(&self) {
-        self.turns.add_permits(1);
     }
 
     pub(crate) fn made_room(&self) {
