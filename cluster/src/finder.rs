@@ -147,6 +147,12 @@ impl Finder {
             target.region = Some(region.clone());
             target.state = State::Content;
         }
+        // Whatever else leads to the same address need not be dialled to find that out.
+        for target in self.targets.values_mut() {
+            if target.addresses.contains(&link.far_end().address) {
+                target.region = Some(region.clone());
+            }
+        }
         let pool = &self.inner.settings.pool;
         if pool.get(&region).is_some() {
             // Two addresses of one region process: the first connection is enough.

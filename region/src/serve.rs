@@ -1,13 +1,14 @@
 //! The tasks of a region process: accepting, admitting, announcing, telling.
 
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use amp_proto::{CallError, Cluster, Lost, RoleName};
+use amp_proto::{CallError, Cluster, Lost, Never, RoleName};
 use futures_util::StreamExt as _;
 use mesh::commands::{Ident, Identify, RegionsChanged};
-use mesh::{BoxStream, Client, Handshaking, Link, Listener, drive_until_stopped, gather};
+use mesh::{BoxStream, Client, Handshaking, Link, Listener, drive_until_stopped, gather_with};
 use tokio::sync::Semaphore;
 
 use crate::admission::{Admission, Admissions};
@@ -136,18 +137,30 @@ async fn admit(inner: Arc<Inner>, link: Arc<Link>) {
 /// Tells every cluster when the set of region processes changes.
 async fn tell_clusters(inner: Arc<Inner>) {
     let mut known = inner.running.known.subscribe();
-    while known.changed().await.is_ok() {
+    let mut changed = known.changed().await;
+    while changed.is_ok() {
         let regions = rows_of(&known.borrow_and_update());
-        let clients = inner.settings.pool.all().into_iter().map(|(_, link)| Client::new(link));
-        let mut told = std::pin::pin!(gather(clients, RegionsChanged { regions }));
-        while let Some((client, answer)) = told.next().await {
-            match answer {
-                // A stock peer asks by itself, if it wants to know.
-                Ok(()) | Err(CallError::Unhandled { .. } | CallError::Lost { .. }) => {}
-                Err(error) => {
-                    tracing::debug!(cluster = client.name(), %error, "could not tell of regions");
-                }
+        let links = inner.settings.pool.all();
+        // One cluster that stands still must not keep the news from the others, nor the next news
+        // from any.
+        let everyone = links.len();
+        let clients = links.into_iter().map(|(_, link)| Client::new(link));
+        let mut told = pin!(gather_with(everyone, clients, RegionsChanged { regions }));
+        changed = loop {
+            tokio::select! {
+                Some((client, answer)) = told.next() => note_told(&client, &answer),
+                changed = known.changed() => break changed,
             }
+        };
+    }
+}
+
+fn note_told(client: &Client<Cluster>, answer: &Result<(), CallError<Never>>) {
+    match answer {
+        // A stock peer asks by itself, if it wants to know.
+        Ok(()) | Err(CallError::Unhandled { .. } | CallError::Lost { .. }) => {}
+        Err(error) => {
+            tracing::debug!(cluster = client.name(), %error, "could not tell of regions");
         }
     }
 }

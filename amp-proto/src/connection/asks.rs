@@ -125,7 +125,12 @@ impl Asks {
         AskId(tag)
     }
 
-    pub(super) fn poll(&mut self, id: AskId, cx: &mut Context<'_>) -> Poll<AskResult> {
+    pub(super) fn poll(
+        &mut self,
+        id: AskId,
+        cx: &mut Context<'_>,
+        forgotten_max: usize,
+    ) -> Poll<AskResult> {
         let Some(slot) = self.occupied(id.0) else {
             return Poll::Ready(Err(AskStopped::Lost { lost: Lost::ClosedHere, sent: true }));
         };
@@ -142,6 +147,7 @@ impl Asks {
         };
         if answer_due {
             self.forgotten += 1;
+            self.check_forgotten(forgotten_max);
         } else {
             self.free(id.0);
         }
@@ -160,6 +166,10 @@ impl Asks {
             State::Done { .. } => self.free(id.0),
             State::Forgotten | State::Free => {}
         }
+        self.check_forgotten(forgotten_max);
+    }
+
+    fn check_forgotten(&mut self, forgotten_max: usize) {
         if self.forgotten > forgotten_max {
             self.tolerate_late_answers();
         }

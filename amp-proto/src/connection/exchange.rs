@@ -20,10 +20,14 @@ pub struct Exchange {
     asks: Asks,
     /// Bytes that wait for the transport to take them.
     out: Vec<u8>,
+    /// How many of these are answers to the peer's asks.
+    answer_bytes: usize,
     /// Where `out` begins in the stream of all bytes we ever send.
     out_position: u64,
     /// How much of that stream the transport has taken.
     written: u64,
+    /// The ask that takes nobody's place.
+    ping: Option<AskId>,
     phase: Phase,
 }
 
@@ -66,8 +70,10 @@ impl Exchange {
             limits,
             asks: Asks::new(),
             out: Vec::new(),
+            answer_bytes: 0,
             out_position: 0,
             written: 0,
+            ping: None,
             phase: Phase::Open,
         }
     }
@@ -92,9 +98,32 @@ impl Exchange {
     ) -> Result<AskId, AskRefused> {
         self.check_open()?;
         let max = self.limits.asks_in_flight_max;
-        if self.asks.in_flight() >= max {
+        if self.asks.in_flight().saturating_sub(usize::from(self.ping.is_some())) >= max {
             return Err(AskRefused::TooManyInFlight { max });
         }
+        self.write_ask(name, fields, deadline)
+    }
+
+    /// Asks for a sign of life, also while all places are taken and while no other new ask is made:
+    /// a peer that is busy with all of them, or leaves slowly, is not dead for that. One at a time.
+    ///
+    /// # Errors
+    /// As [`Exchange::ask`].
+    pub fn ping<C: Command>(&mut self, ping: &C, deadline: Moment) -> Result<AskId, AskRefused> {
+        if let Phase::Lost(lost) = &self.phase {
+            return Err(AskRefused::Lost(lost.clone()));
+        }
+        let id = self.write_ask(C::NAME.as_bytes(), ping, deadline)?;
+        self.ping = Some(id);
+        Ok(id)
+    }
+
+    fn write_ask<F: EncodeFields + ?Sized>(
+        &mut self,
+        name: &[u8],
+        fields: &F,
+        deadline: Moment,
+    ) -> Result<AskId, AskRefused> {
         let position = self.position();
         let tag = self.asks.reserve();
         let text = TagText::of(tag);
@@ -123,8 +152,11 @@ impl Exchange {
         if self.is_lost() {
             return Ok(());
         }
+        let before = self.out.len();
         let reserved = [(&b"_answer"[..], tag)];
-        write_box(&mut self.out, &reserved, &self.limits, |out| response.encode_fields(out))
+        write_box(&mut self.out, &reserved, &self.limits, |out| response.encode_fields(out))?;
+        self.answer_bytes += self.out.len() - before;
+        Ok(())
     }
 
     /// Writes an error as the answer to the peer's ask `tag`. A long description is cut.
@@ -140,7 +172,9 @@ impl Exchange {
             (b"_error_description", description.as_bytes()),
         ];
         // A tag came in a value and a code is short, so both fit one.
+        let before = self.out.len();
         let _fits = write_box(&mut self.out, &reserved, &self.limits, |_| Ok(()));
+        self.answer_bytes += self.out.len() - before;
     }
 
     /// Takes the peer's answer or error to one of our asks.
@@ -172,6 +206,7 @@ impl Exchange {
             self.asks.lose(&lost, self.written);
             self.phase = Phase::Lost(lost);
             self.out = Vec::new();
+            self.answer_bytes = 0;
         }
     }
 
@@ -192,7 +227,11 @@ impl Exchange {
 
     /// The outcome of an ask, once it is there. The handle is used up by it.
     pub fn poll_ask(&mut self, id: AskId, cx: &mut Context<'_>) -> Poll<AskResult> {
-        self.asks.poll(id, cx)
+        let outcome = self.asks.poll(id, cx, self.limits.asks_forgotten_max);
+        if outcome.is_ready() && self.ping == Some(id) {
+            self.ping = None;
+        }
+        outcome
     }
 
     /// Drops all interest in an ask. AMP has no recall: the peer goes on, and its answer is
@@ -215,12 +254,19 @@ impl Exchange {
             *spare = Vec::new();
         }
         core::mem::swap(&mut self.out, spare);
+        self.answer_bytes = 0;
     }
 
     /// How many bytes wait to be taken.
     #[must_use]
     pub fn outbound_bytes(&self) -> usize {
         self.out.len()
+    }
+
+    /// How many of these are answers to the peer's asks.
+    #[must_use]
+    pub fn answer_bytes(&self) -> usize {
+        self.answer_bytes
     }
 
     /// How many of our asks wait for an outcome.

@@ -100,6 +100,14 @@ impl Connection {
         self.exchange.ask(command, deadline)
     }
 
+    /// Asks for a sign of life.
+    ///
+    /// # Errors
+    /// As [`Exchange::ping`].
+    pub fn ping<C: Command>(&mut self, ping: &C, deadline: Moment) -> Result<AskId, AskRefused> {
+        self.exchange.ping(ping, deadline)
+    }
+
     /// Answers an ask of the peer. Without a tag nothing is sent: the peer wants no answer.
     ///
     /// # Errors

@@ -113,6 +113,42 @@ fn an_answer_that_comes_before_its_time_out_is_noticed_does_no_harm_either() {
 }
 
 #[test]
+fn asks_that_timed_out_are_not_remembered_for_ever() {
+    let limits = Limits { asks_forgotten_max: 4, ..Limits::default() };
+    let mut pair = Pair::with(limits, 1);
+    let ids: Vec<_> = (0..10).map(|a| pair.ask(End::Left, &Sum { a, b: a })).collect();
+    let first = pair.carry(End::Left).unwrap().remove(0);
+    pair.pass(TIMEOUT);
+    for id in ids {
+        assert!(matches!(pair.outcome(End::Left, id), Some(Err(AskStopped::TimedOut { .. }))));
+    }
+    // Nobody knows any more whether this was answered before, so nobody minds.
+    for _ in 0..2 {
+        answer(&mut pair, End::Right, &first);
+        assert_eq!(pair.carry(End::Right), Ok(Vec::new()));
+    }
+}
+
+#[test]
+fn a_ping_takes_no_place_and_needs_none() {
+    let limits = Limits { asks_in_flight_max: 1, ..Limits::default() };
+    let mut pair = Pair::with(limits, 1);
+    let ping = pair.end(End::Left).ping(&Sum { a: 0, b: 0 }, pair_deadline()).unwrap();
+    let call = pair.ask(End::Left, &Sum { a: 1, b: 1 });
+    for ask in pair.carry(End::Left).unwrap() {
+        answer(&mut pair, End::Right, &ask);
+    }
+    pair.carry(End::Right).unwrap();
+    assert!(pair.outcome(End::Left, ping).unwrap().is_ok());
+    assert!(pair.outcome(End::Left, call).unwrap().is_ok());
+
+    pair.ask(End::Left, &Sum { a: 2, b: 2 });
+    pair.end(End::Left).ping(&Sum { a: 0, b: 0 }, pair_deadline()).unwrap();
+    let second = pair.end(End::Left).ask(&Sum { a: 3, b: 3 }, pair_deadline());
+    assert_eq!(second, Err(AskRefused::TooManyInFlight { max: 1 }));
+}
+
+#[test]
 fn losing_the_connection_ends_every_ask_and_says_which_were_sent() {
     let mut pair = Pair::new();
     let sent = pair.ask(End::Left, &Sum { a: 1, b: 2 });

@@ -30,12 +30,17 @@ impl MemoryRegistry {
         Self { entries: Arc::default(), changes: watch::Sender::new(0) }
     }
 
-    /// The entries, without those that have expired.
+    /// The entries, without those that have expired. Whoever finds some tells of it, for nobody
+    /// else will find them.
     fn live(&self) -> MutexGuard<'_, Entries> {
         let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
-        entries.regions.retain(|_, (_, seen)| seen.elapsed() < EXPIRY);
         let Entries { regions, links } = &mut *entries;
+        let known = regions.len();
+        regions.retain(|_, (_, seen)| seen.elapsed() < EXPIRY);
         links.retain(|(region, _), _| regions.contains_key(region));
+        if regions.len() < known {
+            self.changed();
+        }
         entries
     }
 
@@ -53,19 +58,15 @@ impl Default for MemoryRegistry {
 #[async_trait]
 impl Registry for MemoryRegistry {
     async fn announce(&self, region: &RegionEntry) -> Result<(), RegistryError> {
-        let (before, after) = {
-            let before = self.entries.lock().unwrap_or_else(PoisonError::into_inner).regions.len();
-            let mut entries = self.live();
-            // An older entry for the same addresses is of a process that died without a word.
-            entries
-                .regions
-                .retain(|id, (entry, _)| *id == region.id || entry.addresses != region.addresses);
-            let known = (region.clone(), Instant::now());
-            let replaced = entries.regions.insert(region.id.clone(), known);
-            let same = replaced.is_some_and(|(entry, _)| entry == *region);
-            (before, if same { entries.regions.len() } else { usize::MAX })
-        };
-        if before != after {
+        let mut entries = self.live();
+        let known = entries.regions.len();
+        // An older entry for the same addresses is of a process that died without a word.
+        entries
+            .regions
+            .retain(|id, (entry, _)| *id == region.id || entry.addresses != region.addresses);
+        let displaced = entries.regions.len() < known;
+        let before = entries.regions.insert(region.id.clone(), (region.clone(), Instant::now()));
+        if displaced || before.is_none_or(|(entry, _)| entry != *region) {
             self.changed();
         }
         Ok(())

@@ -8,9 +8,13 @@
     reason = "the helpers of tests fail as tests do"
 )]
 
+mod admission;
 mod calls;
 mod desk;
 mod faults;
+mod malformed;
 mod mesh;
 mod raw;
+mod registry;
+mod services;
 mod strangers;

@@ -8,7 +8,9 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use mesh::{BoxStream, Secret};
 use mesh_harness::{Mesh, TestResult};
 use sha2::Sha256;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{
+    AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadHalf, WriteHalf,
+};
 
 /// A box from keys and values.
 pub(crate) fn box_of<const N: usize>(fields: [(&str, &[u8]); N]) -> Vec<u8> {
@@ -35,8 +37,8 @@ pub(crate) fn digest(secret: &Secret, challenge: &[u8], salt: &[u8]) -> [u8; 32]
 }
 
 /// A stream, and what came through it.
-pub(crate) struct RawPeer {
-    stream: BoxStream,
+pub(crate) struct RawPeer<S = BoxStream> {
+    stream: S,
     received: BytesMut,
 }
 
@@ -72,6 +74,29 @@ impl RawPeer {
         self.send(&answer).await
     }
 
+    /// Two halves, to send and to read at once.
+    pub(crate) fn split(self) -> (RawPeer<ReadHalf<BoxStream>>, RawPeer<WriteHalf<BoxStream>>) {
+        let (reader, writer) = tokio::io::split(self.stream);
+        let reader = RawPeer { stream: reader, received: self.received };
+        (reader, RawPeer { stream: writer, received: BytesMut::new() })
+    }
+
+    /// Asks for a sign of life, and gives the replies that come before it.
+    pub(crate) async fn replies_until_ping(&mut self) -> TestResult<Vec<AmpBox>> {
+        const TAG: &str = "are you there?";
+        self.send(&box_of([("_ask", TAG.as_bytes()), ("_command", b"Ping")])).await?;
+        let mut replies = Vec::new();
+        loop {
+            let reply = self.next_reply().await.expect("the connection lives");
+            if reply.get("_answer").is_some_and(|tag| tag == TAG) {
+                return Ok(replies);
+            }
+            replies.push(reply);
+        }
+    }
+}
+
+impl<S: AsyncWrite + Unpin> RawPeer<S> {
     pub(crate) async fn send(&mut self, bytes: &[u8]) -> TestResult {
         self.stream.write_all(bytes).await?;
         self.stream.flush().await?;
@@ -83,7 +108,9 @@ impl RawPeer {
         self.stream.shutdown().await?;
         Ok(())
     }
+}
 
+impl<S: AsyncRead + Unpin> RawPeer<S> {
     /// The next box, or `None` once the other side has closed the stream.
     pub(crate) async fn next(&mut self) -> Option<AmpBox> {
         tokio::time::timeout(PATIENCE, self.read_box()).await.expect("an answer, or the end")
@@ -106,20 +133,6 @@ impl RawPeer {
             replies.push(reply);
         }
         replies
-    }
-
-    /// Asks for a sign of life, and gives the replies that come before it.
-    pub(crate) async fn replies_until_ping(&mut self) -> TestResult<Vec<AmpBox>> {
-        const TAG: &str = "are you there?";
-        self.send(&box_of([("_ask", TAG.as_bytes()), ("_command", b"Ping")])).await?;
-        let mut replies = Vec::new();
-        loop {
-            let reply = self.next_reply().await.expect("the connection lives");
-            if reply.get("_answer").is_some_and(|tag| tag == TAG) {
-                return Ok(replies);
-            }
-            replies.push(reply);
-        }
     }
 
     async fn read_box(&mut self) -> Option<AmpBox> {

@@ -290,6 +290,7 @@ async fn a_region_does_not_answer_the_challenges_of_regions() -> TestResult {
     // Somebody who belongs cannot have it answered either.
     let mut insider = fortress.stranger().await?;
     insider.prove(fortress.mesh.secret()).await?;
+    assert!(insider.next().await.is_some(), "it is in");
     insider.send(&ask).await?;
     let refused = insider.next_reply().await.unwrap();
     assert_eq!(refused.get("_error_code").unwrap(), "UNKNOWN");
