@@ -72,7 +72,7 @@ impl AmpBox {
     pub fn encode(&self, out: &mut Vec<u8>, limits: &Limits) -> Result<(), EncodeError> {
         write_box(out, &[], limits, |writer| {
             for (key, value) in &self.entries {
-                writer.put(key, |out| {
+                writer.put_any(key, |out| {
                     out.extend_from_slice(value);
                     Ok(())
                 })?;

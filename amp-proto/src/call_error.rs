@@ -5,7 +5,7 @@ use core::time::Duration;
 
 use crate::command::{Arguments, Command, CommandError};
 use crate::connection::{AskRefused, AskResult, AskStopped, Lost};
-use crate::error::{DecodeError, EncodeError};
+use crate::error::{DecodeError, EncodeError, OneLine};
 
 /// Why a call has no response. `E` is the command's own enum of declared errors.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -16,7 +16,7 @@ pub enum CallError<E> {
     #[error("{0}")]
     Declared(E),
     /// The peer has no responder for this command: an older version, or the wrong peer.
-    #[error("the peer does not answer this command: {description}")]
+    #[error("the peer does not answer this command: {}", OneLine(.description))]
     Unhandled {
         /// The peer's words. A MAAS peer says the same of a responder that failed, with a
         /// reference into its log.
@@ -24,7 +24,7 @@ pub enum CallError<E> {
     },
     /// The responder failed in a way that the command does not declare. The description refers to
     /// the peer's log.
-    #[error("the peer failed with the code {code}: {description}")]
+    #[error("the peer failed with the code {}: {}", OneLine(.code), OneLine(.description))]
     Undeclared {
         /// The code on the wire; `UNKNOWN` unless the peer knows better.
         code: String,

@@ -3,7 +3,7 @@
 use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 
-use crate::error::{DecodeError, EncodeError};
+use crate::error::{DecodeError, EncodeError, OneLine};
 use crate::role::Role;
 use crate::schema::{CommandSchema, ErrorSchema, FieldSchema};
 use crate::wire::{BoxWriter, Fields};
@@ -211,7 +211,7 @@ impl<E: CommandError> From<E> for Failure<E> {
 
 /// An error that is handed on without knowing its declaration: Twisted's `RemoteAmpError`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{code}: {description}")]
+#[error("{}: {}", OneLine(.code), OneLine(.description))]
 pub struct PassedError {
     /// The code on the wire.
     pub code: String,

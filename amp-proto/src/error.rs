@@ -25,6 +25,12 @@ pub enum EncodeError {
         /// The element's length in bytes.
         bytes: usize,
     },
+    /// A command or response uses a key that says what a box is. Choose another.
+    #[error("`{key}` is a key of AMP's own")]
+    ReservedKey {
+        /// The key.
+        key: String,
+    },
     /// A key is empty (which would end the box) or longer than 255 bytes.
     #[error("a key has {bytes} bytes, AMP allows 1 to 255")]
     KeyLength {
@@ -210,6 +216,26 @@ impl LooksLike {
             Self::Ssh => "; this looks like an SSH client",
             Self::Unknown => "",
         }
+    }
+}
+
+/// A peer's words on one line: what might break a line or move a cursor is escaped.
+#[derive(Clone, Copy, Debug)]
+pub struct OneLine<'a>(
+    /// The words.
+    pub &'a str,
+);
+
+impl core::fmt::Display for OneLine<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        for part in self.0.split_inclusive(char::is_control) {
+            let plain = part.trim_end_matches(char::is_control);
+            f.write_str(plain)?;
+            for control in part.get(plain.len()..).unwrap_or_default().chars() {
+                write!(f, "{}", control.escape_default())?;
+            }
+        }
+        Ok(())
     }
 }
 

@@ -77,7 +77,7 @@ pub use crate::connection::{
     Ask, AskEvent, AskId, AskRefused, AskResult, AskStopped, Connection, Exchange, Inbound,
     Incoming, Lost, Moment,
 };
-pub use crate::error::{DecodeError, EncodeError, LooksLike, PeerMisbehaved, ValueError};
+pub use crate::error::{DecodeError, EncodeError, LooksLike, OneLine, PeerMisbehaved, ValueError};
 pub use crate::limits::Limits;
 pub use crate::peer::{Authentication, FarEnd, Peer};
 pub use crate::responder::{

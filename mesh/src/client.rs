@@ -150,7 +150,7 @@ impl<R: Role> Client<R> {
     /// As [`Client::call`].
     pub async fn ping(&self) -> Result<Duration, CallError<Never>> {
         let start = Instant::now();
-        match self.call_ref(&Ping).await {
+        match self.this_connection().call_ref(&Ping).await {
             Ok(()) | Err(CallError::Unhandled { .. } | CallError::Undeclared { .. }) => {
                 let round_trip = start.elapsed();
                 self.link.set_round_trip(round_trip);
@@ -169,8 +169,17 @@ impl<R: Role> Client<R> {
     pub async fn leave(&self) {
         const TOLD_WITHIN: Duration = Duration::from_secs(1);
         // Whatever it answers, its asks from before the answer have arrived by then.
-        let _told = self.clone().within(TOLD_WITHIN).call_ref(&Leave).await;
+        let _told = self.this_connection().within(TOLD_WITHIN).call_ref(&Leave).await;
         self.link.drain(Lost::ClosedHere);
+    }
+
+    /// The same client, for what concerns its connection and no other.
+    fn this_connection(&self) -> Self {
+        Self { others: None, ..self.clone() }
+    }
+
+    pub(crate) fn timeout(&self) -> Duration {
+        self.timeout
     }
 
     /// Makes the ask; on another connection when this one is gone and nothing was sent.

@@ -1,5 +1,7 @@
 //! The clock of a connection: the runtime's, so that tests can stop and turn it.
 
+use std::time::Duration;
+
 use amp_proto::Moment;
 use tokio::time::Instant;
 
@@ -19,6 +21,9 @@ impl Clock {
     }
 
     pub(crate) fn instant(self, moment: Moment) -> Instant {
-        self.start + moment.since(Moment::START)
+        const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+        let elapsed = moment.since(Moment::START);
+        // Nobody waits longer than that, and no clock goes further.
+        self.start.checked_add(elapsed).unwrap_or_else(|| self.start + CENTURY)
     }
 }

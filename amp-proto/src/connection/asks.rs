@@ -33,7 +33,8 @@ pub enum AskStopped {
     },
     /// The deadline came first.
     TimedOut {
-        /// Whether any of the ask had been given to the transport.
+        /// Whether the ask may have been sent, or may still be. If not, it was certainly not
+        /// carried out.
         sent: bool,
     },
     /// The connection went first.
@@ -206,22 +207,22 @@ impl Asks {
         }
     }
 
-    /// Ends every ask whose deadline has come. `written` is how much of the stream the transport
-    /// has taken.
-    pub(super) fn expire(&mut self, now: Moment, written: u64) {
+    /// Ends every ask whose deadline has come. Its bytes are in the stream and go out sooner or
+    /// later, so it counts as sent.
+    pub(super) fn expire(&mut self, now: Moment) {
         if self.earliest.is_none_or(|earliest| earliest > now) {
             return;
         }
         self.earliest = None;
         for slot in &mut self.slots {
-            let State::Waiting { waker, deadline, position } = &mut slot.state else { continue };
+            let State::Waiting { waker, deadline, .. } = &mut slot.state else { continue };
             if *deadline > now {
                 let earliest = self.earliest.map_or(*deadline, |earliest| earliest.min(*deadline));
                 self.earliest = Some(earliest);
                 continue;
             }
             let waker = waker.take();
-            let result = Err(AskStopped::TimedOut { sent: *position < written });
+            let result = Err(AskStopped::TimedOut { sent: true });
             slot.state = State::Done { result, answer_due: true };
             self.in_flight -= 1;
             if let Some(waker) = waker {

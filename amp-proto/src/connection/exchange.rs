@@ -98,7 +98,7 @@ impl Exchange {
     ) -> Result<AskId, AskRefused> {
         self.check_open()?;
         let max = self.limits.asks_in_flight_max;
-        if self.asks.in_flight().saturating_sub(usize::from(self.ping.is_some())) >= max {
+        if self.calls_in_flight() >= max {
             return Err(AskRefused::TooManyInFlight { max });
         }
         self.write_ask(name, fields, deadline)
@@ -133,7 +133,7 @@ impl Exchange {
         Ok(self.asks.insert(tag, deadline, position))
     }
 
-    /// Writes a command that wants no answer. Gives its place in the stream of sent bytes.
+    /// Writes a command that wants no answer.
     ///
     /// # Errors
     /// [`AskRefused`]: nothing was written.
@@ -166,15 +166,30 @@ impl Exchange {
         }
         let cut = description.floor_char_boundary(Self::DESCRIPTION_BYTES_MAX);
         let description = description.get(..cut).unwrap_or_default();
+        // The caller has to hear something: what does not fit the limits is said shortly.
+        if self.write_refusal(tag, code, description, false).is_err() {
+            let _fits = self.write_refusal(tag, "UNKNOWN", "", true);
+        }
+    }
+
+    fn write_refusal(
+        &mut self,
+        tag: &[u8],
+        code: &str,
+        description: &str,
+        always: bool,
+    ) -> Result<(), EncodeError> {
         let reserved = [
             (&b"_error"[..], tag),
             (b"_error_code", code.as_bytes()),
             (b"_error_description", description.as_bytes()),
         ];
-        // A tag came in a value and a code is short, so both fit one.
         let before = self.out.len();
-        let _fits = write_box(&mut self.out, &reserved, &self.limits, |_| Ok(()));
+        let unlimited = always.then(|| Limits { box_bytes_max: usize::MAX, ..Limits::default() });
+        let limits = unlimited.as_ref().unwrap_or(&self.limits);
+        write_box(&mut self.out, &reserved, limits, |_| Ok(()))?;
         self.answer_bytes += self.out.len() - before;
+        Ok(())
     }
 
     /// Takes the peer's answer or error to one of our asks.
@@ -191,7 +206,7 @@ impl Exchange {
 
     /// Ends every ask whose deadline has come.
     pub fn handle_timeout(&mut self, now: Moment) {
-        self.asks.expire(now, self.written);
+        self.asks.expire(now);
     }
 
     /// The transport took `bytes` more of what [`Exchange::take_outbound`] gave.
@@ -213,7 +228,8 @@ impl Exchange {
     /// The peer sends no more: every ask in flight ends, and no new one is made. Its own asks can
     /// still be answered.
     pub fn handle_peer_done(&mut self, lost: Lost) {
-        self.asks.lose(&lost, self.written);
+        // What waits to be sent still goes out, with the answers, and the peer may act on it.
+        self.asks.lose(&lost, u64::MAX);
         self.leave(lost);
     }
 
@@ -273,6 +289,12 @@ impl Exchange {
     #[must_use]
     pub fn in_flight(&self) -> usize {
         self.asks.in_flight()
+    }
+
+    /// How many of them somebody made: all but the sign of life.
+    #[must_use]
+    pub fn calls_in_flight(&self) -> usize {
+        self.asks.in_flight().saturating_sub(usize::from(self.ping.is_some()))
     }
 
     /// Why no new ask can be made, if so.

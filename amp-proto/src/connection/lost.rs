@@ -33,7 +33,8 @@ pub enum Lost {
         /// How long.
         stalled: Duration,
     },
-    /// A fatal declared error crossed it, in either direction, and such an error ends it.
+    /// This side answered with a fatal declared error, and such an error ends the connection. The
+    /// side that asked sees it closed by the peer.
     #[error("the error `{code}` ends the connection")]
     Fatal {
         /// The error's code.

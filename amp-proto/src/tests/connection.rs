@@ -336,3 +336,37 @@ fn a_long_idle_connection_holds_no_table_and_no_buffer() {
     assert_eq!(inbound.buffered_bytes(), 0);
     assert_eq!((exchange.in_flight(), exchange.outbound_bytes()), (0, 0));
 }
+
+#[test]
+fn an_ask_that_timed_out_unsent_counts_as_sent_for_its_bytes_still_go_out() {
+    let mut pair = Pair::new();
+    let id = pair.ask(End::Left, &Sum { a: 1, b: 2 });
+    pair.pass(TIMEOUT);
+    let outcome = pair.outcome(End::Left, id).unwrap();
+    let failed = response_of::<Sum>(outcome, TIMEOUT).unwrap_err();
+    assert!(failed.maybe_done() && !failed.is_retryable(), "{failed:?}");
+    assert_eq!(pair.carry(End::Left).unwrap().len(), 1, "the peer is asked all the same");
+}
+
+#[test]
+fn a_peer_that_only_stopped_sending_may_still_do_what_waits_to_be_sent() {
+    let (_inbound, mut exchange) = crate::Connection::new(Arc::new(Limits::default())).into_parts();
+    let id = exchange.ask(&Sum { a: 1, b: 2 }, pair_deadline()).unwrap();
+    exchange.handle_peer_done(Lost::ClosedByPeer);
+    let mut context = Context::from_waker(core::task::Waker::noop());
+    let outcome = exchange.poll_ask(id, &mut context);
+    let lost = Err(AskStopped::Lost { lost: Lost::ClosedByPeer, sent: true });
+    assert_eq!(outcome, Poll::Ready(lost));
+    assert!(exchange.outbound_bytes() > 0);
+}
+
+#[test]
+fn a_refusal_that_does_not_fit_is_said_shortly() {
+    let mut pair = Pair::with(Limits { box_bytes_max: 120, ..Limits::default() }, 1);
+    let id = pair.ask(End::Left, &Sum { a: 1, b: 1 });
+    let ask = pair.carry(End::Left).unwrap().remove(0);
+    pair.end(End::Right).refuse(ask.tag.as_deref(), "NO_SUCH_CHEEZ", &"x".repeat(200));
+    pair.carry(End::Right).unwrap();
+    let expected = AskStopped::Error { code: "UNKNOWN".to_owned(), description: String::new() };
+    assert_eq!(pair.outcome(End::Left, id), Some(Err(expected)));
+}

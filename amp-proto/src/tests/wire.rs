@@ -1,5 +1,6 @@
 //! Boxes on the wire, whole and in pieces, honest and hostile.
 
+use alloc::string::ToString as _;
 use alloc::vec;
 use alloc::vec::Vec;
 
@@ -217,4 +218,35 @@ fn reserved_keys_stand_at_their_places() {
         let sorted = AmpBox::from_iter(entries.chain(empty));
         assert_eq!(merged, sorted.to_bytes(&limits()).unwrap());
     }
+}
+
+#[test]
+fn a_box_that_panics_on_the_way_leaves_nothing_behind() {
+    let mut out = b"before".to_vec();
+    let limits = Limits::default();
+    let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        write_box(&mut out, &[], &limits, |writer| {
+            writer.put(b"half", |_| panic!("the application's own encoding"))
+        })
+    }));
+    assert!(panicked.is_err());
+    assert_eq!(out, b"before");
+}
+
+#[test]
+fn no_command_can_say_what_a_box_is() {
+    for key in ["_ask", "_answer", "_command", "_error", "_error_code", "_error_description"] {
+        let mut out = Vec::new();
+        let written = write_box(&mut out, &[], &Limits::default(), |writer| {
+            writer.put(key.as_bytes(), |_| Ok(()))
+        });
+        assert_eq!(written, Err(EncodeError::ReservedKey { key: key.into() }));
+        assert!(out.is_empty());
+    }
+}
+
+#[test]
+fn a_peers_words_stay_on_one_line() {
+    let words = crate::OneLine("no\nsuch \u{1b}[31mcheez\r").to_string();
+    assert_eq!(words, "no\\nsuch \\u{1b}[31mcheez\\r");
 }

@@ -18,14 +18,33 @@ pub fn write_box(
     limits: &Limits,
     fill: impl FnOnce(&mut BoxWriter<'_>) -> Result<(), EncodeError>,
 ) -> Result<(), EncodeError> {
-    let start = out.len();
-    let mut writer = BoxWriter { out, reserved, start, keys: 0 };
+    let mut unfinished = Unfinished { start: out.len(), out, is_whole: false };
+    let start = unfinished.start;
+    let mut writer = BoxWriter { out: unfinished.out, reserved, start, keys: 0 };
     let written = fill(&mut writer).and_then(|()| writer.finish(limits));
-    if written.is_err() {
-        out.truncate(start);
-    }
+    unfinished.is_whole = written.is_ok();
     written
 }
+
+/// Takes a box back that did not come to its end, be it for an error or a panic: half a box would
+/// spoil all that comes after it.
+struct Unfinished<'a> {
+    out: &'a mut Vec<u8>,
+    start: usize,
+    is_whole: bool,
+}
+
+impl Drop for Unfinished<'_> {
+    fn drop(&mut self) {
+        if !self.is_whole {
+            self.out.truncate(self.start);
+        }
+    }
+}
+
+/// The keys that say what a box is. They are written by the connection, never by a command.
+const RESERVED_KEYS: [&[u8]; 6] =
+    [b"_answer", b"_ask", b"_command", b"_error", b"_error_code", b"_error_description"];
 
 /// Where a command or a response puts its keys and values; made by [`write_box`].
 ///
@@ -43,8 +62,22 @@ impl BoxWriter<'_> {
     /// Puts one key, and the value that `encode` appends.
     ///
     /// # Errors
-    /// [`EncodeError`] when the key's or the value's length does not fit, or from `encode`.
+    /// [`EncodeError`] when the key is one of AMP's own, the key's or the value's length does not
+    /// fit, or from `encode`.
     pub fn put(
+        &mut self,
+        key: &[u8],
+        encode: impl FnOnce(&mut Vec<u8>) -> Result<(), EncodeError>,
+    ) -> Result<(), EncodeError> {
+        if key.first() == Some(&b'_') && RESERVED_KEYS.contains(&key) {
+            let key = String::from_utf8_lossy(key).into_owned();
+            return Err(EncodeError::ReservedKey { key });
+        }
+        self.put_any(key, encode)
+    }
+
+    /// As [`BoxWriter::put`], for those who write whole boxes.
+    pub(crate) fn put_any(
         &mut self,
         key: &[u8],
         encode: impl FnOnce(&mut Vec<u8>) -> Result<(), EncodeError>,

@@ -23,8 +23,8 @@ use crate::commands::Ping;
 
 /// How long a peer that has closed its side may wait for the answers that are still due.
 const HALF_CLOSED_MAX: Duration = Duration::from_secs(5);
-/// How many times as many answers as usual may wait while answers of the peer's are due.
-const READ_ON: usize = 16;
+/// About what a refused ask costs, in bytes of its answer.
+const REFUSAL_BYTES: usize = 64;
 /// How long a connection that closes may take to send what it still has.
 const CLOSING_MAX: Duration = Duration::from_secs(2);
 
@@ -38,8 +38,12 @@ pub(super) struct Driver<S> {
     written: usize,
     /// How many bytes of `writing` are answers to the peer's asks.
     answers_writing: usize,
-    /// So many answers wait to be written that nothing more is read.
+    /// So many answers wait to be written that the peer gets nothing more done.
     full: bool,
+    /// How many asks were refused since then.
+    refused: usize,
+    /// The stream takes nothing more; what it still gives is read.
+    broken: Option<Lost>,
     /// Since when the stream has taken nothing although something waits.
     stalled_since: Option<Moment>,
     /// When the peer was last heard.
@@ -82,6 +86,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             written: 0,
             answers_writing: 0,
             full: false,
+            refused: 0,
+            broken: None,
             stalled_since: None,
             heard,
             ping: None,
@@ -129,7 +135,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         loop {
             let was_reading = self.is_reading();
             let progress = was_reading && self.read(cx)?;
-            self.write(cx)?;
+            if let Some(lost) = &self.broken {
+                if progress {
+                    continue;
+                }
+                return Err(lost.clone());
+            }
+            if let Err(lost) = self.write(cx) {
+                // A peer that answered and closed has left its answers behind.
+                self.broken = Some(lost);
+                continue;
+            }
             self.check_ended()?;
             let resumed = !was_reading && self.is_reading();
             if !progress && !resumed && !self.wait(cx)? {
@@ -140,14 +156,27 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
     }
 
     fn is_reading(&self) -> bool {
-        !self.full && self.half_closed_since.is_none() && self.closing_since.is_none()
+        !self.is_deaf() && self.half_closed_since.is_none() && self.closing_since.is_none()
+    }
+
+    /// Whether nothing more is read until the peer has read what waits for it.
+    ///
+    /// While answers are due to us we go on reading, for two sides that wait for each other to read
+    /// would wait for ever: new asks are refused then, until even the refusals pile up.
+    fn is_deaf(&self) -> bool {
+        let refusals_max = self.link.limits().outbound_bytes_max / REFUSAL_BYTES;
+        self.full && (!self.expects_answers() || self.refused >= refusals_max)
+    }
+
+    fn expects_answers(&self) -> bool {
+        self.link.exchange().calls_in_flight() > 0
     }
 
     /// Deals with the boxes that are there, and reads once. Says whether to look again.
     fn read(&mut self, cx: &mut Context<'_>) -> Result<bool, Lost> {
         // What an earlier turn left because too much waited to be written.
         self.take_boxes(cx)?;
-        if self.full {
+        if self.is_deaf() {
             return Ok(false);
         }
         let stream = Pin::new(&mut self.stream);
@@ -168,22 +197,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         }
     }
 
-    /// Whether the peer reads its answers so slowly that it must not ask more for now.
-    ///
-    /// Our own asks do not count: those who make them wait for room. Two sides that both wait for
-    /// the other to read would wait for ever, so while answers are due to us we read on for longer.
+    /// Whether so many answers wait for the peer that it must not ask more for now. Our own asks do
+    /// not count: those who make them wait for room.
     fn is_full(&self, exchange: &Exchange) -> bool {
-        let max = self.link.limits().outbound_bytes_max;
-        let max = if exchange.in_flight() > 0 { max.saturating_mul(READ_ON) } else { max };
-        exchange.answer_bytes() + self.answers_writing >= max
+        exchange.answer_bytes() + self.answers_writing >= self.link.limits().outbound_bytes_max
     }
 
     fn take_boxes(&mut self, cx: &mut Context<'_>) -> Result<(), Lost> {
-        while !self.full {
+        while !self.is_deaf() {
             let Some(fields) = self.inbound.next_box().map_err(Lost::PeerMisbehaved)? else {
                 break;
             };
             match Incoming::of(fields).map_err(Lost::PeerMisbehaved)? {
+                Incoming::Ask(ask) if self.full => {
+                    self.refused += 1;
+                    self.running.refuse_overloaded(&self.link, &ask);
+                }
                 Incoming::Ask(ask) => {
                     self.running.begin(&self.link, &ask, cx);
                     self.full = self.is_full(&self.link.exchange());
@@ -216,6 +245,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
                 }
                 self.full = self.is_full(&exchange);
             }
+            if !self.full {
+                self.refused = 0;
+            }
             if newly_written > 0 {
                 self.stalled_since = None;
                 self.link.made_room();
@@ -244,8 +276,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
     }
 
     fn check_ended(&mut self) -> Result<(), Lost> {
-        let nothing_waits = self.written == self.writing.len();
-        if let Some(lost) = self.link.closing() {
+        let closing = self.link.closing();
+        let nothing_waits =
+            self.written == self.writing.len() && self.link.exchange().outbound_bytes() == 0;
+        if let Some(lost) = closing {
             let now = self.link.clock().now();
             let since = *self.closing_since.get_or_insert(now);
             if nothing_waits || now.since(since) >= CLOSING_MAX {
@@ -286,7 +320,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         let limits = Arc::clone(self.link.limits());
         let mut exchange = self.link.exchange();
         exchange.handle_timeout(now);
-        let mut next = self.heard.after(limits.dead_after);
+        let is_listening = self.half_closed_since.is_none();
+        // The end of silence means nothing on a side that the peer has closed.
+        let silence_ends = self.heard.after(limits.dead_after);
+        let mut next = if is_listening { silence_ends } else { now.after(HALF_CLOSED_MAX) };
         if let Some(deadline) = exchange.poll_timeout() {
             next = next.min(deadline);
         }
@@ -314,7 +351,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
                 self.link.set_round_trip(now.since(sent));
             }
         }
-        if self.full {
+        if self.full && exchange.calls_in_flight() == 0 {
             // We are not listening, so silence says nothing.
             self.heard = now;
         }

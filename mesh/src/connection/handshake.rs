@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use amp_proto::{
     Arguments as _, AskEvent, AskId, AskResult, Authentication, Command, Connection, Limits, Lost,
-    Moment, Peer, PeerMisbehaved, Responders, RoleName,
+    Moment, OneLine, Peer, PeerMisbehaved, Responders, RoleName,
 };
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
@@ -55,7 +55,7 @@ pub enum HandshakeError {
     #[error("the peer sent a challenge of our own side back to us")]
     Reflected,
     /// The peer answered `Authenticate` with an error.
-    #[error("the peer refuses to authenticate: {code}: {description}")]
+    #[error("the peer refuses to authenticate: {}: {}", OneLine(.code), OneLine(.description))]
     Refused {
         /// The code on the wire.
         code: String,

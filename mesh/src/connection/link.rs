@@ -62,7 +62,7 @@ impl Link {
             exchange: Mutex::new(exchange),
             driver: AtomicWaker::new(),
             stirred: AtomicBool::new(false),
-            turns: Semaphore::new(limits.asks_in_flight_max),
+            turns: Semaphore::new(limits.asks_in_flight_max.min(Semaphore::MAX_PERMITS)),
             room: Notify::new(),
             closing: OnceLock::new(),
             draining: OnceLock::new(),

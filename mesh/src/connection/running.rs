@@ -20,6 +20,8 @@ pub(super) struct Running {
     responders: Arc<Responders>,
     peer: Peer,
     tasks: JoinSet<()>,
+    /// Asks are being refused because there is too much to do.
+    is_overloaded: bool,
 }
 
 /// What the answer to one ask has to carry, and how the logs refer to it.
@@ -33,7 +35,7 @@ type Answering = Pin<Box<dyn Future<Output = Outcome> + Send>>;
 
 impl Running {
     pub(super) fn new(responders: Arc<Responders>, peer: Peer) -> Self {
-        Self { responders, peer, tasks: JoinSet::new() }
+        Self { responders, peer, tasks: JoinSet::new(), is_overloaded: false }
     }
 
     /// How many responders wait for something.
@@ -49,9 +51,10 @@ impl Running {
     /// Answers an ask, now or later.
     pub(super) fn begin(&mut self, link: &Arc<Link>, ask: &Ask<'_>, cx: &mut Context<'_>) {
         if self.tasks.len() >= link.limits().responders_running_max {
-            finish(link, ask.tag, ask.command, Err(Refusal::Overloaded));
+            self.refuse_overloaded(link, ask);
             return;
         }
+        self.is_overloaded = false;
         let responded = catch_unwind(AssertUnwindSafe(|| {
             self.responders.respond(ask.command, &ask.fields, &self.peer)
         }));
@@ -73,6 +76,16 @@ impl Running {
         }
     }
 
+    /// Refuses an ask because there is too much to do already.
+    pub(super) fn refuse_overloaded(&mut self, link: &Link, ask: &Ask<'_>) {
+        // One line each time that it begins, not one for every ask.
+        if !std::mem::replace(&mut self.is_overloaded, true) {
+            let peer = &link.far_end().address;
+            tracing::warn!(peer, "the peer asks for more than can be done: asks are refused");
+        }
+        finish(link, ask.tag, ask.command, Err(Refusal::Overloaded));
+    }
+
     fn go_on(&mut self, link: &Arc<Link>, ask: &Ask<'_>, answering: Answering) {
         let asked = Asked { tag: ask.tag.map(Box::from), command: printable(ask.command) };
         let link = Arc::clone(link);
@@ -90,7 +103,12 @@ fn finish(link: &Link, tag: Option<&[u8]>, command: &[u8], outcome: Outcome) {
     let refusal = match outcome {
         Ok(Answered { fields, afterwards }) => {
             let Some(tag) = tag else { return };
-            let answered = link.exchange().answer(tag, &*fields);
+            // How a response is encoded is the application's code too.
+            let encode = AssertUnwindSafe(|| link.exchange().answer(tag, &*fields));
+            let answered = match catch_unwind(encode) {
+                Ok(answered) => answered,
+                Err(panic) => return refuse(link, Some(tag), command, panicked(&*panic)),
+            };
             match (answered, afterwards) {
                 (Ok(()), Afterwards::GoOn) => return,
                 (Ok(()), Afterwards::HandOver) => return link.close(Lost::HandedOver),
@@ -133,7 +151,7 @@ fn refuse(link: &Link, tag: Option<&[u8]>, command: &[u8], refusal: Refusal) {
             None
         }
         Refusal::Overloaded => {
-            tracing::warn!(peer, command, "too much to do: an ask was refused");
+            tracing::debug!(peer, command, "too much to do: an ask was refused");
             send("OVERLOADED", "too much to do, ask again later");
             None
         }
