@@ -21,6 +21,7 @@ mod connection;
 mod describe;
 mod farewell;
 mod gather;
+mod host;
 mod ids;
 mod local;
 mod peer;
@@ -38,6 +39,7 @@ pub use crate::connection::{Ended, FarEndInfo, HandshakeError, Handshaking, Link
 pub use crate::describe::CommandDescription;
 pub use crate::farewell::drive_until_stopped;
 pub use crate::gather::{GATHER_CONCURRENCY, Gathered, gather, gather_with};
+pub use crate::host::host_name;
 pub use crate::ids::{ClusterId, RegionId};
 pub use crate::local::{connect_trusted, run_trusted};
 pub use crate::peer::PeerExt;

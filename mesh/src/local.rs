@@ -20,8 +20,10 @@ use crate::connection::{Handshaking, Link};
 /// # async fn main() {
 /// let (near, far) = tokio::io::duplex(4096);
 /// let nobody = Arc::new(Responders::new());
-/// let (client, driving) = mesh::connect_trusted::<Region, _>(near, Arc::clone(&nobody), Limits::default());
-/// let (_, answering) = mesh::connect_trusted::<Cluster, _>(far, nobody, Limits::default());
+/// let limits = Limits::default();
+/// let (client, driving) =
+///     mesh::connect_trusted::<Region, _>(near, Arc::clone(&nobody), limits.clone());
+/// let (_, answering) = mesh::connect_trusted::<Cluster, _>(far, nobody, limits);
 /// tokio::select! {
 ///     pinged = client.ping() => assert!(pinged.is_ok()),
 ///     _ = driving => unreachable!(),

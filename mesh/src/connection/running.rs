@@ -13,6 +13,7 @@ use futures_util::FutureExt as _;
 use tokio::task::JoinSet;
 
 use super::link::Link;
+use crate::host::host_name;
 
 /// Everything it takes to answer the peer.
 #[derive(Debug)]
@@ -175,15 +176,10 @@ fn refuse(link: &Link, tag: Option<&[u8]>, command: &[u8], refusal: Refusal) {
 
 /// Ties the error that the caller sees to the line in this process's log, as MAAS writes it.
 fn reference(command: &str, tag: Option<&[u8]>) -> String {
-    let host = hostname();
+    let host = host_name();
     let pid = std::process::id();
     let tag = tag.map_or_else(|| "none".to_owned(), printable);
     format!("{host}:pid={pid}:cmd={command}:ask={tag}")
-}
-
-fn hostname() -> String {
-    let name = std::fs::read_to_string("/proc/sys/kernel/hostname");
-    name.map_or_else(|_| "localhost".to_owned(), |name| name.trim().to_owned())
 }
 
 fn panicked(panic: &(dyn std::any::Any + Send)) -> Refusal {

@@ -1,0 +1,90 @@
+//! What the time tells a driver: asks that are overdue, a peer that is silent, one that does not
+//! read, an end that takes too long.
+
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use amp_proto::{AskStopped, Lost, Moment};
+
+use super::{CLOSING_MAX, Driver};
+use crate::commands::Ping;
+
+/// How long a peer that has closed its side may wait for the answers that are still due.
+const HALF_CLOSED_MAX: Duration = Duration::from_secs(5);
+
+impl<S> Driver<S> {
+    /// Looks at the clock, and sets the alarm for the next time it matters. Says whether there is
+    /// something to do now.
+    pub(super) fn wait(&mut self, cx: &mut Context<'_>) -> Result<bool, Lost> {
+        let now = self.link.clock().now();
+        let Some(next) = self.check_clock(now, cx)? else { return Ok(true) };
+        if self.timer.is_none() || next < self.timer_at || self.timer_at <= now {
+            let at = self.link.clock().instant(next);
+            match &mut self.timer {
+                Some(timer) => timer.as_mut().reset(at),
+                None => self.timer = Some(Box::pin(tokio::time::sleep_until(at))),
+            }
+            self.timer_at = next;
+        }
+        Ok(self.timer.as_mut().is_some_and(|timer| timer.as_mut().poll(cx).is_ready()))
+    }
+
+    /// What the time tells: asks that are overdue, a peer that is silent or does not read. Gives
+    /// the next moment to look, or `None` when something became ready to be sent.
+    fn check_clock(&mut self, now: Moment, cx: &mut Context<'_>) -> Result<Option<Moment>, Lost> {
+        let limits = Arc::clone(self.link.limits());
+        let mut exchange = self.link.exchange();
+        exchange.handle_timeout(now);
+        let is_listening = self.half_closed_since.is_none();
+        // The end of silence means nothing on a side that the peer has closed.
+        let silence_ends = self.heard.after(limits.dead_after);
+        let mut next = if is_listening { silence_ends } else { now.after(HALF_CLOSED_MAX) };
+        if let Some(deadline) = exchange.poll_timeout() {
+            next = next.min(deadline);
+        }
+        if let Some(since) = self.stalled_since {
+            let stalled = now.since(since);
+            if stalled >= limits.outbound_stalled_max {
+                return Err(Lost::Stalled { stalled });
+            }
+            next = next.min(since.after(limits.outbound_stalled_max));
+        }
+        if let Some(since) = self.closing_since {
+            next = next.min(since.after(CLOSING_MAX));
+        }
+        if let Some(since) = self.half_closed_since {
+            if now.since(since) >= HALF_CLOSED_MAX {
+                return Err(Lost::ClosedByPeer);
+            }
+            return Ok(Some(next.min(since.after(HALF_CLOSED_MAX))));
+        }
+        if let Some((id, sent)) = self.ping
+            && let Poll::Ready(outcome) = exchange.poll_ask(id, cx)
+        {
+            self.ping = None;
+            if !matches!(outcome, Err(AskStopped::TimedOut { .. })) {
+                self.link.set_round_trip(now.since(sent));
+            }
+        }
+        if self.full && exchange.calls_in_flight() == 0 {
+            // We are not listening, so silence says nothing.
+            self.heard = now;
+        }
+        let silent = now.since(self.heard);
+        if silent >= limits.dead_after {
+            return Err(Lost::Silent { silent });
+        }
+        if self.ping.is_some() || self.closing_since.is_some() {
+            return Ok(Some(next));
+        }
+        if silent < limits.ping_after {
+            return Ok(Some(next.min(self.heard.after(limits.ping_after))));
+        }
+        if let Ok(id) = exchange.ping(&Ping, self.heard.after(limits.dead_after)) {
+            self.ping = Some((id, now));
+            return Ok(None);
+        }
+        Ok(Some(next))
+    }
+}
