@@ -50,7 +50,7 @@ pub enum CallError<E> {
         maybe_done: bool,
     },
     /// The connection went away before the answer came, or was away already.
-    #[error("the connection was lost{}", if *.maybe_done { "; the command may have been carried out" } else { "; the command was not carried out" })]
+    #[error("the connection was lost; {}", whether_done(*.maybe_done))]
     Lost {
         /// Why it went.
         #[source]
@@ -58,6 +58,10 @@ pub enum CallError<E> {
         /// Whether the command may have been carried out.
         maybe_done: bool,
     },
+}
+
+fn whether_done(maybe: bool) -> &'static str {
+    if maybe { "the command may have been carried out" } else { "the command was not carried out" }
 }
 
 impl<E> CallError<E> {

@@ -170,7 +170,8 @@ impl ClusterBuilder {
 
     /// Registers with every region in the application's own way, on each new connection before
     /// `get_client` gives it out. For regions that admit clusters by a command of their own, as
-    /// MAAS does with `RegisterRackController`.
+    /// MAAS does with `RegisterRackController`. It has to be done within the
+    /// [`handshake_timeout`](Limits::handshake_timeout) of the limits, or the attempt has failed.
     #[must_use]
     pub fn registration<F>(
         mut self,

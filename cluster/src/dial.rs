@@ -1,9 +1,11 @@
 //! One attempt to connect to a region process: dial, prove, say who we are, hear who it is.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use amp_proto::{CallError, Never, Region, RoleName};
+use amp_proto::{CallError, Lost, Never, Region, RoleName};
+use futures_util::FutureExt as _;
 use mesh::commands::{Ident, Identify, ListRegions, RegionRow, RegisterCluster};
 use mesh::{Client, HandshakeError, Handshaking, Link, RegionId};
 
@@ -22,6 +24,15 @@ pub(crate) struct Reached {
     pub(crate) others: Option<Vec<RegionRow>>,
 }
 
+/// What came of trying the addresses of one place.
+#[derive(Debug, Default)]
+pub(crate) struct Attempt {
+    /// Everyone who is now connected, whether looked for or not.
+    pub(crate) reached: Vec<Reached>,
+    /// Unless the place was reached: each address that was tried, and what went wrong there.
+    pub(crate) failures: Vec<(String, DialError)>,
+}
+
 /// Why an attempt failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DialError {
@@ -29,31 +40,88 @@ pub(crate) enum DialError {
     Connect(std::io::Error),
     #[error("cannot connect within {} s", CONNECT_TIMEOUT.as_secs())]
     ConnectTimedOut,
+    #[error("another region process, {0}, answers there")]
+    SomeoneElse(RegionId),
     #[error("{0}")]
     Handshake(#[from] HandshakeError),
     #[error("the region does not say who it is: {0}")]
     Identify(CallError<Never>),
     #[error("the region does not take the registration: {0}")]
     Register(CallError<Never>),
+    #[error("the registration took longer than {} ms", .0.as_millis())]
+    RegisterTimedOut(Duration),
+    #[error("the connection was lost before the registration was done: {0}")]
+    Lost(Lost),
+    #[error("the application's registration panicked")]
+    Panicked,
     #[error("{0}")]
     Refused(#[from] RegistrationRefused),
 }
 
+/// How bad a failure is, the least first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Gravity {
+    /// Nobody was there, or somebody else.
+    Absent,
+    /// Somebody was there, and it went wrong.
+    Failed,
+    /// Trying again soon is of no use.
+    Refused,
+}
+
 impl DialError {
-    /// Whether trying again soon is of no use.
-    pub(crate) fn is_refusal(&self) -> bool {
+    pub(crate) fn gravity(&self) -> Gravity {
         match self {
-            Self::Handshake(error) => error.is_refusal(),
-            Self::Refused(_) => true,
-            Self::Connect(_) | Self::ConnectTimedOut | Self::Identify(_) | Self::Register(_) => {
-                false
+            Self::Connect(_) | Self::ConnectTimedOut | Self::SomeoneElse(_) | Self::Lost(_) => {
+                Gravity::Absent
             }
+            Self::Handshake(error) if error.is_refusal() => Gravity::Refused,
+            Self::Refused(_) => Gravity::Refused,
+            Self::Handshake(_)
+            | Self::Identify(_)
+            | Self::Register(_)
+            | Self::RegisterTimedOut(_)
+            | Self::Panicked => Gravity::Failed,
         }
     }
 }
 
+/// Tries the addresses in order until `wanted` is reached, or, if nobody in particular is wanted,
+/// anyone.
+pub(crate) async fn dial_any(
+    inner: &Arc<Inner>,
+    wanted: Option<&RegionId>,
+    addresses: &[String],
+) -> Attempt {
+    let mut attempt = Attempt::default();
+    for address in addresses {
+        // A panic of the application's must not end more than this attempt.
+        let dialling = AssertUnwindSafe(Box::pin(dial(inner, wanted, address))).catch_unwind();
+        let error = match dialling.await.unwrap_or(Err(DialError::Panicked)) {
+            Ok(reached) if wanted.is_none_or(|wanted| *wanted == reached.region) => {
+                attempt.reached.push(reached);
+                attempt.failures.clear();
+                return attempt;
+            }
+            // Two machines may have the same private address. Whoever it is, it is a region.
+            Ok(reached) => {
+                let found = reached.region.clone();
+                attempt.reached.push(reached);
+                DialError::SomeoneElse(found)
+            }
+            Err(error) => error,
+        };
+        attempt.failures.push((address.clone(), error));
+    }
+    attempt
+}
+
 /// Connects to the region process at one address.
-pub(crate) async fn dial(inner: &Arc<Inner>, address: &str) -> Result<Reached, DialError> {
+async fn dial(
+    inner: &Arc<Inner>,
+    wanted: Option<&RegionId>,
+    address: &str,
+) -> Result<Reached, DialError> {
     let settings = &inner.settings;
     let connecting = settings.transport.connect(address);
     let stream = tokio::time::timeout(CONNECT_TIMEOUT, connecting).await;
@@ -63,21 +131,51 @@ pub(crate) async fn dial(inner: &Arc<Inner>, address: &str) -> Result<Reached, D
     let open = handshaking.authenticate(&inner.secret).await?;
     let (link, driving) = open.drive(Arc::clone(&inner.responders));
     inner.keep(Arc::clone(&link), driving);
-    let introduced = introduce(inner, &link).await;
-    if introduced.is_err() {
-        link.close(amp_proto::Lost::ClosedHere);
+
+    let mut half_open = HalfOpen { link: &link, is_introduced: false };
+    let timeout = settings.limits.handshake_timeout;
+    let introduced = tokio::select! {
+        // What the region said before it closed is worth more than that it closed.
+        biased;
+        introduced = tokio::time::timeout(timeout, introduce(inner, wanted, &link)) => introduced,
+        lost = link.closed() => return Err(DialError::Lost(lost)),
+    };
+    let reached = introduced.map_err(|_| DialError::RegisterTimedOut(timeout))??;
+    half_open.is_introduced = true;
+    Ok(reached)
+}
+
+/// Closes a connection whose introduction comes to no good end, whatever the reason.
+struct HalfOpen<'a> {
+    link: &'a Link,
+    is_introduced: bool,
+}
+
+impl Drop for HalfOpen<'_> {
+    fn drop(&mut self) {
+        if !self.is_introduced {
+            self.link.close(Lost::ClosedHere);
+        }
     }
-    introduced
 }
 
 /// Says who we are, hears who the region is, and registers.
-async fn introduce(inner: &Arc<Inner>, link: &Arc<Link>) -> Result<Reached, DialError> {
+async fn introduce(
+    inner: &Arc<Inner>,
+    wanted: Option<&RegionId>,
+    link: &Arc<Link>,
+) -> Result<Reached, DialError> {
     let timeout = inner.settings.limits.handshake_timeout;
     let client = Client::<Region>::new(Arc::clone(link)).within(timeout);
     let asked = tokio::time::Instant::now();
     let Ident { ident, name, version } =
         client.call(Identify).await.map_err(DialError::Identify)?;
     link.set_round_trip(asked.elapsed());
+    let region = RegionId::from(ident.clone());
+    if wanted.is_some_and(|wanted| *wanted != region) && inner.settings.pool.get(&region).is_some()
+    {
+        return Err(DialError::SomeoneElse(region));
+    }
     let registered = client
         .call(RegisterCluster {
             uuid: inner.ident.ident.clone(),
@@ -99,5 +197,5 @@ async fn introduce(inner: &Arc<Inner>, link: &Arc<Link>) -> Result<Reached, Dial
         Err(error) => return Err(DialError::Register(error)),
     };
     let _first = link.admit(&ident, name, version);
-    Ok(Reached { region: ident.into(), link: Arc::clone(link), others })
+    Ok(Reached { region, link: Arc::clone(link), others })
 }

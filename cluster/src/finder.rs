@@ -10,16 +10,22 @@ use std::time::Duration;
 
 use amp_proto::Region;
 use mesh::commands::RegionRow;
-use mesh::{Backoff, Client, Link, RegionId};
-use tokio::sync::mpsc;
+use mesh::{Client, Link, RegionId};
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use crate::builder::Service;
 use crate::controller::{ClusterController, Inner};
-use crate::dial::{DialError, Reached, dial};
+use crate::dial::{Attempt, DialError, Gravity, Reached, dial_any};
+use crate::places::{Place, State, Target};
 
 /// How many lists of regions may wait to be looked at.
 pub(crate) const TOLD_MAX: usize = 16;
+/// How many places are kept in mind; a list of more is cut.
+const PLACES_MAX: usize = 4096;
+/// How many places are dialled at once; the others wait for their turn.
+const DIALS_MAX: usize = 64;
 
 /// Starts the finder and the services beside it. They end when the controller stops.
 pub(crate) fn start(
@@ -41,49 +47,28 @@ fn spawn(inner: &Arc<Inner>, task: impl Future<Output = ()> + Send + 'static) {
     inner.tasks.spawn(async move { stopping.run_until_cancelled(task).await });
 }
 
-/// Somewhere a region process may be.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-enum Place {
-    /// An address of the settings.
-    Seed(String),
-    /// A region process that others told of.
-    Known(RegionId),
-}
-
-#[derive(Debug)]
-struct Target {
-    addresses: Vec<String>,
-    backoff: Backoff,
-    state: State,
-    /// Who was there last.
-    region: Option<RegionId>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    /// To be dialled now.
-    Due,
-    /// An attempt is under way.
-    Dialling,
-    /// The wait after a failure or a loss.
-    Waiting,
-    /// Nothing to do: whoever is there is connected.
-    Content,
-}
-
 /// What comes of the tasks that run beside the finder.
 #[derive(Debug)]
 enum News {
-    Dialled(Place, Result<Reached, DialError>),
+    Dialled(Place, Attempt),
     /// The wait after a failure is over.
     Waited(Place),
-    Lost(RegionId, Arc<Link>),
+    Lost(Connected),
+}
+
+/// A region process that is, or was, in the pool.
+#[derive(Debug)]
+struct Connected {
+    region: RegionId,
+    link: Arc<Link>,
+    since: Instant,
 }
 
 struct Finder {
     inner: Arc<Inner>,
     targets: HashMap<Place, Target>,
     told: mpsc::Receiver<Vec<RegionRow>>,
+    dials: Arc<Semaphore>,
     tasks: JoinSet<News>,
 }
 
@@ -93,7 +78,8 @@ impl Finder {
         let target =
             |address: String| (Place::Seed(address.clone()), Target::new(&inner, vec![address]));
         let targets = seeds.map(target).collect();
-        Self { inner, targets, told, tasks: JoinSet::new() }
+        let dials = Arc::new(Semaphore::new(DIALS_MAX));
+        Self { inner, targets, told, dials, tasks: JoinSet::new() }
     }
 
     async fn run(mut self) {
@@ -101,10 +87,9 @@ impl Finder {
             self.dial_what_is_due();
             tokio::select! {
                 Some(news) = self.tasks.join_next() => match news {
-                    Ok(News::Dialled(place, Ok(reached))) => self.reached(&place, reached),
-                    Ok(News::Dialled(place, Err(error))) => self.failed(&place, &error),
+                    Ok(News::Dialled(place, attempt)) => self.dialled(&place, attempt),
                     Ok(News::Waited(place)) => self.set_due(&place),
-                    Ok(News::Lost(region, link)) => self.lost(&region, &link),
+                    Ok(News::Lost(connected)) => self.lost(&connected),
                     Err(error) => tracing::error!(%error, "an attempt to connect failed badly"),
                 },
                 Some(regions) = self.told.recv() => self.learn(regions),
@@ -125,31 +110,50 @@ impl Finder {
             if target.state != State::Due || is_dialled {
                 continue;
             }
-            if target.regions(place).any(|region| pool.get(region).is_some()) {
+            if target.region(place).is_some_and(|region| pool.get(region).is_some()) {
                 target.state = State::Content;
                 continue;
             }
             target.state = State::Dialling;
             dialled.extend(target.addresses.iter().cloned());
-            let (inner, place) = (Arc::clone(&self.inner), place.clone());
-            let addresses = target.addresses.clone();
+            let (inner, dials) = (Arc::clone(&self.inner), Arc::clone(&self.dials));
+            let (place, addresses) = (place.clone(), target.addresses.clone());
             self.tasks.spawn(async move {
-                let dialled = dial_any(&inner, &addresses).await;
-                News::Dialled(place, dialled)
+                let _turn = dials.acquire().await;
+                let attempt = dial_any(&inner, place.wanted(), &addresses).await;
+                News::Dialled(place, attempt)
             });
         }
     }
 
-    fn reached(&mut self, place: &Place, reached: Reached) {
-        let Reached { region, link, others } = reached;
-        if let Some(target) = self.targets.get_mut(place) {
-            target.backoff.reset();
-            target.region = Some(region.clone());
-            target.state = State::Content;
+    fn dialled(&mut self, place: &Place, attempt: Attempt) {
+        let Attempt { reached, failures } = attempt;
+        let found = reached.last().map(|reached| reached.region.clone());
+        for reached in reached {
+            self.reached(reached);
         }
-        // Whatever else leads to the same address need not be dialled to find that out.
-        for target in self.targets.values_mut() {
-            if target.addresses.contains(&link.far_end().address) {
+        let gravest = failures.into_iter().max_by_key(|(_, error)| error.gravity());
+        match (gravest, found) {
+            (Some((address, error)), _) => self.failed(place, &address, &error),
+            (None, Some(found)) => {
+                if let Some(target) = self.targets.get_mut(place) {
+                    target.state = State::Content;
+                    target.region = Some(found);
+                }
+            }
+            (None, None) => {
+                let error = DialError::Connect(std::io::ErrorKind::AddrNotAvailable.into());
+                self.failed(place, "", &error);
+            }
+        }
+    }
+
+    fn reached(&mut self, reached: Reached) {
+        let Reached { region, link, others } = reached;
+        // An address of the settings that leads there need not be dialled to find that out.
+        for (place, target) in &mut self.targets {
+            let is_seed = matches!(place, Place::Seed(_));
+            if is_seed && target.addresses.contains(&link.far_end().address) {
                 target.region = Some(region.clone());
             }
         }
@@ -166,9 +170,10 @@ impl Finder {
                 "connected to a region"
             );
             pool.insert(region.clone(), Arc::clone(&link));
+            let connected = Connected { region, link, since: Instant::now() };
             self.tasks.spawn(async move {
-                link.closed().await;
-                News::Lost(region, link)
+                connected.link.closed().await;
+                News::Lost(connected)
             });
         }
         if let Some(others) = others {
@@ -176,19 +181,24 @@ impl Finder {
         }
     }
 
-    fn failed(&mut self, place: &Place, error: &DialError) {
+    fn failed(&mut self, place: &Place, address: &str, error: &DialError) {
         let Some(target) = self.targets.get_mut(place) else { return };
-        let wait = if error.is_refusal() {
-            target.backoff.after_refusal()
-        } else {
-            target.backoff.after_failure()
-        };
         target.state = State::Waiting;
+        let wait = match error.gravity() {
+            Gravity::Refused => target.backoff.after_refusal(),
+            Gravity::Failed | Gravity::Absent => target.backoff.after_failure(),
+        };
         let again_in_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
-        if error.is_refusal() {
-            tracing::error!(address = ?target.addresses, %error, again_in_ms, "a region refused us");
-        } else {
-            tracing::info!(address = ?target.addresses, %error, again_in_ms, "no region there");
+        match error.gravity() {
+            Gravity::Refused => {
+                tracing::error!(address, %error, again_in_ms, "a region refused us");
+            }
+            Gravity::Failed => {
+                tracing::warn!(address, %error, again_in_ms, "could not join a region");
+            }
+            Gravity::Absent => {
+                tracing::info!(address, %error, again_in_ms, "no region there");
+            }
         }
         self.wait(place.clone(), wait);
     }
@@ -200,20 +210,16 @@ impl Finder {
         });
     }
 
-    fn lost(&mut self, region: &RegionId, link: &Arc<Link>) {
+    fn lost(&mut self, Connected { region, link, since }: &Connected) {
         self.inner.settings.pool.remove(region, link);
-        // While others are connected they tell where a lost region is to be found, so its address
-        // in the settings need not be tried as well.
+        // What others tell of its place may be wrong for us, and an address of the settings right,
+        // so both are tried. With nobody left to tell, everything is.
         let alone = self.inner.settings.pool.random().is_none();
-        let is_known = self.targets.contains_key(&Place::Known(region.clone()));
         let mut due = Vec::new();
         for (place, target) in &mut self.targets {
-            let was_there = target.regions(place).any(|there| there == region);
-            let is_spare = is_known && matches!(place, Place::Seed(_));
-            if target.state == State::Content && (alone || (was_there && !is_spare)) {
-                target.state = State::Waiting;
-                // A crowd that lost the same region must not come back all at once.
-                due.push((place.clone(), target.backoff.after_failure()));
+            let was_there = target.region(place) == Some(region);
+            if target.state == State::Content && (alone || was_there) {
+                due.push((place.clone(), target.lost(&self.inner, *since)));
             }
         }
         for (place, wait) in due {
@@ -233,6 +239,10 @@ impl Finder {
         });
         for RegionRow { uuid, addresses, .. } in regions {
             let place = Place::Known(uuid.into());
+            if self.targets.len() >= PLACES_MAX && !self.targets.contains_key(&place) {
+                tracing::warn!(most = PLACES_MAX, "too many regions: the rest is left out");
+                return;
+            }
             let target = self.targets.entry(place);
             let target = target.or_insert_with(|| Target::new(&self.inner, Vec::new()));
             if target.addresses != addresses {
@@ -253,33 +263,4 @@ impl Finder {
             target.state = State::Due;
         }
     }
-}
-
-impl Target {
-    fn new(inner: &Inner, addresses: Vec<String>) -> Self {
-        let backoff = Backoff::new(inner.settings.backoff.clone());
-        Self { addresses, backoff, state: State::Due, region: None }
-    }
-
-    /// Who is believed to be there.
-    fn regions<'a>(&'a self, place: &'a Place) -> impl Iterator<Item = &'a RegionId> {
-        let known = match place {
-            Place::Known(region) => Some(region),
-            Place::Seed(_) => None,
-        };
-        known.into_iter().chain(&self.region)
-    }
-}
-
-/// Tries the addresses in order, and gives the first that works or the last failure.
-async fn dial_any(inner: &Arc<Inner>, addresses: &[String]) -> Result<Reached, DialError> {
-    let mut failed = DialError::Connect(std::io::ErrorKind::AddrNotAvailable.into());
-    for address in addresses {
-        match dial(inner, address).await {
-            Ok(reached) => return Ok(reached),
-            Err(error) if error.is_refusal() => return Err(error),
-            Err(error) => failed = error,
-        }
-    }
-    Err(failed)
 }

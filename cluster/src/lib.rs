@@ -8,6 +8,7 @@ mod builder;
 mod controller;
 mod dial;
 mod finder;
+mod places;
 mod responders;
 
 pub use amp_proto::Cluster;

@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use amp_proto::{Cluster, Responders};
 use mesh::{Client, ClusterId, Pool, RegionId, Secret};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::builder::{RegionBuilder, Settings};
 use crate::registry::{RegionEntry, Registry, RegistryError};
 use crate::report::MeshReport;
+use crate::sparing::Sparing;
 
 /// A running region process. Cheap to clone; it runs until [`RegionController::shutdown`].
 ///
@@ -46,6 +47,10 @@ pub(crate) struct Inner {
     pub(crate) stopping: CancellationToken,
     /// Everything is dropped where it stands.
     pub(crate) aborting: CancellationToken,
+    /// Told when the registry has lost what was written down here.
+    pub(crate) forgotten: Notify,
+    /// Spares the log what strangers cause.
+    pub(crate) strangers: Sparing,
 }
 
 pub(crate) struct Running {
@@ -79,9 +84,17 @@ impl RegionController {
     }
 
     pub(crate) fn new(settings: Settings, running: Running, address: String) -> Self {
-        let (tasks, stopping) = (TaskTracker::new(), CancellationToken::new());
-        let aborting = CancellationToken::new();
-        Self { inner: Arc::new(Inner { settings, running, address, tasks, stopping, aborting }) }
+        let inner = Inner {
+            settings,
+            running,
+            address,
+            tasks: TaskTracker::new(),
+            stopping: CancellationToken::new(),
+            aborting: CancellationToken::new(),
+            forgotten: Notify::new(),
+            strangers: Sparing::default(),
+        };
+        Self { inner: Arc::new(inner) }
     }
 
     /// The identity of this process.
@@ -190,9 +203,6 @@ impl RegionController {
         let Inner { settings, tasks, stopping, aborting, .. } = &*self.inner;
         stopping.cancel();
         let deadline = tokio::time::Instant::now() + settings.drain_timeout;
-        if let Err(error) = settings.registry.withdraw(self.id()).await {
-            tracing::warn!(%error, "could not leave the registry; the entry will expire");
-        }
         tasks.close();
         if tokio::time::timeout_at(deadline, tasks.wait()).await.is_err() {
             tracing::warn!("not everything finished in time; the rest is dropped");

@@ -8,11 +8,14 @@
 mod admission;
 mod builder;
 mod controller;
+mod handshakes;
 mod registrar;
 pub mod registry;
 mod report;
 mod responders;
 mod serve;
+mod sparing;
+mod tell;
 
 pub use amp_proto::Region;
 pub use mesh::{CallError, Client, ClusterId, Limits, Listen, RegionId, Secret};

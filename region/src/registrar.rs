@@ -16,13 +16,22 @@ const SETTLE: Duration = Duration::from_millis(20);
 /// How often round-trip times are written down although nothing else has changed.
 const REFRESH: Duration = Duration::from_secs(10);
 
+/// Announces this process until it stops, and then takes it out.
+///
+/// An announcement is waited for even then: it might otherwise be carried out after the entry was
+/// taken out, and bring it back.
 pub(crate) async fn announce(inner: Arc<Inner>) {
+    let Inner { settings, running, stopping, aborting, .. } = &*inner;
     let mut every = tokio::time::interval(HEARTBEAT);
     let mut failing = false;
-    loop {
-        every.tick().await;
-        match inner.settings.registry.announce(&inner.running.entry).await {
-            Ok(()) => failing = false,
+    while stopping.run_until_cancelled(every.tick()).await.is_some() {
+        match settings.registry.announce(&running.entry).await {
+            Ok(is_new) => {
+                failing = false;
+                if is_new {
+                    inner.forgotten.notify_one();
+                }
+            }
             Err(error) if !failing => {
                 failing = true;
                 let error: &dyn std::error::Error = &error;
@@ -31,6 +40,13 @@ pub(crate) async fn announce(inner: Arc<Inner>) {
             Err(_) => {}
         }
     }
+    // In a crash nobody is told.
+    if aborting.is_cancelled() {
+        return;
+    }
+    if let Err(error) = settings.registry.withdraw(&running.entry.id).await {
+        tracing::warn!(%error, "could not leave the registry; the entry will expire");
+    }
 }
 
 /// Learns which region processes there are, whenever that changes.
@@ -38,7 +54,9 @@ pub(crate) async fn watch_regions(inner: Arc<Inner>) {
     let mut changes = inner.settings.registry.changes();
     loop {
         changes.borrow_and_update();
-        match inner.settings.registry.regions().await {
+        let read = inner.settings.registry.regions().await;
+        let again_after = if read.is_ok() { Duration::MAX } else { HEARTBEAT };
+        match read {
             Ok(regions) => {
                 inner.running.known.send_if_modified(|known| {
                     let changed = *known != regions;
@@ -48,7 +66,8 @@ pub(crate) async fn watch_regions(inner: Arc<Inner>) {
             }
             Err(error) => tracing::debug!(%error, "the registry could not be read"),
         }
-        if changes.changed().await.is_err() {
+        let changed = tokio::time::timeout(again_after, changes.changed()).await;
+        if changed.is_ok_and(|changed| changed.is_err()) {
             return;
         }
     }
@@ -71,13 +90,16 @@ pub(crate) async fn record_links(inner: Arc<Inner>) {
         if !(opened.is_empty() && lost.is_empty()) {
             let region = &inner.running.entry.id;
             match inner.settings.registry.record_links(region, &opened, &lost).await {
-                Ok(()) => recorded = now,
+                Ok(true) => recorded = now,
+                // It will be announced again, and then everything is written down.
+                Ok(false) => recorded.clear(),
                 Err(error) => tracing::debug!(%error, "could not write down the links"),
             }
         }
-        let changed = tokio::time::timeout(REFRESH, changes.changed()).await;
-        if changed.is_ok_and(|changed| changed.is_err()) {
-            return;
+        tokio::select! {
+            changed = changes.changed() => if changed.is_err() { return },
+            () = inner.forgotten.notified() => recorded.clear(),
+            () = tokio::time::sleep(REFRESH) => {}
         }
         tokio::time::sleep(SETTLE).await;
     }

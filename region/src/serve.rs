@@ -1,24 +1,20 @@
-//! The tasks of a region process: accepting, admitting, announcing, telling.
+//! The tasks of a region process: accepting and admitting, and those of other modules.
 
 use std::io;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use amp_proto::{CallError, Cluster, Lost, Never, RoleName};
-use futures_util::StreamExt as _;
-use mesh::commands::{Ident, Identify, RegionsChanged};
-use mesh::{BoxStream, Client, Handshaking, Link, Listener, drive_until_stopped, gather_with};
-use tokio::sync::Semaphore;
+use amp_proto::{CallError, Cluster, Lost, RoleName};
+use mesh::commands::{Ident, Identify};
+use mesh::{BoxStream, Client, Handshaking, Link, Listener, drive_until_stopped};
 
 use crate::admission::{Admission, Admissions};
 use crate::builder::Service;
 use crate::controller::{Inner, RegionController};
-use crate::registrar;
-use crate::responders::rows_of;
+use crate::handshakes::{Handshakes, Turn};
+use crate::sparing::{Line, PERIOD};
+use crate::{registrar, tell};
 
-/// How many peers may be proving who they are at once; more are turned away until some are done.
-const HANDSHAKES_MAX: usize = 4096;
 /// How long to wait when the operating system has no room for another connection.
 const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(100);
 
@@ -30,10 +26,12 @@ pub(crate) fn start(
 ) {
     let inner = &controller.inner;
     spawn(inner, accept(Arc::clone(inner), listener));
-    spawn(inner, registrar::announce(Arc::clone(inner)));
+    // This one ends by itself, after it has taken the region out of the registry.
+    let (aborting, announcing) = (inner.aborting.clone(), registrar::announce(Arc::clone(inner)));
+    inner.tasks.spawn(async move { aborting.run_until_cancelled(announcing).await });
     spawn(inner, registrar::record_links(Arc::clone(inner)));
     spawn(inner, registrar::watch_regions(Arc::clone(inner)));
-    spawn(inner, tell_clusters(Arc::clone(inner)));
+    spawn(inner, tell::tell_clusters(Arc::clone(inner)));
     for service in services {
         spawn(inner, service(controller.clone()));
     }
@@ -46,21 +44,23 @@ fn spawn(inner: &Arc<Inner>, task: impl Future<Output = ()> + Send + 'static) {
 }
 
 async fn accept(inner: Arc<Inner>, mut listener: Box<dyn Listener>) {
-    let handshakes = Arc::new(Semaphore::new(HANDSHAKES_MAX));
+    let handshakes = Handshakes::default();
     let mut failing = false;
     loop {
         match listener.accept().await {
             Ok((stream, from)) => {
                 failing = false;
-                let Ok(turn) = Arc::clone(&handshakes).try_acquire_owned() else {
-                    tracing::warn!(peer = from, "too many handshakes at once: turned away");
+                let Some(turn) = handshakes.enter(&from) else {
+                    if may_warn(&inner) {
+                        tracing::warn!(peer = from, "too many handshakes at once: turned away");
+                    }
                     continue;
                 };
                 let aborting = inner.aborting.clone();
                 let serving = serve(Arc::clone(&inner), stream, from, turn);
                 inner.tasks.spawn(async move { aborting.run_until_cancelled(serving).await });
             }
-            Err(error) if error.kind() == io::ErrorKind::NotConnected => return,
+            Err(error) if is_closed(&error) => return,
             Err(error) => {
                 // One line for a while without file descriptors, not one for every attempt.
                 if !std::mem::replace(&mut failing, true) {
@@ -72,13 +72,28 @@ async fn accept(inner: Arc<Inner>, mut listener: Box<dyn Listener>) {
     }
 }
 
+/// Whether a listener in memory is at its end. The operating system says the same words of one
+/// connection that went away before it was accepted, with a number of its own.
+fn is_closed(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::NotConnected && error.raw_os_error().is_none()
+}
+
+/// Whether a line about a stranger may be written. Those that may not are told of together.
+fn may_warn(inner: &Arc<Inner>) -> bool {
+    let line = inner.strangers.line();
+    if line == Line::LeaveOutFirst {
+        let of = Arc::clone(inner);
+        inner.tasks.spawn(async move {
+            let _waited = of.stopping.run_until_cancelled(tokio::time::sleep(PERIOD)).await;
+            let left_out = of.strangers.left_out();
+            tracing::warn!(left_out, "more connections were refused or turned away");
+        });
+    }
+    line == Line::Write
+}
+
 /// One connection, from its first byte to its last.
-async fn serve(
-    inner: Arc<Inner>,
-    stream: BoxStream,
-    from: String,
-    turn: tokio::sync::OwnedSemaphorePermit,
-) {
+async fn serve(inner: Arc<Inner>, stream: BoxStream, from: String, turn: Turn) {
     let limits = Arc::new(inner.settings.limits.clone());
     let handshaking = Handshaking::new(stream, RoleName::Cluster, from.clone(), limits);
     let authenticating = Box::pin(handshaking.authenticate(&inner.running.secret));
@@ -87,7 +102,9 @@ async fn serve(
     let open = match opened {
         Some(Ok(open)) => open,
         Some(Err(error)) => {
-            tracing::warn!(peer = from, %error, "a connection was refused");
+            if may_warn(&inner) {
+                tracing::warn!(peer = from, %error, "a connection was refused");
+            }
             return;
         }
         None => return,
@@ -131,36 +148,5 @@ async fn admit(inner: Arc<Inner>, link: Arc<Link>) {
             link.close(Lost::ClosedHere);
         }
         Err(error) => tracing::debug!(peer, %error, "the peer does not say who it is"),
-    }
-}
-
-/// Tells every cluster when the set of region processes changes.
-async fn tell_clusters(inner: Arc<Inner>) {
-    let mut known = inner.running.known.subscribe();
-    let mut changed = known.changed().await;
-    while changed.is_ok() {
-        let regions = rows_of(&known.borrow_and_update());
-        let links = inner.settings.pool.all();
-        // One cluster that stands still must not keep the news from the others, nor the next news
-        // from any.
-        let everyone = links.len();
-        let clients = links.into_iter().map(|(_, link)| Client::new(link));
-        let mut told = pin!(gather_with(everyone, clients, RegionsChanged { regions }));
-        changed = loop {
-            tokio::select! {
-                Some((client, answer)) = told.next() => note_told(&client, &answer),
-                changed = known.changed() => break changed,
-            }
-        };
-    }
-}
-
-fn note_told(client: &Client<Cluster>, answer: &Result<(), CallError<Never>>) {
-    match answer {
-        // A stock peer asks by itself, if it wants to know.
-        Ok(()) | Err(CallError::Unhandled { .. } | CallError::Lost { .. }) => {}
-        Err(error) => {
-            tracing::debug!(cluster = client.name(), %error, "could not tell of regions");
-        }
     }
 }

@@ -27,7 +27,8 @@
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> TestResult {
-//! let mesh = Mesh::builder().regions(2).clusters(3).cluster_responders(|_uuid| Door).start().await?;
+//! let mesh = Mesh::builder().regions(2).clusters(3).cluster_responders(|_uuid| Door);
+//! let mesh = mesh.start().await?;
 //! let (region, cluster) = (mesh.region(0), mesh.cluster(1));
 //! region.get_client_for(cluster.uuid()).await?.call(Knock).await?;
 //!

@@ -5,8 +5,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tracing::level_filters::LevelFilter;
 use tracing::subscriber::DefaultGuard;
+use tracing_subscriber::Layer as _;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt as _;
 
-/// Everything that is logged on this thread, at any level, while this value lives.
+/// Everything that is logged on this thread, at any level, while this value lives; only what the
+/// runtime says of itself is left out.
 ///
 /// A test on a current-thread runtime hears all tasks of its mesh. Nothing is printed.
 #[derive(Debug)]
@@ -21,12 +25,15 @@ impl Logs {
     pub fn capture() -> Self {
         let lines: Arc<Mutex<Vec<u8>>> = Arc::default();
         let writer = Writer(Arc::clone(&lines));
-        let subscriber = tracing_subscriber::fmt()
-            .with_max_level(LevelFilter::TRACE)
+        let heard = Targets::new()
+            .with_default(LevelFilter::TRACE)
+            .with_targets([("mio", LevelFilter::OFF), ("tokio", LevelFilter::OFF)]);
+        let layer = tracing_subscriber::fmt::layer()
             .with_ansi(false)
             .without_time()
             .with_writer(move || writer.clone())
-            .finish();
+            .with_filter(heard);
+        let subscriber = tracing_subscriber::registry().with(layer);
         let guard = tracing::subscriber::set_default(subscriber);
         Self { lines, _guard: guard }
     }

@@ -57,19 +57,23 @@ impl Default for MemoryRegistry {
 
 #[async_trait]
 impl Registry for MemoryRegistry {
-    async fn announce(&self, region: &RegionEntry) -> Result<(), RegistryError> {
+    async fn announce(&self, region: &RegionEntry) -> Result<bool, RegistryError> {
         let mut entries = self.live();
         let known = entries.regions.len();
-        // An older entry for the same addresses is of a process that died without a word.
-        entries
-            .regions
-            .retain(|id, (entry, _)| *id == region.id || entry.addresses != region.addresses);
+        let is_new = !entries.regions.contains_key(&region.id);
+        if is_new && !region.addresses.is_empty() {
+            // An older entry for the same addresses is of a process that died without a word. If
+            // it lives after all, it comes back, and does not drive out the younger one.
+            entries.regions.retain(|_, (entry, _)| {
+                entry.addresses != region.addresses || entry.started > region.started
+            });
+        }
         let displaced = entries.regions.len() < known;
         let before = entries.regions.insert(region.id.clone(), (region.clone(), Instant::now()));
         if displaced || before.is_none_or(|(entry, _)| entry != *region) {
             self.changed();
         }
-        Ok(())
+        Ok(is_new)
     }
 
     async fn withdraw(&self, region: &RegionId) -> Result<(), RegistryError> {
@@ -85,15 +89,18 @@ impl Registry for MemoryRegistry {
         region: &RegionId,
         opened: &[LinkEntry],
         lost: &[ClusterId],
-    ) -> Result<(), RegistryError> {
+    ) -> Result<bool, RegistryError> {
         let mut entries = self.live();
+        if !entries.regions.contains_key(region) {
+            return Ok(false);
+        }
         for cluster in lost {
             entries.links.remove(&(region.clone(), *cluster));
         }
         for link in opened {
             entries.links.insert((region.clone(), link.cluster), link.clone());
         }
-        Ok(())
+        Ok(true)
     }
 
     async fn regions(&self) -> Result<Vec<RegionEntry>, RegistryError> {

@@ -1,6 +1,8 @@
 //! Where region processes find each other, and write down which cluster is connected to whom.
 
+mod lease;
 mod memory;
+mod schema;
 mod sqlite;
 
 use std::fmt;
@@ -87,11 +89,12 @@ pub enum RegistryError {
 /// is gone, and its links with it.
 #[async_trait]
 pub trait Registry: fmt::Debug + Send + Sync + 'static {
-    /// Says that a region process is there. To be repeated every [`HEARTBEAT`].
+    /// Says that a region process is there. To be repeated every [`HEARTBEAT`]. Tells whether its
+    /// entry is new: then the registry knows of none of its links, whatever was written before.
     ///
     /// # Errors
     /// [`RegistryError`]; try again at the next heartbeat.
-    async fn announce(&self, region: &RegionEntry) -> Result<(), RegistryError>;
+    async fn announce(&self, region: &RegionEntry) -> Result<bool, RegistryError>;
 
     /// Takes a region process out, and its links.
     ///
@@ -100,7 +103,8 @@ pub trait Registry: fmt::Debug + Send + Sync + 'static {
     async fn withdraw(&self, region: &RegionId) -> Result<(), RegistryError>;
 
     /// Writes down links of one region process that were opened or have changed, and strikes those
-    /// of clusters whose last link to it was lost.
+    /// of clusters whose last link to it was lost. Tells whether the region process is known: if
+    /// not, nothing was written.
     ///
     /// # Errors
     /// [`RegistryError`].
@@ -109,7 +113,7 @@ pub trait Registry: fmt::Debug + Send + Sync + 'static {
         region: &RegionId,
         opened: &[LinkEntry],
         lost: &[ClusterId],
-    ) -> Result<(), RegistryError>;
+    ) -> Result<bool, RegistryError>;
 
     /// The region processes that are up, sorted by name.
     ///

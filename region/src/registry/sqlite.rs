@@ -6,39 +6,16 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
 use mesh::{ClusterId, RegionId};
-use rusqlite::{Connection, ErrorCode, OptionalExtension as _, Row, TransactionBehavior, params};
+use rusqlite::{Connection, OptionalExtension as _, Row, TransactionBehavior, params};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::{EXPIRY, LinkEntry, RegionEntry, Registry, RegistryError};
+use super::lease;
+use super::schema::open;
+use super::{LinkEntry, RegionEntry, Registry, RegistryError};
 
 /// How often a process looks for what other processes changed.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
-/// How long a process waits for another's transaction.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// The versions of the schema, oldest first: each entry brings a database from the version before.
-const MIGRATIONS: [&str; 1] = ["
-    CREATE TABLE regions (
-        id TEXT PRIMARY KEY,
-        name TEXT NOT NULL,
-        addresses TEXT NOT NULL,
-        version TEXT NOT NULL,
-        started_ms INTEGER NOT NULL,
-        seen_ms INTEGER NOT NULL
-    ) STRICT, WITHOUT ROWID;
-    CREATE TABLE links (
-        region TEXT NOT NULL REFERENCES regions (id) ON DELETE CASCADE,
-        cluster TEXT NOT NULL,
-        cluster_name TEXT NOT NULL,
-        cluster_version TEXT,
-        address TEXT NOT NULL,
-        round_trip_us INTEGER,
-        since_ms INTEGER NOT NULL,
-        PRIMARY KEY (region, cluster)
-    ) STRICT, WITHOUT ROWID;
-"];
-
 /// A registry in a file that several processes open.
 ///
 /// The file holds nothing that outlives its processes: it may be deleted while none runs.
@@ -46,6 +23,7 @@ const MIGRATIONS: [&str; 1] = ["
 pub struct SqliteRegistry {
     database: Arc<Mutex<Connection>>,
     changes: watch::Sender<u64>,
+    boot: Arc<str>,
     _looking: Arc<JoinSet<()>>,
 }
 
@@ -61,8 +39,9 @@ impl SqliteRegistry {
         let database = Arc::new(Mutex::new(database));
         let changes = watch::Sender::new(0);
         let mut looking = JoinSet::new();
-        looking.spawn(look(Arc::clone(&database), changes.clone()));
-        Ok(Self { database, changes, _looking: Arc::new(looking) })
+        let boot: Arc<str> = lease::boot().into();
+        looking.spawn(look(Arc::clone(&database), Arc::clone(&boot), changes.clone()));
+        Ok(Self { database, changes, boot, _looking: Arc::new(looking) })
     }
 
     async fn run<T: Send + 'static>(
@@ -84,68 +63,15 @@ async fn on_database<T: Send + 'static>(
     worked.await.map_err(|_| RegistryError::Closing)?.map_err(RegistryError::Database)
 }
 
-fn open(path: &Path) -> Result<Connection, RegistryError> {
-    if let Some(directory) = path.parent() {
-        std::fs::create_dir_all(directory)
-            .map_err(|error| RegistryError::Directory { path: directory.to_owned(), error })?;
-    }
-    let mut database = Connection::open(path).map_err(RegistryError::Database)?;
-    migrate(&mut database)?;
-    Ok(database)
-}
-
-fn migrate(database: &mut Connection) -> Result<(), RegistryError> {
-    let mut prepare = || -> rusqlite::Result<i64> {
-        database.busy_timeout(BUSY_TIMEOUT)?;
-        use_wal(database)?;
-        database.pragma_update(None, "synchronous", "normal")?;
-        database.pragma_update(None, "foreign_keys", true)?;
-        // Two processes that start at once must not both migrate.
-        let transaction = database.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let version: i64 = transaction.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-        for (migration, number) in MIGRATIONS.iter().zip(1_i64..) {
-            if number > version {
-                transaction.execute_batch(migration)?;
-                transaction.pragma_update(None, "user_version", number)?;
-            }
-        }
-        transaction.commit()?;
-        Ok(version)
-    };
-    let found = prepare().map_err(RegistryError::Database)?;
-    let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
-    if found > known {
-        return Err(RegistryError::TooNew { found, known });
-    }
-    Ok(())
-}
-
-/// Switches a new file to write-ahead logging. SQLite does not wait for other processes here, so two
-/// that open a new file at once have to try again.
-fn use_wal(database: &Connection) -> rusqlite::Result<()> {
-    const AGAIN_AFTER: Duration = Duration::from_millis(5);
-    let mut tries_left = BUSY_TIMEOUT.as_millis() / AGAIN_AFTER.as_millis();
-    loop {
-        match database.pragma_update(None, "journal_mode", "wal") {
-            Err(error)
-                if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) && tries_left > 0 =>
-            {
-                tries_left -= 1;
-                std::thread::sleep(AGAIN_AFTER);
-            }
-            done => return done,
-        }
-    }
-}
-
 /// Tells of changes in the set of region processes, whichever process made them, and of those that
 /// expire.
-async fn look(database: Arc<Mutex<Connection>>, changes: watch::Sender<u64>) {
+async fn look(database: Arc<Mutex<Connection>>, boot: Arc<str>, changes: watch::Sender<u64>) {
     let mut known = None;
     let mut every = tokio::time::interval(LOOK_EVERY);
     loop {
         every.tick().await;
-        match on_database(&database, |database| live_regions(database)).await {
+        let boot = Arc::clone(&boot);
+        match on_database(&database, move |database| live_regions(database, &boot)).await {
             Ok(regions) if known.as_ref() != Some(&regions) => {
                 known = Some(regions);
                 changes.send_modify(|changes| *changes += 1);
@@ -157,12 +83,12 @@ async fn look(database: Arc<Mutex<Connection>>, changes: watch::Sender<u64>) {
     }
 }
 
-fn live_regions(database: &Connection) -> rusqlite::Result<Vec<RegionEntry>> {
+fn live_regions(database: &Connection, boot: &str) -> rusqlite::Result<Vec<RegionEntry>> {
     let mut select = database.prepare_cached(
         "SELECT id, name, addresses, version, started_ms FROM regions
-         WHERE seen_ms > ?1 ORDER BY name, id",
+         WHERE boot = ?1 AND seen_ms > ?2 ORDER BY name, id",
     )?;
-    let rows = select.query_map([alive_since()], |row| {
+    let rows = select.query_map(params![boot, lease::alive_since_ms()], |row| {
         let id: String = row.get(0)?;
         let addresses: String = row.get(2)?;
         Ok(RegionEntry {
@@ -195,31 +121,43 @@ fn link_of(row: &Row<'_>) -> rusqlite::Result<Option<LinkEntry>> {
 
 #[async_trait]
 impl Registry for SqliteRegistry {
-    async fn announce(&self, region: &RegionEntry) -> Result<(), RegistryError> {
+    async fn announce(&self, region: &RegionEntry) -> Result<bool, RegistryError> {
         let RegionEntry { id, name, addresses, version, started } = region.clone();
         let (addresses, started_ms) = (addresses.join("\n"), to_ms(started));
+        let boot = Arc::clone(&self.boot);
         self.run(move |database| {
             let transaction = database.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            // Two processes of one machine cannot listen at one place, so an older entry for the
-            // same addresses is of a process that died without a word.
             transaction.execute(
-                "DELETE FROM regions WHERE seen_ms <= ?1 OR (addresses = ?2 AND id <> ?3)",
-                params![alive_since(), addresses, id.as_str()],
+                "DELETE FROM regions WHERE boot <> ?1 OR seen_ms <= ?2",
+                params![&*boot, lease::alive_since_ms()],
             )?;
+            let is_new = !is_known(&transaction, &id)?;
+            if is_new && !addresses.is_empty() {
+                // Two processes of one machine cannot listen at one place, so an older entry for
+                // the same addresses is of a process that died without a word. If it lives after
+                // all, it comes back, and does not drive out the younger one in its turn.
+                transaction.execute(
+                    "DELETE FROM regions WHERE addresses = ?1 AND started_ms <= ?2",
+                    params![addresses, started_ms],
+                )?;
+            }
             transaction.execute(
-                "INSERT INTO regions VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+                "INSERT INTO regions (id, name, addresses, version, started_ms, seen_ms, boot)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
                  ON CONFLICT (id) DO UPDATE SET name = ?2, addresses = ?3, version = ?4,
-                     started_ms = ?5, seen_ms = ?6",
+                     started_ms = ?5, seen_ms = ?6, boot = ?7",
                 params![
                     id.as_str(),
                     name,
                     addresses,
                     version,
                     started_ms,
-                    to_ms(SystemTime::now())
+                    lease::now_ms(),
+                    &*boot,
                 ],
             )?;
-            transaction.commit()
+            transaction.commit()?;
+            Ok(is_new)
         })
         .await
     }
@@ -237,17 +175,12 @@ impl Registry for SqliteRegistry {
         region: &RegionId,
         opened: &[LinkEntry],
         lost: &[ClusterId],
-    ) -> Result<(), RegistryError> {
+    ) -> Result<bool, RegistryError> {
         let (region, opened, lost) = (region.clone(), opened.to_vec(), lost.to_vec());
         self.run(move |database| {
             let transaction = database.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            let known: Option<i64> = transaction
-                .query_row("SELECT 1 FROM regions WHERE id = ?1", [region.as_str()], |row| {
-                    row.get(0)
-                })
-                .optional()?;
-            if known.is_none() {
-                return Ok(());
+            if !is_known(&transaction, &region)? {
+                return Ok(false);
             }
             for cluster in lost {
                 transaction.execute(
@@ -272,24 +205,27 @@ impl Registry for SqliteRegistry {
                     ],
                 )?;
             }
-            transaction.commit()
+            transaction.commit()?;
+            Ok(true)
         })
         .await
     }
 
     async fn regions(&self) -> Result<Vec<RegionEntry>, RegistryError> {
-        self.run(|database| live_regions(database)).await
+        let boot = Arc::clone(&self.boot);
+        self.run(move |database| live_regions(database, &boot)).await
     }
 
     async fn links(&self) -> Result<Vec<LinkEntry>, RegistryError> {
-        let links = self.run(|database| {
+        let boot = Arc::clone(&self.boot);
+        let links = self.run(move |database| {
             let mut select = database.prepare_cached(
                 "SELECT region, cluster, cluster_name, cluster_version, links.address,
                      round_trip_us, since_ms
                  FROM links JOIN regions ON regions.id = links.region
-                 WHERE seen_ms > ?1 ORDER BY cluster_name, region",
+                 WHERE boot = ?1 AND seen_ms > ?2 ORDER BY cluster_name, region",
             )?;
-            let rows = select.query_map([alive_since()], link_of)?;
+            let rows = select.query_map(params![&*boot, lease::alive_since_ms()], link_of)?;
             rows.collect::<rusqlite::Result<Vec<_>>>()
         });
         Ok(links.await?.into_iter().flatten().collect())
@@ -300,10 +236,10 @@ impl Registry for SqliteRegistry {
     }
 }
 
-/// Who was not heard since then, by the wall clock in milliseconds, is gone.
-fn alive_since() -> i64 {
-    let expiry_ms = i64::try_from(EXPIRY.as_millis()).unwrap_or(i64::MAX);
-    to_ms(SystemTime::now()).saturating_sub(expiry_ms)
+fn is_known(database: &Connection, region: &RegionId) -> rusqlite::Result<bool> {
+    let mut select = database.prepare_cached("SELECT 1 FROM regions WHERE id = ?1")?;
+    let found = select.query_row([region.as_str()], |_| Ok(())).optional()?;
+    Ok(found.is_some())
 }
 
 fn to_ms(time: SystemTime) -> i64 {

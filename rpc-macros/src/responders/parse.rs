@@ -88,7 +88,10 @@ pub(super) fn parse(root: Path, mut item: ItemImpl, errors: &mut Errors) -> Bloc
         methods.push(Method { cfgs: cfgs_of(&method.attrs), sig: method.sig.clone() });
         // A responder is async whether it waits or not; that is not the user's choice.
         method.attrs.push(parse_quote! {
-            #[allow(clippy::unused_async, reason = "a responder is async, even one that never waits")]
+            #[allow(
+                clippy::unused_async,
+                reason = "a responder is async, even one that never waits",
+            )]
         });
     }
     Block { root, item, methods, marked }

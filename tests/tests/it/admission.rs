@@ -111,7 +111,7 @@ async fn a_region_is_given_out_after_the_registration_and_not_before() -> TestRe
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_cluster_that_the_application_refuses_is_kept_out_until_it_changes_its_mind() -> TestResult
+async fn a_cluster_that_is_refused_stays_out_until_the_application_changes_its_mind() -> TestResult
 {
     let logs = Logs::capture();
     let (barred, builder) = registering(Duration::ZERO);

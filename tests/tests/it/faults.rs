@@ -300,70 +300,76 @@ impl Ledger {
     }
 }
 
+/// What a caller learnt of one thing that it wanted done; `None` if it found nobody to ask.
+type Learnt = Option<Result<Did, CallError<Never>>>;
+
+/// Breaks one thing after another, and mends it again. Gives how many.
+async fn break_things(mesh: &Mesh, end: Instant) -> TestResult<usize> {
+    let mut dice = StdRng::seed_from_u64(7);
+    let mut broken = 0;
+    while Instant::now() < end {
+        let region = mesh.region(dice.random_range(0..3));
+        let cluster = mesh.cluster(dice.random_range(0..4));
+        let link = mesh.link(region.index(), cluster.index());
+        let fault = dice.random_range(0..6);
+        match fault {
+            0 => region.crash().await,
+            1 => cluster.crash().await,
+            2 => cluster.stop().await,
+            3 => link.freeze(),
+            _ => link.cut(),
+        }
+        tokio::time::sleep(Duration::from_millis(dice.random_range(0..300))).await;
+        match fault {
+            0 => region.restart().await?,
+            1 | 2 => cluster.restart().await?,
+            _ => link.heal(),
+        }
+        broken += 1;
+        tokio::time::sleep(Duration::from_millis(dice.random_range(0..150))).await;
+    }
+    Ok(broken)
+}
+
+/// Asks any region to have any cluster do something, again and again.
+async fn want_things_done(mesh: &Mesh, caller: u64, end: Instant) -> Vec<(u64, Learnt)> {
+    const FOUND_WITHIN: Duration = Duration::from_millis(50);
+    const DONE_WITHIN: Duration = Duration::from_secs(2);
+    let mut dice = StdRng::seed_from_u64(100 + caller);
+    let mut learnt = Vec::new();
+    for id in caller * 1_000_000.. {
+        if Instant::now() >= end {
+            break;
+        }
+        let region = mesh.region(dice.random_range(0..3)).controller();
+        let cluster = Mesh::uuid_of(dice.random_range(0..4));
+        let Ok(client) = region.get_client_for_within(FOUND_WITHIN, cluster).await else {
+            learnt.push((id, None));
+            continue;
+        };
+        let asked = Instant::now();
+        let thing = Do { id, ms: dice.random_range(0..30) };
+        let outcome = client.within(DONE_WITHIN).call(thing).await;
+        assert!(asked.elapsed() <= DONE_WITHIN, "{:?}", asked.elapsed());
+        learnt.push((id, Some(outcome)));
+        tokio::time::sleep(Duration::from_millis(dice.random_range(0..40))).await;
+    }
+    learnt
+}
+
 #[tokio::test(start_paused = true)]
 async fn every_call_has_one_outcome_that_is_true_whatever_breaks_meanwhile() -> TestResult {
-    const SECONDS: u64 = 40;
     let ledger = Ledger::default();
     let there = ledger.clone();
     let mesh = Mesh::builder().regions(3).clusters(4).cluster_responders(move |_| there.clone());
     let mesh = mesh.start().await?;
-    let end = Instant::now() + Duration::from_secs(SECONDS);
+    let end = Instant::now() + Duration::from_secs(60);
+    let callers = join_all((0..6).map(|caller| want_things_done(&mesh, caller, end)));
+    let (broken, learnt) = tokio::join!(break_things(&mesh, end), callers);
 
-    let faults = async {
-        let mut dice = StdRng::seed_from_u64(7);
-        let mut kills = 0;
-        while Instant::now() < end {
-            let (region, cluster) = (dice.random_range(0..3), dice.random_range(0..4));
-            match dice.random_range(0..6) {
-                0 => mesh.region(region).crash().await,
-                1 => mesh.cluster(cluster).crash().await,
-                2 => mesh.cluster(cluster).stop().await,
-                3 => mesh.link(region, cluster).freeze(),
-                _ => mesh.link(region, cluster).cut(),
-            }
-            kills += 1;
-            tokio::time::sleep(Duration::from_millis(dice.random_range(0..400))).await;
-            mesh.link(region, cluster).heal();
-            for process in mesh.regions() {
-                if process.address() == mesh.region(region).address() {
-                    process.restart().await.unwrap();
-                }
-            }
-            mesh.cluster(cluster).restart().await.unwrap();
-            tokio::time::sleep(Duration::from_millis(dice.random_range(0..200))).await;
-        }
-        kills
-    };
-    let callers = (0..6_u64).map(|caller| {
-        let mesh = &mesh;
-        async move {
-            let mut dice = StdRng::seed_from_u64(100 + caller);
-            let mut outcomes = Vec::new();
-            while Instant::now() < end {
-                let id = caller * 1_000_000 + u64::try_from(outcomes.len()).unwrap();
-                let (region, cluster) = (dice.random_range(0..3), dice.random_range(0..4));
-                let region = mesh.region(region).controller();
-                let wait = Duration::from_millis(50);
-                let client = region.get_client_for_within(wait, Mesh::uuid_of(cluster)).await;
-                let Ok(client) = client else {
-                    outcomes.push((id, None));
-                    continue;
-                };
-                let limit = Duration::from_secs(2);
-                let asked = Instant::now();
-                let outcome =
-                    client.within(limit).call(Do { id, ms: dice.random_range(0..30) }).await;
-                assert!(asked.elapsed() <= limit + Duration::from_secs(1));
-                outcomes.push((id, Some(outcome)));
-                tokio::time::sleep(Duration::from_millis(dice.random_range(0..40))).await;
-            }
-            outcomes
-        }
-    });
-    let (kills, outcomes) = tokio::join!(faults, join_all(callers));
     let done = ledger.0.lock().unwrap();
-    let (mut answered, mut failed) = (0, 0);
-    for (id, outcome) in outcomes.into_iter().flatten() {
+    let (mut answered, mut lost) = (0, 0);
+    for (id, outcome) in learnt.into_iter().flatten() {
         let times = done.get(&id).copied().unwrap_or_default();
         match outcome {
             Some(Ok(did)) => {
@@ -372,11 +378,12 @@ async fn every_call_has_one_outcome_that_is_true_whatever_breaks_meanwhile() -> 
             }
             Some(Err(error)) if error.maybe_done() => {
                 assert!(times <= 1, "{error:?}");
-                failed += 1;
+                lost += 1;
             }
             Some(Err(_)) | None => assert_eq!(times, 0),
         }
     }
-    assert!(kills >= 100 && answered > 3_000 && failed > 30, "{kills} {answered} {failed}");
+    let broken = broken?;
+    assert!(broken > 200 && answered > 4_000 && lost > 30, "{broken} {answered} {lost}");
     Ok(())
 }

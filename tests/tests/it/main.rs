@@ -10,11 +10,15 @@
 
 mod admission;
 mod calls;
+mod describe;
 mod desk;
 mod faults;
+mod finding;
 mod malformed;
 mod mesh;
 mod raw;
 mod registry;
 mod services;
 mod strangers;
+mod tidy;
+mod twisted;

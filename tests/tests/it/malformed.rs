@@ -94,8 +94,27 @@ async fn one_bad_ask_fails_alone() -> TestResult {
             box_of([("_command", b"Fail"), ("how", b"panic")]),
             &[],
         ),
-        ("a word that is none of the choices", fail(b"quietly"), &["1! UNKNOWN"]),
-        ("an argument that is missing", box_of(ask(b"Sum")), &["1! UNKNOWN"]),
+    ];
+    for (name, bytes, replies) in cases {
+        assert_case(&mesh, name, &bytes, replies, Then::Lives).await?;
+    }
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_bad_argument_fails_its_ask_alone() -> TestResult {
+    let mesh = mesh().await?;
+    let cases: Vec<(&str, Vec<u8>, &[&str])> = vec![
+        (
+            "a word that is none of the choices",
+            box_of([("_ask", b"1"), ("_command", b"Fail"), ("how", b"quietly")]),
+            &["1! UNKNOWN"],
+        ),
+        (
+            "an argument that is missing",
+            box_of([("_ask", b"1"), ("_command", b"Sum")]),
+            &["1! UNKNOWN"],
+        ),
         ("a missing argument, and no tag", box_of([("_command", b"Sum")]), &[]),
         (
             "an argument that is no integer",
@@ -117,6 +136,17 @@ async fn one_bad_ask_fails_alone() -> TestResult {
             box_of([("_ask", b"1"), ("_command", b"Grow"), ("bytes", b"65536")]),
             &["1! UNKNOWN"],
         ),
+    ];
+    for (name, bytes, replies) in cases {
+        assert_case(&mesh, name, &bytes, replies, Then::Lives).await?;
+    }
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_odd_and_not_wrong_is_answered() -> TestResult {
+    let mesh = mesh().await?;
+    let cases: Vec<(&str, Vec<u8>, &[&str])> = vec![
         (
             "an argument that nobody declared",
             box_of([("_ask", b"1"), ("_command", b"Sum"), ("a", b"1"), ("b", b"2"), ("c", b"3")]),

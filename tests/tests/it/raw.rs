@@ -113,7 +113,12 @@ impl<S: AsyncWrite + Unpin> RawPeer<S> {
 impl<S: AsyncRead + Unpin> RawPeer<S> {
     /// The next box, or `None` once the other side has closed the stream.
     pub(crate) async fn next(&mut self) -> Option<AmpBox> {
-        tokio::time::timeout(PATIENCE, self.read_box()).await.expect("an answer, or the end")
+        self.next_within(PATIENCE).await
+    }
+
+    /// As [`RawPeer::next`], with more patience.
+    pub(crate) async fn next_within(&mut self, patience: Duration) -> Option<AmpBox> {
+        tokio::time::timeout(patience, self.read_box()).await.expect("an answer, or the end")
     }
 
     /// The next box that is an answer or an error; asks of the other side are passed over.

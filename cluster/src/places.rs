@@ -1,0 +1,69 @@
+//! Where region processes may be, and what is to be done about each place.
+
+use mesh::{Backoff, RegionId};
+use tokio::time::Instant;
+
+use crate::controller::Inner;
+
+/// Somewhere a region process may be.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Place {
+    /// An address of the settings. Whoever answers there is welcome.
+    Seed(String),
+    /// A region process that others told of. Nobody else will do.
+    Known(RegionId),
+}
+
+impl Place {
+    /// The one region process that is looked for here.
+    pub(crate) fn wanted(&self) -> Option<&RegionId> {
+        match self {
+            Self::Known(region) => Some(region),
+            Self::Seed(_) => None,
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Target {
+    pub(crate) addresses: Vec<String>,
+    pub(crate) backoff: Backoff,
+    pub(crate) state: State,
+    /// Who was there last, at a seed.
+    pub(crate) region: Option<RegionId>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum State {
+    /// To be dialled now.
+    Due,
+    /// An attempt is under way.
+    Dialling,
+    /// The wait after a failure or a loss.
+    Waiting,
+    /// Nothing to do: whoever is there is connected.
+    Content,
+}
+
+impl Target {
+    pub(crate) fn new(inner: &Inner, addresses: Vec<String>) -> Self {
+        let backoff = Backoff::new(inner.settings.backoff.clone());
+        Self { addresses, backoff, state: State::Due, region: None }
+    }
+
+    /// Who has to be connected for this place to need no attempt.
+    pub(crate) fn region<'a>(&'a self, place: &'a Place) -> Option<&'a RegionId> {
+        place.wanted().or(self.region.as_ref())
+    }
+
+    /// Its region process, connected since then, is lost.
+    pub(crate) fn lost(&mut self, inner: &Inner, since: Instant) -> std::time::Duration {
+        self.state = State::Waiting;
+        // Who takes connections only to drop them has not come back, and is not to be run down.
+        if since.elapsed() >= inner.settings.backoff.max {
+            self.backoff.reset();
+        }
+        // A crowd that lost the same region must not come back all at once.
+        self.backoff.after_failure()
+    }
+}

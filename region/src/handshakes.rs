@@ -1,0 +1,101 @@
+//! How many peers may be proving who they are at once, in all and from one address.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// How many there may be in all; more are turned away until some are done.
+const HANDSHAKES_MAX: usize = 4096;
+/// How many there may be from one remote address. From this machine there may be as many as in all:
+/// whoever wants to harm it from there has other means.
+const HANDSHAKES_PER_ADDRESS_MAX: usize = 64;
+
+/// The places for handshakes.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Handshakes {
+    taken: Arc<Mutex<Taken>>,
+}
+
+#[derive(Debug, Default)]
+struct Taken {
+    all: usize,
+    by_address: HashMap<IpAddr, usize>,
+}
+
+/// A place, for as long as it is held.
+#[derive(Debug)]
+pub(crate) struct Turn {
+    handshakes: Handshakes,
+    remote: Option<IpAddr>,
+}
+
+impl Handshakes {
+    /// A place for a peer at `from`, if there is one.
+    pub(crate) fn enter(&self, from: &str) -> Option<Turn> {
+        let remote = from.parse::<SocketAddr>().ok().map(|from| from.ip().to_canonical());
+        let remote = remote.filter(|ip| !ip.is_loopback());
+        let mut taken = self.taken();
+        if taken.all >= HANDSHAKES_MAX {
+            return None;
+        }
+        if let Some(ip) = remote {
+            let of_address = taken.by_address.entry(ip).or_default();
+            if *of_address >= HANDSHAKES_PER_ADDRESS_MAX {
+                return None;
+            }
+            *of_address += 1;
+        }
+        taken.all += 1;
+        Some(Turn { handshakes: self.clone(), remote })
+    }
+
+    fn taken(&self) -> MutexGuard<'_, Taken> {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let mut taken = self.handshakes.taken();
+        taken.all = taken.all.saturating_sub(1);
+        let Some(ip) = self.remote else { return };
+        if let Some(of_address) = taken.by_address.get_mut(&ip) {
+            *of_address = of_address.saturating_sub(1);
+            if *of_address == 0 {
+                taken.by_address.remove(&ip);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn crowd(handshakes: &Handshakes, ip: &str, peers: usize) -> Vec<Turn> {
+        (0..peers).filter_map(|peer| handshakes.enter(&format!("{ip}:{}", 1024 + peer))).collect()
+    }
+
+    #[test]
+    fn one_remote_address_takes_no_more_than_its_share() {
+        let handshakes = Handshakes::default();
+        let mut greedy = crowd(&handshakes, "192.0.2.1", 100);
+        assert_eq!(greedy.len(), 64);
+        assert_eq!(crowd(&handshakes, "[::ffff:192.0.2.1]", 1).len(), 0, "the same in disguise");
+        assert_eq!(crowd(&handshakes, "192.0.2.2", 1).len(), 1, "others have theirs");
+        greedy.pop();
+        assert_eq!(crowd(&handshakes, "192.0.2.1", 100).len(), 1);
+        drop(greedy);
+        assert!(handshakes.taken().by_address.is_empty());
+    }
+
+    #[test]
+    fn this_machine_takes_as_much_as_there_is() {
+        for local in ["127.0.0.1", "[::1]", "[::ffff:127.0.0.1]", "memory"] {
+            let handshakes = Handshakes::default();
+            let crowd = crowd(&handshakes, local, 5000);
+            assert_eq!(crowd.len(), 4096);
+            assert!(handshakes.enter("192.0.2.1:1024").is_none());
+        }
+    }
+}
