@@ -24,6 +24,7 @@ struct Fortress {
     mesh: Mesh,
     logs: Logs,
     desk: Desk,
+    built: Instant,
 }
 
 impl Fortress {
@@ -38,7 +39,7 @@ impl Fortress {
             .over_tcp()
             .start()
             .await?;
-        Ok(Self { mesh, logs, desk })
+        Ok(Self { mesh, logs, desk, built: Instant::now() })
     }
 
     async fn stranger(&self) -> TestResult<RawPeer> {
@@ -66,6 +67,9 @@ impl Fortress {
         };
         let in_time = tokio::time::timeout(Duration::from_secs(4), all).await;
         assert!(in_time.is_ok() && told() == count, "{} of {count}", told());
+        // Ten lines in a second, and one for the rest.
+        let most = 11 * (self.built.elapsed().as_secs() + 2);
+        assert!(self.refusals().len() <= usize::try_from(most).unwrap(), "they flood the log");
     }
 
     /// The stranger's connection ends, in time, with one line that contains `why`.
@@ -391,7 +395,6 @@ async fn two_hundred_silent_strangers_disturb_nobody() -> TestResult {
     fortress.while_healthy(all_closed).await;
     assert!(started.elapsed() < HANDSHAKE + SLACK, "{:?}", started.elapsed());
     fortress.assert_refused_in_all(200).await;
-    assert!(fortress.refusals().len() <= 30, "nobody floods the log");
     Ok(())
 }
 
@@ -438,7 +441,6 @@ async fn ten_thousand_streams_of_nonsense_let_nobody_in() -> TestResult {
     });
     fortress.while_healthy(streams).await;
     fortress.assert_refused_in_all(usize::try_from(STREAMS)?).await;
-    assert!(fortress.refusals().len() <= 100, "nobody floods the log");
     assert!(fortress.logs.lines_with("panicked").is_empty());
     assert_eq!(fortress.mesh.region(0).get_all_clients().len(), 1);
     Ok(())

@@ -57,10 +57,15 @@ async fn ten_thousand_random_boxes_of_ours_come_back_from_twisted_byte_for_byte(
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    let (mut stdin, sent) = (python.stdin.take().unwrap(), ours.clone());
-    let sending = tokio::spawn(async move { stdin.write_all(&sent).await });
-    let output = python.wait_with_output().await.unwrap();
-    sending.await.unwrap().unwrap();
+    let mut stdin = python.stdin.take().unwrap();
+    let sending = async {
+        let sent = stdin.write_all(&ours).await;
+        drop(stdin);
+        sent
+    };
+    let (sent, output) = tokio::join!(sending, python.wait_with_output());
+    sent.unwrap();
+    let output = output.unwrap();
     assert!(output.status.success() && output.stdout == ours, "the bytes differ");
 }
 

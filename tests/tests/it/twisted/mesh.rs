@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use amp_proto::{Arguments, CallError, Command, CommandError, Never, responders};
 use cluster::ClusterController;
 use mesh::{ClusterId, Listen, Secret};
-use region::{MemoryRegistry, RegionController, Registry};
+use region::{MemoryRegistry, RegionController};
 
 use super::python::Python;
 
@@ -88,7 +88,7 @@ fn secret_file(secret: &Secret) -> tempfile::NamedTempFile {
 async fn region(registry: &MemoryRegistry, secret: &Secret) -> RegionController {
     RegionController::builder()
         .listen(Listen::loopback())
-        .registry(Arc::new(registry.clone()) as Arc<dyn Registry>)
+        .registry(Arc::new(registry.clone()))
         .secret(secret.clone())
         .responders(Tower::default())
         .start()

@@ -13,7 +13,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A running script of `tests/python`.
 pub(super) struct Python {
-    child: Child,
+    _child: Child,
     lines: Lines<BufReader<ChildStdout>>,
 }
 
@@ -25,7 +25,7 @@ impl Python {
             .spawn()
             .expect("the interpreter that tests/setup installs starts");
         let stdout = child.stdout.take().expect("it has a standard output");
-        Self { child, lines: BufReader::new(stdout).lines() }
+        Self { _child: child, lines: BufReader::new(stdout).lines() }
     }
 
     /// The next line, which has to be JSON.
@@ -45,16 +45,6 @@ impl Python {
                 return line;
             }
         }
-    }
-
-    /// Everything that it still says, and whether it ended well.
-    pub(super) async fn rest(mut self) -> (Vec<Value>, bool) {
-        let mut lines = Vec::new();
-        while let Ok(Some(line)) = self.lines.next_line().await {
-            lines.push(serde_json::from_str(&line).expect("a line of JSON"));
-        }
-        let status = self.child.wait().await.expect("it ends");
-        (lines, status.success())
     }
 }
 

@@ -1,7 +1,6 @@
 //! Every argument type, out to Twisted and back, and the errors, in both directions.
 
 #[path = "../../../../mesh/examples/testbed/types.rs"]
-#[expect(dead_code, reason = "the testbed uses all of it, this only the asking half")]
 mod vocabulary;
 
 use std::sync::Arc;
@@ -10,6 +9,7 @@ use amp_proto::{CallError, Cluster, Compressed, Json, Limits, Lost, Responders};
 use mesh::{Client, connect_trusted};
 use serde_json::json;
 use tokio::net::TcpStream;
+use tokio::task::JoinSet;
 
 use super::python::{Python, command, testbed};
 use vocabulary::{Fail, FailError, Line, Row, State, Types, Values};
@@ -29,13 +29,15 @@ async fn every_type_and_error_of_twisteds_crosses_to_us_and_back() {
     assert!(words.lines().count() > 250, "only {} checks ran", words.lines().count());
 }
 
-async fn asker() -> (Python, Client<Cluster>, tokio::task::JoinHandle<Lost>) {
+async fn asker() -> (Python, Client<Cluster>, JoinSet<Lost>) {
     let mut twisted = Python::start("twisted_types.py", ["serve"]);
     let port = twisted.event("listening").await["port"].as_u64().unwrap();
     let stream = TcpStream::connect(format!("127.0.0.1:{port}")).await.unwrap();
     let nobody = Arc::new(Responders::new());
     let (client, driving) = connect_trusted::<Cluster, _>(stream, nobody, Limits::default());
-    (twisted, client, tokio::spawn(driving))
+    let mut running = JoinSet::new();
+    running.spawn(driving);
+    (twisted, client, running)
 }
 
 fn plain() -> Types {
@@ -90,7 +92,7 @@ async fn every_type_of_ours_crosses_to_twisted_and_back() {
 
 #[tokio::test]
 async fn twisteds_errors_arrive_as_what_they_are() {
-    let (_twisted, client, driving) = asker().await;
+    let (_twisted, client, mut driving) = asker().await;
     let fail = |kind: &str| Fail { kind: kind.to_owned() };
     let declared = client.call(fail("declared")).await;
     assert_eq!(declared, Err(CallError::Declared(FailError::Declared)));
@@ -98,12 +100,16 @@ async fn twisteds_errors_arrive_as_what_they_are() {
     assert!(matches!(unknown, Err(CallError::Unhandled { .. })), "{unknown:?}");
     let fatal = client.call(fail("fatal")).await;
     assert_eq!(fatal, Err(CallError::Declared(FailError::Fatal)));
-    assert_eq!(driving.await.unwrap(), Lost::ClosedByPeer);
+    assert_eq!(driving.join_next().await.unwrap().unwrap(), Lost::ClosedByPeer);
 
-    let (_twisted, client, driving) = asker().await;
+    let (_twisted, client, mut driving) = asker().await;
     let undeclared = client.call(fail("undeclared")).await;
     assert!(matches!(undeclared, Err(CallError::Undeclared { .. })), "{undeclared:?}");
-    assert_eq!(driving.await.unwrap(), Lost::ClosedByPeer, "a stock peer hangs up after it");
+    assert_eq!(
+        driving.join_next().await.unwrap().unwrap(),
+        Lost::ClosedByPeer,
+        "a stock peer hangs up after it"
+    );
     let gone = client.call(fail("declared")).await;
     assert!(matches!(gone, Err(CallError::Lost { maybe_done: false, .. })), "{gone:?}");
 }
