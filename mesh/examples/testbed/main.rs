@@ -7,6 +7,7 @@
 #![expect(clippy::print_stdout, reason = "the ports are this program's output")]
 
 mod commands;
+mod mirror;
 mod profiles;
 mod types;
 

@@ -6,7 +6,7 @@ use amp_proto::{Failure, Never, PassedError, ResponderTable, Responders, respond
 use tokio::sync::watch;
 
 use crate::commands::*;
-use crate::types;
+use crate::mirror;
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Profile {
@@ -64,7 +64,7 @@ impl Profile {
             Self::InheritedCommandProtocol => add(&mut all, Inherited),
             Self::AddedCommandProtocol => add(&mut all, Added),
             Self::SecurableProto => add(&mut all, Securable),
-            Self::Types => add(&mut all, types::Mirror),
+            Self::Types => add(&mut all, mirror::Mirror),
         }
         all
     }

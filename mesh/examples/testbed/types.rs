@@ -1,8 +1,7 @@
 //! Every argument type in one command: the peer of `tests/python/twisted_types.py`.
 
 use amp_proto::{
-    AbsolutePath, Arguments, Choice, Command, CommandError, Compressed, DateTime, Decimal, Failure,
-    Json, responders,
+    AbsolutePath, Arguments, Choice, Command, CommandError, Compressed, DateTime, Decimal, Json,
 };
 use bytes::Bytes;
 use ipnet::IpNet;
@@ -97,26 +96,6 @@ pub(crate) enum FailError {
     #[error("fatal")]
     #[code("FATAL", fatal)]
     Fatal,
-}
-
-/// Gives back what it is asked.
-pub(crate) struct Mirror;
-
-#[responders]
-impl Mirror {
-    #[responder]
-    async fn types(&self, it: Types) -> Result<Values, amp_proto::Never> {
-        Ok(it.into())
-    }
-
-    #[responder]
-    async fn fail(&self, it: Fail) -> Result<(), Failure<FailError>> {
-        match it.kind.as_str() {
-            "declared" => Err(FailError::Declared.into()),
-            "fatal" => Err(FailError::Fatal.into()),
-            _ => Err(Failure::undeclared("undeclared")),
-        }
-    }
 }
 
 impl From<Types> for Values {
