@@ -1,9 +1,17 @@
 impl<S: Store> Cellar<S> {
+    #[allow(
+        clippy::unused_async,
+        reason = "a responder is async, even one that never waits",
+    )]
     async fn eat_cheez(&self, cheez: EatCheez) -> Result<CheezRating, CheezError> {
         let rating = self.store.rating_of(&cheez).ok_or(CheezError::CellarLocked)?;
         Ok(CheezRating { rating })
     }
     #[cfg(feature = "ping")]
+    #[allow(
+        clippy::unused_async,
+        reason = "a responder is async, even one that never waits",
+    )]
     async fn ping(&self, _: Ping, peer: &Peer) -> Result<(), Failure<Never>> {
         self.seen(peer);
         Ok(())
