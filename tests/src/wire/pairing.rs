@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use mesh::{BoxStream, Listen, Listener, MemoryTransport, TcpTransport, Transport as _};
-use tokio::net::TcpSocket;
+use tokio::net::{TcpSocket, TcpStream};
 
 use super::Medium;
 use super::gate::Wire;
@@ -101,20 +101,28 @@ impl OverTcp {
     async fn connect(&self, address: &str, wire: Option<Arc<Wire>>) -> io::Result<BoxStream> {
         let address: SocketAddr =
             address.parse().map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
+        let stream = match wire {
+            Some(wire) => self.connect_wire(address, wire).await?,
+            // Whoever binds has a port to itself for a while after its end, and there are not
+            // enough of them for thousands of strangers.
+            None => TcpStream::connect(address).await?,
+        };
+        stream.set_nodelay(true)?;
+        Ok(Box::new(stream))
+    }
+
+    async fn connect_wire(&self, address: SocketAddr, wire: Arc<Wire>) -> io::Result<TcpStream> {
         let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
         socket.bind(SocketAddr::new(address.ip(), 0))?;
         let from = socket.local_addr()?.to_string();
-        if let Some(wire) = wire {
-            self.expected().insert(from.clone(), wire);
-        }
+        self.expected().insert(from.clone(), wire);
         let mut unless_opened = Unless::new(|| {
             self.expected().remove(&from);
         });
         let stream = socket.connect(address).await?;
-        stream.set_nodelay(true)?;
         unless_opened.disarm();
         drop(unless_opened);
-        Ok(Box::new(stream))
+        Ok(stream)
     }
 
     fn expected(&self) -> MutexGuard<'_, HashMap<String, Arc<Wire>>> {

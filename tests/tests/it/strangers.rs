@@ -1,6 +1,7 @@
 //! Who does not belong is turned away: soon, with a clear word in the log, and harming nobody.
 
 use std::collections::BTreeSet;
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use futures_util::StreamExt as _;
 use mesh::{Listen, MemoryTransport, Secret, Transport as _};
 use mesh_harness::{Logs, Mesh, TestResult};
 use rand::{Rng as _, RngExt as _, SeedableRng as _, rngs::StdRng};
+use tokio::net::TcpSocket;
 use tokio::time::Instant;
 
 use crate::desk::{Desk, Sum, Total};
@@ -44,6 +46,16 @@ impl Fortress {
 
     async fn stranger(&self) -> TestResult<RawPeer> {
         RawPeer::stranger(&self.mesh, 0).await
+    }
+
+    /// A stranger from one of many addresses of this machine, each with ports of its own: ten
+    /// thousand from a single one would use up what the operating system has.
+    async fn stranger_from(&self, number: u64) -> TestResult<RawPeer> {
+        let host = u8::try_from(2 + number % 250)?;
+        let socket = TcpSocket::new_v4()?;
+        socket.bind((Ipv4Addr::new(127, 0, 0, host), 0).into())?;
+        let region = self.mesh.region(0).address().parse()?;
+        Ok(RawPeer::new(Box::new(socket.connect(region).await?)))
     }
 
     /// What the log says of the connections that were refused, in the order of refusal.
@@ -429,7 +441,7 @@ async fn ten_thousand_streams_of_nonsense_let_nobody_in() -> TestResult {
         let fortress = &fortress;
         async move {
             let mut dice = StdRng::seed_from_u64(seed);
-            let mut stranger = fortress.stranger().await.unwrap();
+            let mut stranger = fortress.stranger_from(seed).await.unwrap();
             // It may be thrown out before it has said everything.
             stranger.send(&nonsense(&mut dice)).await.ok();
             stranger.shut_down().await.ok();
