@@ -42,7 +42,7 @@ pub enum CallError<E> {
     #[error("the response cannot be read")]
     Decode(#[source] DecodeError),
     /// No answer came in time.
-    #[error("no answer within {} ms", .after.as_millis())]
+    #[error("no answer within {} ms; {}", .after.as_millis(), whether_done(*.maybe_done))]
     TimedOut {
         /// How long it was waited for.
         after: Duration,

@@ -66,3 +66,75 @@ impl Default for Limits {
         }
     }
 }
+
+/// A limit with which no mesh can work. The fault is in the settings.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the limit `{limit}` is too small: {needs}")]
+pub struct UnusableLimit {
+    /// The name of the field of [`Limits`].
+    pub limit: &'static str,
+    /// What it has to be.
+    pub needs: &'static str,
+}
+
+impl Limits {
+    /// The least [`Limits::box_bytes_max`]: the boxes of the handshake have to fit.
+    pub const BOX_BYTES_LEAST: usize = 1024;
+    /// The least [`Limits::keys_per_box_max`]: the mesh's own commands have to fit.
+    pub const KEYS_PER_BOX_LEAST: usize = 16;
+
+    /// Finds the first limit with which nothing could work at all.
+    ///
+    /// # Errors
+    /// [`UnusableLimit`], which names it and says what it has to be.
+    pub fn check(&self) -> Result<(), UnusableLimit> {
+        let needs = |limit, is_usable, needs| {
+            if is_usable { Ok(()) } else { Err(UnusableLimit { limit, needs }) }
+        };
+        let is_box_usable = self.box_bytes_max >= Self::BOX_BYTES_LEAST;
+        needs("box_bytes_max", is_box_usable, "at least 1024, for the mesh's own boxes")?;
+        let are_keys_usable = self.keys_per_box_max >= Self::KEYS_PER_BOX_LEAST;
+        needs("keys_per_box_max", are_keys_usable, "at least 16, for the mesh's own commands")?;
+        let is_handshake_usable = self.handshake_bytes_max >= Self::BOX_BYTES_LEAST;
+        needs("handshake_bytes_max", is_handshake_usable, "at least 1024, for the proof")?;
+        needs("asks_in_flight_max", self.asks_in_flight_max > 0, "at least 1")?;
+        needs("responders_running_max", self.responders_running_max > 0, "at least 1")?;
+        needs("outbound_bytes_max", self.outbound_bytes_max > 0, "at least 1")?;
+        for (limit, time) in [
+            ("outbound_stalled_max", self.outbound_stalled_max),
+            ("call_timeout", self.call_timeout),
+            ("handshake_timeout", self.handshake_timeout),
+            ("ping_after", self.ping_after),
+        ] {
+            needs(limit, !time.is_zero(), "more than no time")?;
+        }
+        needs("dead_after", self.dead_after > self.ping_after, "more than `ping_after`")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_usable() {
+        assert_eq!(Limits::default().check(), Ok(()));
+    }
+
+    #[test]
+    fn what_nothing_can_work_with_is_named() {
+        let usual = Limits::default;
+        for (limits, name) in [
+            (Limits { box_bytes_max: 10, ..usual() }, "box_bytes_max"),
+            (Limits { keys_per_box_max: 0, ..usual() }, "keys_per_box_max"),
+            (Limits { handshake_bytes_max: 0, ..usual() }, "handshake_bytes_max"),
+            (Limits { asks_in_flight_max: 0, ..usual() }, "asks_in_flight_max"),
+            (Limits { responders_running_max: 0, ..usual() }, "responders_running_max"),
+            (Limits { outbound_bytes_max: 0, ..usual() }, "outbound_bytes_max"),
+            (Limits { call_timeout: Duration::ZERO, ..usual() }, "call_timeout"),
+            (Limits { dead_after: Duration::from_secs(1), ..usual() }, "dead_after"),
+        ] {
+            assert_eq!(limits.check().unwrap_err().limit, name);
+        }
+    }
+}

@@ -76,6 +76,8 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<Exit> {
         || cause.downcast_ref::<LogError>().is_some()
         || cause.downcast_ref::<PrivateError>().is_some()
         || cause.downcast_ref::<ServeError>().is_some()
+        || cause.downcast_ref::<region::StartError>().is_some_and(is_of_settings)
+        || cause.downcast_ref::<cluster::StartError>().is_some()
         || cause.downcast_ref::<mesh::SecretError>().is_some();
     is_usage.then_some(Exit::Usage)
 }
@@ -86,6 +88,11 @@ pub(crate) fn is_broken_pipe(error: &anyhow::Error) -> bool {
         let kind = cause.downcast_ref::<io::Error>().map(io::Error::kind);
         kind == Some(io::ErrorKind::BrokenPipe)
     })
+}
+
+/// A registry that fails is nobody's settings; all else that keeps a region from starting is.
+fn is_of_settings(error: &region::StartError) -> bool {
+    !matches!(error, region::StartError::Registry(_))
 }
 
 #[cfg(test)]

@@ -42,16 +42,24 @@ impl Endings {
     /// # Cancellation
     /// Signals are not lost.
     pub(crate) async fn run(&mut self, drain: &CancellationToken) -> u8 {
-        let signal = tokio::select! {
+        let reason = tokio::select! {
             code = next_signal(&mut self.terminate, &mut self.interrupt, &mut self.hang_up) => {
-                Some(code)
+                name_of(code)
             }
-            () = stdin_closed(), if self.until_stdin_closes => None,
+            () = stdin_closed(), if self.until_stdin_closes => "the parent is gone",
         };
-        tracing::info!(?signal, "draining");
+        tracing::info!(reason, "draining");
         drain.cancel();
         let second = next_signal(&mut self.terminate, &mut self.interrupt, &mut self.hang_up);
         tokio::time::timeout(DRAIN_MAX, second).await.unwrap_or(1)
+    }
+}
+
+fn name_of(code: u8) -> &'static str {
+    match code {
+        143 => "SIGTERM",
+        130 => "SIGINT",
+        _ => "SIGHUP",
     }
 }
 

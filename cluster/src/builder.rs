@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use amp_proto::{Cluster, CommandSchema, Limits, Region, ResponderTable, Role as _};
+use amp_proto::{Cluster, CommandSchema, Limits, Region, ResponderTable, Role as _, UnusableLimit};
 use futures_util::future::BoxFuture;
 use mesh::commands::Ident;
 use mesh::{
@@ -54,6 +54,15 @@ pub enum StartError {
     /// No address of a region process was given.
     #[error("no region address was given")]
     NoRegions,
+    /// An address of a region process has no port.
+    #[error("the region address `{address}` has no port: write `{address}:5250`")]
+    NoPort {
+        /// The address.
+        address: String,
+    },
+    /// With one of the limits nothing could work.
+    #[error(transparent)]
+    Limits(#[from] UnusableLimit),
     /// The responders do not fit a cluster or the vocabulary.
     #[error(transparent)]
     Answering(#[from] AnsweringError),
@@ -236,6 +245,10 @@ impl ClusterBuilder {
         if self.settings.regions.is_empty() {
             return Err(StartError::NoRegions);
         }
+        if let Some(address) = self.settings.regions.iter().find(|address| !has_port(address)) {
+            return Err(StartError::NoPort { address: address.clone() });
+        }
+        self.settings.limits.check()?;
         let id = self.settings.id;
         let ident = Ident {
             ident: id.to_string(),
@@ -253,6 +266,12 @@ impl ClusterBuilder {
         finder::start(&controller, regions_told, self.services);
         Ok(controller)
     }
+}
+
+/// Whether an address ends in a port: `host:5250`, `[::1]:5250`.
+fn has_port(address: &str) -> bool {
+    let port = address.rsplit_once(':').map(|(_, port)| port.parse::<u16>());
+    port.is_some_and(|port| port.is_ok())
 }
 
 impl std::fmt::Debug for ClusterBuilder {

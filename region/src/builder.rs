@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use amp_proto::{CommandSchema, Limits, Region, ResponderTable, Role as _};
+use amp_proto::{CommandSchema, Limits, Region, ResponderTable, Role as _, UnusableLimit};
 use futures_util::future::BoxFuture;
 use mesh::commands::Ident;
 use mesh::{
@@ -55,6 +55,9 @@ pub enum StartError {
     /// The responders do not fit a region or the vocabulary.
     #[error(transparent)]
     Answering(#[from] AnsweringError),
+    /// With one of the limits nothing could work.
+    #[error(transparent)]
+    Limits(#[from] UnusableLimit),
     /// The address or port cannot be had.
     #[error("cannot listen")]
     Listen(#[source] std::io::Error),
@@ -218,6 +221,7 @@ impl RegionBuilder {
     /// Dropping the future leaves nothing running.
     pub async fn start(mut self) -> Result<RegionController, StartError> {
         let secret = self.secret.take().ok_or(StartError::NoSecret)?;
+        self.settings.limits.check()?;
         let name = self.name.take().unwrap_or_else(default_name);
         let ident = Ident {
             ident: self.id.to_string(),

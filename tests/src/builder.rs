@@ -78,6 +78,15 @@ impl MeshBuilder {
         self.configure_regions(move |index, region| region.responders(responders(index)))
     }
 
+    /// As [`MeshBuilder::region_responders`], for responders that are shared with the test.
+    #[must_use]
+    pub fn region_responders_arc<S: ResponderTable>(
+        self,
+        responders: impl Fn(usize) -> Arc<S> + Send + Sync + 'static,
+    ) -> Self {
+        self.configure_regions(move |index, region| region.responders_arc(responders(index)))
+    }
+
     /// What each cluster answers, by its uuid. Asked again when one is restarted.
     #[must_use]
     pub fn cluster_responders<S: ResponderTable>(
@@ -86,6 +95,17 @@ impl MeshBuilder {
     ) -> Self {
         self.configure_clusters(move |index, cluster| {
             cluster.responders(responders(Mesh::uuid_of(index)))
+        })
+    }
+
+    /// As [`MeshBuilder::cluster_responders`], for responders that are shared with the test.
+    #[must_use]
+    pub fn cluster_responders_arc<S: ResponderTable>(
+        self,
+        responders: impl Fn(ClusterId) -> Arc<S> + Send + Sync + 'static,
+    ) -> Self {
+        self.configure_clusters(move |index, cluster| {
+            cluster.responders_arc(responders(Mesh::uuid_of(index)))
         })
     }
 

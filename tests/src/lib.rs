@@ -25,7 +25,7 @@
 //!     }
 //! }
 //!
-//! # #[tokio::main(flavor = "current_thread")]
+//! # #[tokio::main(flavor = "current_thread", start_paused = true)]
 //! # async fn main() -> TestResult {
 //! let mesh = Mesh::builder().regions(2).clusters(3).cluster_responders(|_uuid| Door);
 //! let mesh = mesh.start().await?;

@@ -105,7 +105,8 @@ impl Exchange {
     }
 
     /// Asks for a sign of life, also while all places are taken and while no other new ask is made:
-    /// a peer that is busy with all of them, or leaves slowly, is not dead for that. One at a time.
+    /// a peer that is busy with all of them, or leaves slowly, is not dead for that. One at a time:
+    /// the one before is forgotten.
     ///
     /// # Errors
     /// As [`Exchange::ask`].
@@ -114,7 +115,9 @@ impl Exchange {
             return Err(AskRefused::Lost(lost.clone()));
         }
         let id = self.write_ask(C::NAME.as_bytes(), ping, deadline)?;
-        self.ping = Some(id);
+        if let Some(before) = self.ping.replace(id) {
+            self.forget(before);
+        }
         Ok(id)
     }
 

@@ -47,8 +47,7 @@ pub(crate) async fn run(
     if settings.demo {
         builder = builder.responders(Tower::new());
     }
-    let place = format!("{}, ports {}", settings.listen, settings.ports);
-    let region = builder.start().await.with_context(|| format!("cannot start on {place}"))?;
+    let region = builder.start().await.context("cannot start the region")?;
     let operators = socket.serve(&region, settings.limits)?;
     let ready = Ready::Region {
         name: region.name().to_owned(),

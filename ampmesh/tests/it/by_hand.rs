@@ -101,8 +101,8 @@ fn a_region_that_cannot_listen_says_where_and_leaves_no_socket() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
     let mut north = region(home.path(), &["--name", "north", "--ports", &port]);
-    north.line_with(&format!("cannot start on 127.0.0.1, ports {port}: cannot listen: "));
-    assert_eq!(north.ended().code(), Some(1));
+    north.line_with(&format!("cannot start the region: cannot listen: no port from {port} to "));
+    assert_eq!(north.ended().code(), Some(2));
     assert!(!home.path().join("operator/north.sock").exists());
 }
 

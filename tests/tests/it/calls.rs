@@ -175,13 +175,13 @@ async fn a_value_of_65535_bytes_passes_and_one_byte_more_is_refused_here() -> Te
 
 #[tokio::test(start_paused = true)]
 async fn a_box_over_the_limit_is_refused_before_it_is_sent() -> TestResult {
-    let limits = Limits { box_bytes_max: 1000, ..Limits::default() };
+    let limits = Limits { box_bytes_max: 2000, ..Limits::default() };
     let (_mesh, client) = pair_of(desks().limits(limits)).await?;
-    let refused = client.call(Echo { bytes: vec![0; 2000].into(), note: None }).await;
-    let Err(CallError::Encode(EncodeError::BoxTooLarge { bytes, max: 1000 })) = refused else {
+    let refused = client.call(Echo { bytes: vec![0; 3000].into(), note: None }).await;
+    let Err(CallError::Encode(EncodeError::BoxTooLarge { bytes, max: 2000 })) = refused else {
         panic!("{refused:?}");
     };
-    assert!(bytes > 2000);
+    assert!(bytes > 3000);
     assert_lives(&client).await;
     Ok(())
 }

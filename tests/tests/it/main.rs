@@ -14,6 +14,8 @@ mod describe;
 mod desk;
 mod faults;
 mod finding;
+mod harness;
+mod liveness;
 mod malformed;
 mod mesh;
 mod raw;

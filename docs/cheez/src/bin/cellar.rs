@@ -7,6 +7,7 @@ use cluster::{ClusterController, ClusterId, Secret};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
+    tracing_subscriber::fmt().with_writer(std::io::stderr).init();
     let mut args = std::env::args().skip(1);
     let uuid: ClusterId = args.next().ok_or("usage: cellar UUID HOST:PORT")?.parse()?;
     let region = args.next().ok_or("usage: cellar UUID HOST:PORT")?;

@@ -9,6 +9,7 @@ use region::{CallError, ClusterId, Listen, RegionController, Secret};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
+    tracing_subscriber::fmt().with_writer(std::io::stderr).init();
     let cellar: ClusterId = std::env::args().nth(1).ok_or("usage: tower UUID")?.parse()?;
 
     let region = RegionController::builder()

@@ -75,16 +75,26 @@ impl<S> Driver<S> {
         if silent >= limits.dead_after {
             return Err(Lost::Silent { silent });
         }
-        if self.ping.is_some() || self.closing_since.is_some() {
+        if self.closing_since.is_some() {
             return Ok(Some(next));
         }
-        if silent < limits.ping_after {
-            return Ok(Some(next.min(self.heard.after(limits.ping_after))));
+        let due = self.ping_due().after(limits.ping_after);
+        if now < due {
+            return Ok(Some(next.min(due)));
         }
         if let Ok(id) = exchange.ping(&Ping, self.heard.after(limits.dead_after)) {
             self.ping = Some((id, now));
             return Ok(None);
         }
         Ok(Some(next))
+    }
+
+    /// Since when a ping is owed: to hear from a silent peer, and to be heard by one that sends so
+    /// much that its own pings, and its answers to ours, wait behind all of it.
+    fn ping_due(&self) -> Moment {
+        match self.ping {
+            None => self.heard.min(self.said),
+            Some((_, sent)) => sent.max(self.said),
+        }
     }
 }

@@ -45,8 +45,10 @@ pub(super) struct Driver<S> {
     broken: Option<Lost>,
     /// Since when the stream has taken nothing although something waits.
     stalled_since: Option<Moment>,
-    /// When the peer was last heard.
+    /// When the peer was last heard, or was seen to read.
     heard: Moment,
+    /// When the stream last took something.
+    said: Moment,
     /// The sign of life that was asked for, and when.
     ping: Option<(AskId, Moment)>,
     /// The peer sends no more. Its asks are still being answered.
@@ -89,6 +91,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             broken: None,
             stalled_since: None,
             heard,
+            said: heard,
             ping: None,
             half_closed_since: None,
             closing_since: None,
@@ -248,7 +251,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
                 self.refused = 0;
             }
             if newly_written > 0 {
-                self.stalled_since = None;
+                self.said = self.link.clock().now();
+                if self.stalled_since.take().is_some() {
+                    // It reads, so it lives, though what we asked it waits behind all of this.
+                    self.heard = self.said;
+                }
                 self.link.made_room();
             }
             let rest = self.writing.get(self.written..).unwrap_or_default();
