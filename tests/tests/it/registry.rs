@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use async_trait::async_trait;
 use mesh::{ClusterId, RegionId};
 use mesh_harness::{Logs, Mesh, MeshError, TestResult};
-use region::registry::EXPIRY;
+use region::registry::{EXPIRY, HEARTBEAT};
 use region::{LinkEntry, MemoryRegistry, RegionEntry, Registry, RegistryError, SqliteRegistry};
 use tempfile::TempDir;
 use tokio::sync::watch;
@@ -97,6 +97,7 @@ conformance!(
     who_withdraws_is_gone_with_its_links,
     links_are_written_down_changed_and_struck,
     links_of_an_unknown_region_are_not_kept,
+    who_is_new_is_told_so,
     changes_are_told_to_everybody_and_heartbeats_to_nobody,
     who_is_not_heard_is_gone_with_its_links,
     an_end_by_silence_is_told,
@@ -203,6 +204,22 @@ async fn links_of_an_unknown_region_are_not_kept(kind: impl Kind) -> TestResult 
     let stranger = region("stranger");
     registry.record_links(&stranger.id, &[link(&stranger, 0)], &[Mesh::uuid_of(1)]).await?;
     assert_eq!(registry.links().await?, []);
+    Ok(())
+}
+
+async fn who_is_new_is_told_so(kind: impl Kind) -> TestResult {
+    let registry = kind.open().await;
+    let a = region("a");
+    assert!(!registry.record_links(&a.id, &[link(&a, 0)], &[]).await?);
+    assert!(registry.announce(&a).await?);
+    assert!(registry.record_links(&a.id, &[link(&a, 0)], &[]).await?);
+    assert!(!registry.announce(&a).await?);
+    kind.expire().await;
+    // Whatever it wrote before is gone, and has to be written again.
+    assert!(registry.announce(&a).await?);
+    assert_eq!(registry.links().await?, []);
+    registry.withdraw(&a.id).await?;
+    assert!(!registry.record_links(&a.id, &[link(&a, 0)], &[]).await?);
     Ok(())
 }
 
@@ -497,7 +514,8 @@ async fn a_mesh_lives_on_while_its_registry_fails() -> TestResult {
     registry.fails.store(false, Ordering::SeqCst);
     mesh.add_region().await?;
     mesh.settled().await?;
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    // Everybody has announced itself again by the second heartbeat from here.
+    tokio::time::sleep(HEARTBEAT * 2).await;
     let report = mesh.region(0).controller().report().await?;
     assert_eq!((report.regions.len(), report.links.len()), (3, 6));
 
