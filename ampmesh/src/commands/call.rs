@@ -159,7 +159,7 @@ pub(crate) async fn ask(
     for (target, described) in targets.iter().zip(described) {
         let prepared = match described {
             Ok(known) => Ok(prepare(target, command, known, &typed)?),
-            Err(problem) => Err(problem),
+            Err(problem) => Err(of_describing(problem)),
         };
         calls.push((target, prepared));
     }
@@ -173,6 +173,16 @@ pub(crate) async fn ask(
         Outcome { target: target.clone(), command: command.to_owned(), result }
     });
     Ok(join_all(calls).await)
+}
+
+/// Says what a peer without descriptions means for whoever wants to call it.
+fn of_describing(problem: Problem) -> Problem {
+    if problem.kind != ProblemKind::Unhandled {
+        return problem;
+    }
+    let description = "it does not describe its commands, as stock peers do not, so arguments for \
+                       it cannot be checked and no call is made";
+    Problem { description: description.to_owned(), ..problem }
 }
 
 /// The encoded arguments for one target, and the fields that its response will have.
