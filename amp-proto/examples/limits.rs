@@ -16,6 +16,8 @@ fn main() {
         responders_running_max,
         outbound_bytes_max,
         outbound_stalled_max,
+        closing_timeout,
+        half_closed_timeout,
         call_timeout,
         handshake_timeout,
         handshake_bytes_max,
@@ -32,6 +34,8 @@ fn main() {
     row("responders_running_max", &count(responders_running_max));
     row("outbound_bytes_max", &bytes(outbound_bytes_max));
     row("outbound_stalled_max", &seconds(outbound_stalled_max));
+    row("closing_timeout", &seconds(closing_timeout));
+    row("half_closed_timeout", &seconds(half_closed_timeout));
     row("call_timeout", &seconds(call_timeout));
     row("handshake_timeout", &seconds(handshake_timeout));
     row("handshake_bytes_max", &bytes(handshake_bytes_max));

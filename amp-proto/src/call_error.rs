@@ -13,7 +13,7 @@ use crate::error::{DecodeError, EncodeError, OneLine};
 pub enum CallError<E> {
     /// The responder refused, in one of the ways that the command declares. Its fault or yours:
     /// the error says.
-    #[error("{0}")]
+    #[error(transparent)]
     Declared(E),
     /// The peer has no responder for this command: an older version, or the wrong peer.
     #[error("the peer does not answer this command: {}", OneLine(.description))]

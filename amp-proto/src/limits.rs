@@ -32,6 +32,11 @@ pub struct Limits {
     /// How long waiting bytes may make no progress at all before the peer counts as a reader that
     /// went away, and the connection is closed. Default 10 s.
     pub outbound_stalled_max: Duration,
+    /// How long a connection that closes may take to send what it still has. Default 2 s.
+    pub closing_timeout: Duration,
+    /// How long a peer that has closed its side may wait for the answers that are still due to it.
+    /// Default 5 s.
+    pub half_closed_timeout: Duration,
     /// How long a call waits for its answer if it does not say. Default 30 s.
     pub call_timeout: Duration,
     /// How long authentication and registration may take together. Default 5 s.
@@ -57,6 +62,8 @@ impl Default for Limits {
             responders_running_max: 1024,
             outbound_bytes_max: 1024 * 1024,
             outbound_stalled_max: Duration::from_secs(10),
+            closing_timeout: Duration::from_secs(2),
+            half_closed_timeout: Duration::from_secs(5),
             call_timeout: Duration::from_secs(30),
             handshake_timeout: Duration::from_secs(5),
             handshake_bytes_max: 8 * 1024,

@@ -1,4 +1,5 @@
 //! What a client does at the edges of its settings, and on a connection that is gone.
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -212,7 +212,7 @@ impl Exchange {
         self.asks.expire(now);
     }
 
-    /// The transport took `bytes` more of what [`Exchange::take_outbound`] gave.
+    /// The transport took `bytes` more of what [`Exchange::swap_outbound`] gave.
     pub fn handle_written(&mut self, bytes: usize) {
         self.written += widen(bytes);
     }
@@ -267,7 +267,7 @@ impl Exchange {
 
     /// Swaps the waiting bytes with `spare`, which has to be empty and will be used for the next
     /// ones.
-    pub fn take_outbound(&mut self, spare: &mut Vec<u8>) {
+    pub fn swap_outbound(&mut self, spare: &mut Vec<u8>) {
         self.out_position = self.position();
         if spare.capacity() > Self::KEPT_BYTES_MAX {
             *spare = Vec::new();

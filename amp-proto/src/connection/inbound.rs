@@ -56,7 +56,7 @@ impl Inbound {
     }
 
     /// Says how many bytes the last read brought, so that the next asks for a fitting amount.
-    pub fn read(&mut self, bytes: usize) {
+    pub fn handle_read(&mut self, bytes: usize) {
         if bytes >= self.read_bytes {
             self.read_bytes = (self.read_bytes * 2).min(*Self::READ_BYTES.end());
         } else if bytes < self.read_bytes / 8 {

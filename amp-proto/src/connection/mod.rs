@@ -180,7 +180,7 @@ impl Connection {
     /// The bytes to send now, if there are any.
     pub fn poll_transmit(&mut self) -> Option<Vec<u8>> {
         let mut out = Vec::new();
-        self.exchange.take_outbound(&mut out);
+        self.exchange.swap_outbound(&mut out);
         self.exchange.handle_written(out.len());
         (!out.is_empty()).then_some(out)
     }

@@ -3,15 +3,11 @@
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use amp_proto::{AskStopped, Lost, Moment};
 
-use super::{CLOSING_MAX, Driver};
+use super::Driver;
 use crate::commands::Ping;
-
-/// How long a peer that has closed its side may wait for the answers that are still due.
-const HALF_CLOSED_MAX: Duration = Duration::from_secs(5);
 
 impl<S> Driver<S> {
     /// Looks at the clock, and sets the alarm for the next time it matters. Says whether there is
@@ -39,7 +35,8 @@ impl<S> Driver<S> {
         let is_listening = self.half_closed_since.is_none();
         // The end of silence means nothing on a side that the peer has closed.
         let silence_ends = self.heard.after(limits.dead_after);
-        let mut next = if is_listening { silence_ends } else { now.after(HALF_CLOSED_MAX) };
+        let half_closed_max = limits.half_closed_timeout;
+        let mut next = if is_listening { silence_ends } else { now.after(half_closed_max) };
         if let Some(deadline) = exchange.poll_timeout() {
             next = next.min(deadline);
         }
@@ -51,13 +48,13 @@ impl<S> Driver<S> {
             next = next.min(since.after(limits.outbound_stalled_max));
         }
         if let Some(since) = self.closing_since {
-            next = next.min(since.after(CLOSING_MAX));
+            next = next.min(since.after(limits.closing_timeout));
         }
         if let Some(since) = self.half_closed_since {
-            if now.since(since) >= HALF_CLOSED_MAX {
+            if now.since(since) >= half_closed_max {
                 return Err(Lost::ClosedByPeer);
             }
-            return Ok(Some(next.min(since.after(HALF_CLOSED_MAX))));
+            return Ok(Some(next.min(since.after(half_closed_max))));
         }
         if let Some((id, sent)) = self.ping
             && let Poll::Ready(outcome) = exchange.poll_ask(id, cx)

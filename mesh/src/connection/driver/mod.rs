@@ -9,7 +9,6 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
 
 use amp_proto::{
     Ask, AskEvent, AskId, Exchange, Inbound, Incoming, Lost, Moment, Peer, Responders,
@@ -24,8 +23,6 @@ use super::running::Running;
 
 /// About what a refused ask costs, in bytes of its answer.
 const REFUSAL_BYTES: usize = 64;
-/// How long a connection that closes may take to send what it still has.
-const CLOSING_MAX: Duration = Duration::from_secs(2);
 
 pub(super) struct Driver<S> {
     stream: S,
@@ -119,7 +116,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         }
         // The peer sees an orderly end where there can be one; a broken stream has none.
         let closing = std::future::poll_fn(|cx| Pin::new(&mut self.stream).poll_shutdown(cx));
-        let _closed = tokio::time::timeout(CLOSING_MAX, closing).await;
+        let patience = self.link.limits().closing_timeout;
+        let _closed = tokio::time::timeout(patience, closing).await;
         Ended { lost, handed_over: None }
     }
 
@@ -191,7 +189,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
                 Ok(true)
             }
             Poll::Ready(Ok(bytes)) => {
-                self.inbound.read(bytes);
+                self.inbound.handle_read(bytes);
                 self.heard = self.link.clock().now();
                 self.take_boxes(cx)?;
                 Ok(true)
@@ -243,7 +241,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
                     self.writing.clear();
                     self.written = 0;
                     self.answers_writing = exchange.answer_bytes();
-                    exchange.take_outbound(&mut self.writing);
+                    exchange.swap_outbound(&mut self.writing);
                 }
                 self.full = self.is_full(&exchange);
             }
@@ -288,7 +286,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         if let Some(lost) = closing {
             let now = self.link.clock().now();
             let since = *self.closing_since.get_or_insert(now);
-            if nothing_waits || now.since(since) >= CLOSING_MAX {
+            if nothing_waits || now.since(since) >= self.link.limits().closing_timeout {
                 return Err(lost);
             }
         }
