@@ -1,16 +1,15 @@
 //! A cluster process: answers until it is interrupted.
 
-use std::error::Error;
-
+use anyhow::Context as _;
 use cheez::Cellar;
 use cluster::{ClusterController, ClusterId, Secret};
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn Error>> {
+async fn main() -> anyhow::Result<()> {
     tracing_subscriber::fmt().with_writer(std::io::stderr).init();
     let mut args = std::env::args().skip(1);
-    let uuid: ClusterId = args.next().ok_or("usage: cellar UUID HOST:PORT")?.parse()?;
-    let region = args.next().ok_or("usage: cellar UUID HOST:PORT")?;
+    let uuid: ClusterId = args.next().context("usage: cellar UUID HOST:PORT")?.parse()?;
+    let region = args.next().context("usage: cellar UUID HOST:PORT")?;
 
     let cluster = ClusterController::builder()
         .uuid(uuid)

@@ -1,16 +1,16 @@
 //! A region process: waits for a cellar, and tastes what it has.
 
-use std::error::Error;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use cheez::EatCheez;
 use region::{CallError, ClusterId, Listen, RegionController, Secret};
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn Error>> {
+async fn main() -> anyhow::Result<()> {
     tracing_subscriber::fmt().with_writer(std::io::stderr).init();
-    let cellar: ClusterId = std::env::args().nth(1).ok_or("usage: tower UUID")?.parse()?;
+    let cellar: ClusterId = std::env::args().nth(1).context("usage: tower UUID")?.parse()?;
 
     let region = RegionController::builder()
         .name("tower")
