@@ -75,7 +75,7 @@ pub use crate::command::{
 };
 pub use crate::connection::{
     Ask, AskEvent, AskId, AskRefused, AskResult, AskStopped, Connection, Exchange, Inbound,
-    Incoming, Lost, Moment,
+    Incoming, Lost, Metadata, Moment,
 };
 pub use crate::error::{DecodeError, EncodeError, LooksLike, OneLine, PeerMisbehaved, ValueError};
 pub use crate::limits::{Limits, UnusableLimit};

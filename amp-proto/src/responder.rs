@@ -116,6 +116,8 @@ pub enum Refusal {
     },
     /// Too much is going on. The command was not begun.
     Overloaded,
+    /// The time that the caller gave was over first. The command was stopped on the way.
+    DeadlineExceeded,
 }
 
 impl Refusal {

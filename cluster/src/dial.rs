@@ -168,8 +168,9 @@ async fn introduce(
     let timeout = inner.settings.limits.handshake_timeout;
     let client = Client::<Region>::new(Arc::clone(link)).within(timeout);
     let asked = tokio::time::Instant::now();
-    let Ident { ident, name, version } =
-        client.call(Identify).await.map_err(DialError::Identify)?;
+    let (negotiated, identified) = tokio::join!(client.negotiate(), client.call(Identify));
+    negotiated.map_err(DialError::Identify)?;
+    let Ident { ident, name, version } = identified.map_err(DialError::Identify)?;
     link.set_round_trip(asked.elapsed());
     let region = RegionId::from(ident.clone());
     if wanted.is_some_and(|wanted| *wanted != region) && inner.settings.pool.get(&region).is_some()

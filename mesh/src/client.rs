@@ -11,8 +11,10 @@ use amp_proto::{
 };
 use tokio::time::Instant;
 
-use crate::commands::{Leave, Ping};
+use crate::agreement::terms_of;
+use crate::commands::{Leave, Negotiate, Ping};
 use crate::connection::Link;
+use crate::context::CallContext;
 
 /// A handle to ask one peer of role `R`. Cheap to clone, and safe to keep: when its connection is
 /// lost, calls fail at once and say so.
@@ -81,7 +83,8 @@ impl<R: Role> Client<R> {
     /// [`CallError::TimedOut`] say whether the command may have been carried out.
     ///
     /// # Cancellation
-    /// Dropping the future forgets the answer. AMP has no recall: the peer goes on.
+    /// Dropping the future stops the command at the peer, at its next await, if the peer knows how
+    /// to. A stock peer goes on, and its answer is dropped.
     ///
     /// # Specification
     /// `docs/src/reference/protocol.md#ask`; Twisted `BoxDispatcher.callRemote`.
@@ -182,6 +185,24 @@ impl<R: Role> Client<R> {
         self.timeout
     }
 
+    /// Tells the peer what we can do beyond plain AMP, and hears the same. A stock peer knows
+    /// nothing of it, and the connection stays plain AMP.
+    ///
+    /// # Errors
+    /// [`CallError::TimedOut`], [`CallError::Lost`].
+    ///
+    /// # Cancellation
+    /// As [`Client::call`].
+    pub async fn negotiate(&self) -> Result<(), CallError<Never>> {
+        let terms = terms_of(self.link.limits());
+        match self.call_ref(&Negotiate::from(terms)).await {
+            Ok(theirs) => self.link.agree(&theirs),
+            Err(CallError::Unhandled { .. } | CallError::Undeclared { .. }) => {}
+            Err(failed) => return Err(failed),
+        }
+        Ok(())
+    }
+
     /// Makes the ask; on another connection when this one is gone and nothing was sent.
     pub(crate) async fn ask<F: EncodeFields + Sync + ?Sized>(
         &self,
@@ -189,9 +210,12 @@ impl<R: Role> Client<R> {
         fields: &F,
     ) -> Result<AskResult, CallError<Never>> {
         let started = Instant::now();
+        // Whoever called us waits no longer than that, and what comes later helps nobody.
+        let time_left = CallContext::current().time_left();
+        let timeout = time_left.map_or(self.timeout, |left| left.min(self.timeout));
         let mut link = Arc::clone(&self.link);
         loop {
-            let left = self.timeout.saturating_sub(started.elapsed());
+            let left = timeout.saturating_sub(started.elapsed());
             let outcome = link.ask(name, fields, link.clock().now().after(left)).await;
             let other = if is_lost_unsent(&outcome) {
                 self.others.as_ref().and_then(|others| others.other_than(&link))

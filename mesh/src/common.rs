@@ -6,9 +6,10 @@ use amp_proto::{
     CommandSchema, ErrorSchema, Failure, FieldSchema, Never, Peer, RoleName, responders,
 };
 
+use crate::agreement::terms_of;
 use crate::commands::{
     Authenticate, Authenticated, CommandRow, Commands, Describe, FieldRow, Ident, Identify, Leave,
-    Ping,
+    Negotiate, Ping, Terms,
 };
 use crate::connection::{is_challenge_of, proof};
 use crate::peer::PeerExt as _;
@@ -55,6 +56,13 @@ impl Common {
     }
 
     #[responder]
+    async fn negotiate(&self, it: Negotiate, peer: &Peer) -> Result<Terms, Failure<Never>> {
+        let link = peer.link().ok_or_else(|| Failure::undeclared(Gone))?;
+        link.agree(&it.into());
+        Ok(terms_of(link.limits()))
+    }
+
+    #[responder]
     async fn leave(&self, _: Leave, peer: &Peer) -> Result<(), Never> {
         if let Some(link) = peer.link() {
             link.leave(amp_proto::Lost::PeerLeaving);
@@ -88,6 +96,10 @@ impl Common {
         Ok(Commands { commands, more: false })
     }
 }
+
+#[derive(Debug, thiserror::Error)]
+#[error("the connection is gone")]
+struct Gone;
 
 #[derive(Debug, thiserror::Error)]
 #[error("this process has no shared secret to prove")]

@@ -11,6 +11,7 @@
 //! - [`Transport`] is where streams come from: [`TcpTransport`], [`MemoryTransport`];
 //! - [`commands`] are the mesh's own, and [`Common`] answers those that both sides answer.
 
+mod agreement;
 mod answering;
 mod backoff;
 mod client;
@@ -18,6 +19,7 @@ mod clock;
 pub mod commands;
 mod common;
 mod connection;
+mod context;
 mod describe;
 mod farewell;
 mod gather;
@@ -31,11 +33,13 @@ mod transport;
 
 pub use amp_proto::{CallError, Limits, Lost};
 
+pub use crate::agreement::{Agreement, EXTENSIONS_VERSION, Features};
 pub use crate::answering::{Answering, AnsweringError};
 pub use crate::backoff::{Backoff, BackoffSettings};
 pub use crate::client::{Client, Others};
 pub use crate::common::Common;
 pub use crate::connection::{Ended, FarEndInfo, HandshakeError, Handshaking, Link, Open};
+pub use crate::context::{CallContext, NotATraceParent, TraceParent};
 pub use crate::describe::CommandDescription;
 pub use crate::farewell::drive_until_stopped;
 pub use crate::gather::{GATHER_CONCURRENCY, Gathered, gather, gather_with};

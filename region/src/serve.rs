@@ -128,7 +128,11 @@ async fn admit(inner: Arc<Inner>, link: Arc<Link>) {
     let peer = link.far_end().address.clone();
     let client = Client::<Cluster>::new(Arc::clone(&link)).within(timeout);
     let asked = tokio::time::Instant::now();
-    match client.call(Identify).await {
+    let (negotiated, identified) = tokio::join!(client.negotiate(), client.call(Identify));
+    if let Err(error) = negotiated {
+        tracing::debug!(peer, %error, "the peer did not negotiate");
+    }
+    match identified {
         Ok(Ident { ident, name, version }) => {
             link.set_round_trip(asked.elapsed());
             if inner.settings.admission != Admission::Identity {

@@ -8,7 +8,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::task::{Context, Poll, Waker};
 
-use crate::connection::tag::{parse_tag, place};
+use crate::connection::tag::{TagText, parse_tag, place};
 use crate::connection::{Lost, Moment};
 use crate::error::{PeerMisbehaved, printable};
 use crate::wire::ReceivedBox;
@@ -16,6 +16,14 @@ use crate::wire::ReceivedBox;
 /// The handle of an ask in flight on one connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct AskId(u64);
+
+impl AskId {
+    /// The ask's tag, as it stands on the wire.
+    #[must_use]
+    pub fn tag(self) -> Vec<u8> {
+        TagText::of(self.0).as_bytes().to_vec()
+    }
+}
 
 /// How an ask ended: with the peer's answer box, or without one.
 pub type AskResult = Result<ReceivedBox, AskStopped>;
@@ -155,9 +163,10 @@ impl Asks {
         Poll::Ready(result)
     }
 
-    /// The caller went away.
-    pub(super) fn forget(&mut self, id: AskId, forgotten_max: usize) {
-        let Some(slot) = self.occupied(id.0) else { return };
+    /// The caller went away. Says whether the ask was still without an outcome.
+    pub(super) fn forget(&mut self, id: AskId, forgotten_max: usize) -> bool {
+        let Some(slot) = self.occupied(id.0) else { return false };
+        let was_waiting = matches!(slot.state, State::Waiting { .. });
         match core::mem::replace(&mut slot.state, State::Forgotten) {
             State::Waiting { .. } => {
                 self.in_flight -= 1;
@@ -168,6 +177,7 @@ impl Asks {
             State::Forgotten | State::Free => {}
         }
         self.check_forgotten(forgotten_max);
+        was_waiting
     }
 
     fn check_forgotten(&mut self, forgotten_max: usize) {

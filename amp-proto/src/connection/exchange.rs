@@ -8,8 +8,9 @@ use core::task::{Context, Poll};
 use crate::Limits;
 use crate::command::{Command, EncodeFields};
 use crate::connection::asks::{AskId, AskResult, AskStopped, Asks};
+use crate::connection::metadata::{DEADLINE_KEY, Header, Milliseconds, TRACE_KEY};
 use crate::connection::tag::TagText;
-use crate::connection::{Incoming, Lost, Moment};
+use crate::connection::{Incoming, Lost, Metadata, Moment};
 use crate::error::{EncodeError, PeerMisbehaved};
 use crate::wire::{Fields, write_box};
 
@@ -83,10 +84,11 @@ impl Exchange {
     /// # Errors
     /// [`AskRefused`]: nothing was written.
     pub fn ask<C: Command>(&mut self, command: &C, deadline: Moment) -> Result<AskId, AskRefused> {
-        self.ask_encoded(C::NAME.as_bytes(), command, deadline)
+        self.ask_encoded(C::NAME.as_bytes(), command, deadline, &Metadata::default())
     }
 
-    /// As [`Exchange::ask`], for a command that is known by its name and fields only.
+    /// As [`Exchange::ask`], for a command that is known by its name and fields only, and with
+    /// metadata beside them.
     ///
     /// # Errors
     /// As [`Exchange::ask`].
@@ -95,13 +97,14 @@ impl Exchange {
         name: &[u8],
         fields: &F,
         deadline: Moment,
+        metadata: &Metadata<'_>,
     ) -> Result<AskId, AskRefused> {
         self.check_open()?;
         let max = self.limits.asks_in_flight_max;
         if self.calls_in_flight() >= max {
             return Err(AskRefused::TooManyInFlight { max });
         }
-        self.write_ask(name, fields, deadline)
+        self.write_ask(name, fields, deadline, metadata)
     }
 
     /// Asks for a sign of life, also while all places are taken and while no other new ask is made:
@@ -114,7 +117,7 @@ impl Exchange {
         if let Phase::Lost(lost) = &self.phase {
             return Err(AskRefused::Lost(lost.clone()));
         }
-        let id = self.write_ask(C::NAME.as_bytes(), ping, deadline)?;
+        let id = self.write_ask(C::NAME.as_bytes(), ping, deadline, &Metadata::default())?;
         if let Some(before) = self.ping.replace(id) {
             self.forget(before);
         }
@@ -126,12 +129,22 @@ impl Exchange {
         name: &[u8],
         fields: &F,
         deadline: Moment,
+        metadata: &Metadata<'_>,
     ) -> Result<AskId, AskRefused> {
         let position = self.position();
         let tag = self.asks.reserve();
         let text = TagText::of(tag);
-        let reserved = [(&b"_ask"[..], text.as_bytes()), (b"_command", name)];
-        write_box(&mut self.out, &reserved, &self.limits, |out| fields.encode_fields(out))
+        let deadline_ms = metadata.deadline.map(Milliseconds::of);
+        let mut header = Header::default();
+        header.push(b"_ask", text.as_bytes());
+        header.push(b"_command", name);
+        if let Some(deadline_ms) = &deadline_ms {
+            header.push(DEADLINE_KEY, deadline_ms.as_bytes());
+        }
+        if let Some(trace) = metadata.trace {
+            header.push(TRACE_KEY, trace);
+        }
+        write_box(&mut self.out, header.pairs(), &self.limits, |out| fields.encode_fields(out))
             .map_err(AskRefused::Encode)?;
         Ok(self.asks.insert(tag, deadline, position))
     }
@@ -254,9 +267,16 @@ impl Exchange {
     }
 
     /// Drops all interest in an ask. AMP has no recall: the peer goes on, and its answer is
-    /// dropped.
-    pub fn forget(&mut self, id: AskId) {
-        self.asks.forget(id, self.limits.asks_forgotten_max);
+    /// dropped. Says whether the ask was still without an outcome.
+    pub fn forget(&mut self, id: AskId) -> bool {
+        self.asks.forget(id, self.limits.asks_forgotten_max)
+    }
+
+    /// Sends no box of more than this many bytes, because the peer takes none.
+    pub fn set_box_bytes_max(&mut self, box_bytes_max: usize) {
+        if box_bytes_max < self.limits.box_bytes_max {
+            self.limits = Arc::new(Limits { box_bytes_max, ..Limits::clone(&self.limits) });
+        }
     }
 
     /// The earliest moment at which a deadline may have come.

@@ -15,6 +15,7 @@ mod asks;
 mod exchange;
 mod inbound;
 mod lost;
+mod metadata;
 mod moment;
 mod tag;
 
@@ -28,6 +29,7 @@ pub use self::asks::{AskId, AskResult, AskStopped};
 pub use self::exchange::{AskRefused, Exchange};
 pub use self::inbound::{Ask, Inbound, Incoming};
 pub use self::lost::Lost;
+pub use self::metadata::Metadata;
 pub use self::moment::Moment;
 use crate::Limits;
 use crate::command::{Command, EncodeFields};
@@ -159,7 +161,7 @@ impl Connection {
     fn next_ask(&mut self) -> Result<Option<AskEvent>, PeerMisbehaved> {
         while let Some(fields) = self.inbound.next_box()? {
             match Incoming::of(fields)? {
-                Incoming::Ask(Ask { tag, command, fields }) => {
+                Incoming::Ask(Ask { tag, command, fields, .. }) => {
                     return Ok(Some(AskEvent {
                         tag: tag.map(Bytes::copy_from_slice),
                         command: Bytes::copy_from_slice(command),

@@ -5,6 +5,7 @@
 
 mod cluster;
 mod common;
+mod extensions;
 mod region;
 
 pub use cluster::RegionsChanged;
@@ -12,4 +13,5 @@ pub use common::{
     Authenticate, Authenticated, CommandRow, Commands, Describe, FieldRow, Ident, Identify, Leave,
     Ping,
 };
+pub use extensions::{Cancel, Negotiate, Terms};
 pub use region::{ClusterRegistered, ListRegions, RegionRow, Regions, RegisterCluster};

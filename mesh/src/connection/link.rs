@@ -8,12 +8,15 @@ use std::time::{Duration, SystemTime};
 
 use amp_proto::{
     AskId, AskRefused, AskResult, Authentication, Command, EncodeFields, Exchange, Limits, Lost,
-    Moment, RoleName,
+    Metadata, Moment, RoleName,
 };
 use futures_util::task::AtomicWaker;
 use tokio::sync::{Notify, Semaphore, watch};
 
+use crate::agreement::{Agreement, Features};
 use crate::clock::Clock;
+use crate::commands::{Cancel, Terms};
+use crate::context::CallContext;
 
 /// One connection, as callers and controllers see it. It may be closed at any moment.
 pub struct Link {
@@ -32,6 +35,7 @@ pub struct Link {
     round_trip_us: AtomicU64,
     far_end: FarEndInfo,
     identity: OnceLock<Identity>,
+    agreement: OnceLock<Agreement>,
     since: SystemTime,
     clock: Clock,
     limits: Arc<Limits>,
@@ -70,6 +74,7 @@ impl Link {
             round_trip_us: AtomicU64::new(u64::MAX),
             far_end,
             identity: OnceLock::new(),
+            agreement: OnceLock::new(),
             since: SystemTime::now(),
             clock: Clock::start(),
             limits,
@@ -105,6 +110,26 @@ impl Link {
     pub fn admit(&self, ident: &str, name: Option<String>, version: Option<String>) -> bool {
         let identity = Identity { ident: ident.to_owned(), name, version };
         self.identity.set(identity).is_ok()
+    }
+
+    /// What both ends agreed on beyond plain AMP, if they did.
+    #[must_use]
+    pub fn agreement(&self) -> Option<&Agreement> {
+        self.agreement.get()
+    }
+
+    /// Takes the peer's terms into account. Only the first time counts.
+    pub(crate) fn agree(&self, theirs: &Terms) {
+        let agreement = Agreement::of(&self.limits, theirs);
+        let Agreement { box_bytes_max, asks_in_flight_max, .. } = agreement;
+        if self.agreement.set(agreement).is_ok() {
+            self.exchange().set_box_bytes_max(box_bytes_max);
+            self.turns.forget_permits(self.limits.asks_in_flight_max - asks_in_flight_max);
+        }
+    }
+
+    pub(crate) fn has(&self, feature: Features) -> bool {
+        self.agreement().is_some_and(|agreement| agreement.features.contains(feature))
     }
 
     /// When the connection was opened, by the wall clock.
@@ -244,7 +269,14 @@ impl Link {
         if self.is_full() && tokio::time::timeout_at(instant, self.wait_for_room()).await.is_err() {
             return late();
         }
-        let id = self.exchange().ask_encoded(name.as_bytes(), fields, deadline)?;
+        let context = CallContext::current();
+        let trace = context.trace().filter(|_| self.has(Features::TRACE));
+        let trace = trace.map(|trace| trace.child().to_string());
+        let metadata = Metadata {
+            deadline: self.has(Features::DEADLINE).then(|| deadline.since(self.clock.now())),
+            trace: trace.as_deref().map(str::as_bytes),
+        };
+        let id = self.exchange().ask_encoded(name.as_bytes(), fields, deadline, &metadata)?;
         self.stir();
         let mut in_flight = InFlight { link: self, id: Some(id) };
         let outcome = std::future::poll_fn(|cx| self.poll_ask(id, cx)).await;
@@ -305,8 +337,13 @@ struct InFlight<'a> {
 
 impl Drop for InFlight<'_> {
     fn drop(&mut self) {
-        if let Some(id) = self.id {
-            self.link.exchange().forget(id);
+        let Some(id) = self.id else { return };
+        let mut exchange = self.link.exchange();
+        if exchange.forget(id) && self.link.has(Features::CANCEL) {
+            // If it cannot be said any more there is nobody to stop.
+            let _said = exchange.notify(&Cancel { tag: id.tag().into() });
+            drop(exchange);
+            self.link.stir();
         }
     }
 }

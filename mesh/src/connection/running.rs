@@ -3,16 +3,21 @@
 //! A responder is polled once where it stands. Most are done by then; one that has to wait becomes
 //! a task of its own, and ends with the connection.
 
+use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use amp_proto::{Afterwards, Answered, Ask, Lost, Outcome, Peer, Refusal, Reply, Responders};
+use amp_proto::{
+    Afterwards, Answered, Ask, Lost, Metadata, Outcome, Peer, Refusal, Reply, Responders,
+};
 use futures_util::FutureExt as _;
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, Id, JoinSet};
+use tokio::time::Instant;
 
 use super::link::Link;
+use crate::context::CallContext;
 use crate::host::host_name;
 
 /// Everything it takes to answer the peer.
@@ -23,20 +28,23 @@ pub(super) struct Running {
     tasks: JoinSet<()>,
     /// Asks are being refused because there is too much to do.
     is_overloaded: bool,
+    /// The asks that tasks answer, and how to stop them.
+    tags: HashMap<Id, (Arc<[u8]>, AbortHandle)>,
 }
 
 /// What the answer to one ask has to carry, and how the logs refer to it.
 #[derive(Debug)]
 struct Asked {
-    tag: Option<Box<[u8]>>,
-    command: String,
+    tag: Option<Arc<[u8]>>,
+    command: Box<[u8]>,
 }
 
 type Answering = Pin<Box<dyn Future<Output = Outcome> + Send>>;
 
 impl Running {
     pub(super) fn new(responders: Arc<Responders>, peer: Peer) -> Self {
-        Self { responders, peer, tasks: JoinSet::new(), is_overloaded: false }
+        let (tasks, tags) = (JoinSet::new(), HashMap::new());
+        Self { responders, peer, tasks, is_overloaded: false, tags }
     }
 
     /// How many responders wait for something.
@@ -44,9 +52,17 @@ impl Running {
         self.tasks.len()
     }
 
-    /// Forgets the tasks that are done.
-    pub(super) fn reap(&mut self, cx: &mut Context<'_>) {
-        while let Poll::Ready(Some(_)) = self.tasks.poll_join_next(cx) {}
+    /// Forgets the tasks that are done, and answers for those that were stopped.
+    pub(super) fn reap(&mut self, link: &Link, cx: &mut Context<'_>) {
+        while let Poll::Ready(Some(joined)) = self.tasks.poll_join_next_with_id(cx) {
+            let (id, stopped) = match joined {
+                Ok((id, ())) => (id, false),
+                Err(error) => (error.id(), error.is_cancelled()),
+            };
+            if let (Some((tag, _)), true) = (self.tags.remove(&id), stopped) {
+                link.exchange().refuse(&tag, "CANCELLED", "the caller went away");
+            }
+        }
     }
 
     /// Answers an ask, now or later.
@@ -70,9 +86,11 @@ impl Running {
             }
             Err(panic) => return finish(link, ask.tag, ask.command, Err(panicked(&*panic))),
         };
-        match catch_unwind(AssertUnwindSafe(|| answering.as_mut().poll(cx))) {
+        let context = context_of(ask);
+        let polled = AssertUnwindSafe(|| context.run_sync(|| answering.as_mut().poll(cx)));
+        match catch_unwind(polled) {
             Ok(Poll::Ready(outcome)) => finish(link, ask.tag, ask.command, outcome),
-            Ok(Poll::Pending) => self.go_on(link, ask, answering),
+            Ok(Poll::Pending) => self.go_on(link, ask, context, answering),
             Err(panic) => finish(link, ask.tag, ask.command, Err(panicked(&*panic))),
         }
     }
@@ -87,15 +105,55 @@ impl Running {
         finish(link, ask.tag, ask.command, Err(Refusal::Overloaded));
     }
 
-    fn go_on(&mut self, link: &Arc<Link>, ask: &Ask<'_>, answering: Answering) {
-        let asked = Asked { tag: ask.tag.map(Box::from), command: printable(ask.command) };
+    fn go_on(
+        &mut self,
+        link: &Arc<Link>,
+        ask: &Ask<'_>,
+        context: CallContext,
+        answering: Answering,
+    ) {
+        let tag: Option<Arc<[u8]>> = ask.tag.map(Arc::from);
+        let asked = Asked { tag: tag.clone(), command: ask.command.into() };
         let link = Arc::clone(link);
-        self.tasks.spawn(async move {
-            let outcome = AssertUnwindSafe(answering).catch_unwind().await;
-            let outcome = outcome.unwrap_or_else(|panic| Err(panicked(&*panic)));
-            finish(&link, asked.tag.as_deref(), asked.command.as_bytes(), outcome);
+        let task = self.tasks.spawn(async move {
+            let answering = context.run(AssertUnwindSafe(answering).catch_unwind());
+            let outcome = match context.deadline() {
+                None => Ok(answering.await),
+                Some(deadline) => tokio::time::timeout_at(deadline, answering).await,
+            };
+            let outcome = match outcome {
+                Ok(Ok(outcome)) => outcome,
+                Ok(Err(panic)) => Err(panicked(&*panic)),
+                Err(_) => Err(Refusal::DeadlineExceeded),
+            };
+            finish(&link, asked.tag.as_deref(), &asked.command, outcome);
             link.stir();
         });
+        if let Some(tag) = tag {
+            self.tags.insert(task.id(), (tag, task));
+        }
+    }
+
+    /// Stops answering the ask with this tag, if it is still being answered.
+    pub(super) fn cancel(&self, tag: &[u8]) {
+        let answering = self.tags.values().find(|(answering, _)| **answering == *tag);
+        if let Some((_, task)) = answering {
+            task.abort();
+        }
+    }
+}
+
+/// The time that the caller gives, and the trace that it is part of.
+fn context_of(ask: &Ask<'_>) -> CallContext {
+    let Metadata { deadline, trace, .. } = ask.metadata;
+    let mut context = CallContext::default();
+    if let Some(deadline) = deadline.and_then(|left| Instant::now().checked_add(left)) {
+        context = context.until(deadline);
+    }
+    let trace = trace.and_then(|trace| std::str::from_utf8(trace).ok()?.parse().ok());
+    match trace {
+        Some(trace) => context.traced(trace),
+        None => context,
     }
 }
 
@@ -154,6 +212,11 @@ fn refuse(link: &Link, tag: Option<&[u8]>, command: &[u8], refusal: Refusal) {
         Refusal::Overloaded => {
             tracing::debug!(peer, command, "too much to do: an ask was refused");
             send("OVERLOADED", "too much to do, ask again later");
+            None
+        }
+        Refusal::DeadlineExceeded => {
+            tracing::debug!(peer, command, "an ask was not answered in its time");
+            send("DEADLINE_EXCEEDED", "the caller's time was over");
             None
         }
         Refusal::Undeclared(error) => {

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use amp_proto::{
-    Ask, AskEvent, AskId, Exchange, Inbound, Incoming, Lost, Moment, Peer, Responders,
+    AskEvent, AskId, Command as _, Exchange, Inbound, Incoming, Lost, Moment, Peer, Responders,
 };
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -20,6 +20,7 @@ use tokio_util::io::poll_read_buf;
 
 use super::link::Link;
 use super::running::Running;
+use crate::commands::Cancel;
 
 /// About what a refused ask costs, in bytes of its answer.
 const REFUSAL_BYTES: usize = 64;
@@ -101,9 +102,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
     /// Answers an ask that arrived before the connection was open.
     pub(super) fn answer_held(&mut self, held: &AskEvent) {
         let mut cx = Context::from_waker(Waker::noop());
-        let AskEvent { tag, command, received } = held;
-        let ask = Ask { tag: tag.as_deref(), command, fields: received.fields() };
-        self.running.begin(&self.link, &ask, &mut cx);
+        if let Ok(Incoming::Ask(ask)) = Incoming::of(held.received.fields()) {
+            self.running.begin(&self.link, &ask, &mut cx);
+        }
     }
 
     /// Runs the connection to its end, and tells everyone who waits on it.
@@ -123,7 +124,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Lost> {
         self.link.watch(cx);
-        self.running.reap(cx);
+        self.running.reap(&self.link, cx);
         match self.turn(cx) {
             Ok(()) => Poll::Pending,
             Err(lost) => Poll::Ready(lost),
@@ -209,6 +210,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
                 break;
             };
             match Incoming::of(fields).map_err(Lost::PeerMisbehaved)? {
+                Incoming::Ask(ask) if ask.command == Cancel::NAME.as_bytes() => {
+                    if let Some(tag) = ask.fields.get(b"tag") {
+                        self.running.cancel(tag.bytes());
+                    }
+                }
                 Incoming::Ask(ask) if self.full => {
                     self.refused += 1;
                     self.running.refuse_overloaded(&self.link, &ask);

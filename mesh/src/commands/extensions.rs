@@ -1,0 +1,56 @@
+//! What peers that know more than plain AMP tell each other. Both sides answer all of it; a stock
+//! peer answers `UNHANDLED`, and is told nothing more.
+
+use amp_proto::{Arguments, Command};
+use bytes::Bytes;
+
+/// Says what the asking side can do beyond plain AMP, and asks the same. Sent once, right after
+/// the handshake.
+#[derive(Clone, Debug, PartialEq, Eq, Command)]
+#[command(answered_by = any, response = Terms)]
+pub struct Negotiate {
+    /// The version of the extensions.
+    pub version: u16,
+    /// The names of the features that the asking side knows.
+    pub features: Vec<String>,
+    /// The largest box that it takes, in bytes.
+    pub box_bytes_max: u64,
+    /// How many asks it works on at once for this connection.
+    pub asks_in_flight_max: u64,
+}
+
+/// The answering side's terms, as in [`Negotiate`].
+#[derive(Clone, Debug, PartialEq, Eq, Arguments)]
+pub struct Terms {
+    /// The version of the extensions.
+    pub version: u16,
+    /// The names of the features that the answering side knows.
+    pub features: Vec<String>,
+    /// The largest box that it takes, in bytes.
+    pub box_bytes_max: u64,
+    /// How many asks it works on at once for this connection.
+    pub asks_in_flight_max: u64,
+}
+
+/// Says that nobody waits for the answer to an ask any more. The ask is stopped and answered with
+/// the code `CANCELLED`, unless its answer is on its way already.
+#[derive(Clone, Debug, PartialEq, Eq, Command)]
+#[command(answered_by = any, no_answer)]
+pub struct Cancel {
+    /// The ask's tag.
+    pub tag: Bytes,
+}
+
+impl From<Terms> for Negotiate {
+    fn from(terms: Terms) -> Self {
+        let Terms { version, features, box_bytes_max, asks_in_flight_max } = terms;
+        Self { version, features, box_bytes_max, asks_in_flight_max }
+    }
+}
+
+impl From<Negotiate> for Terms {
+    fn from(ask: Negotiate) -> Self {
+        let Negotiate { version, features, box_bytes_max, asks_in_flight_max } = ask;
+        Self { version, features, box_bytes_max, asks_in_flight_max }
+    }
+}
