@@ -177,6 +177,9 @@ pub enum PeerMisbehaved {
         /// The limit.
         max: usize,
     },
+    /// It sent an item of a stream without having credit for it.
+    #[error("an item of a stream beyond what may be sent ahead")]
+    OverCredit,
 }
 
 /// What the first bytes of a stream that is not AMP look like, for the log line.

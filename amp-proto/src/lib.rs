@@ -58,6 +58,7 @@ mod peer;
 mod responder;
 mod role;
 mod schema;
+mod streaming;
 #[cfg(test)]
 mod tests;
 mod wire;
@@ -75,7 +76,7 @@ pub use crate::command::{
 };
 pub use crate::connection::{
     Ask, AskEvent, AskId, AskRefused, AskResult, AskStopped, Connection, Exchange, Inbound,
-    Incoming, Lost, Metadata, Moment,
+    Incoming, ItemRefused, Lost, Metadata, Moment, StreamId, StreamStopped,
 };
 pub use crate::error::{DecodeError, EncodeError, LooksLike, OneLine, PeerMisbehaved, ValueError};
 pub use crate::limits::{Limits, UnusableLimit};
@@ -85,6 +86,7 @@ pub use crate::responder::{
 };
 pub use crate::role::{Cluster, Region, Role, RoleName};
 pub use crate::schema::{ArgumentType, CommandSchema, ErrorSchema, FieldSchema};
+pub use crate::streaming::{FromAsk, ItemSender, Items, ItemsFailed, StreamHost, Streaming};
 pub use crate::wire::{
     BoxWriter, Fields, KEY_BYTES_MAX, ReceivedBox, Scanned, Scanner, Span, VALUE_BYTES_MAX, Value,
     write_box,

@@ -37,6 +37,12 @@ pub struct Limits {
     /// How long a peer that has closed its side may wait for the answers that are still due to it.
     /// Default 5 s.
     pub half_closed_timeout: Duration,
+    /// Streams that may be open on one connection for each side that asked. Beyond it calls with
+    /// streams are refused, `OVERLOADED`. Default 64.
+    pub streams_max: usize,
+    /// Bytes of items that one stream may hold before its reader has taken them. At it the sender
+    /// waits. Default 256 KiB.
+    pub stream_window_bytes: usize,
     /// How long a call waits for its answer if it does not say. Default 30 s.
     pub call_timeout: Duration,
     /// How long authentication and registration may take together. Default 5 s.
@@ -64,6 +70,8 @@ impl Default for Limits {
             outbound_stalled_max: Duration::from_secs(10),
             closing_timeout: Duration::from_secs(2),
             half_closed_timeout: Duration::from_secs(5),
+            streams_max: 64,
+            stream_window_bytes: 256 * 1024,
             call_timeout: Duration::from_secs(30),
             handshake_timeout: Duration::from_secs(5),
             handshake_bytes_max: 8 * 1024,

@@ -6,6 +6,8 @@ use core::any::Any;
 use core::fmt;
 
 use crate::RoleName;
+use crate::connection::StreamId;
+use crate::streaming::{StreamEnd, StreamHost};
 
 /// Who asks. Cheap to clone.
 ///
@@ -14,6 +16,8 @@ use crate::RoleName;
 #[derive(Clone)]
 pub struct Peer {
     far_end: Arc<dyn FarEnd>,
+    /// Of the ask that is being answered.
+    stream: Option<StreamEnd>,
 }
 
 /// What a transport knows about the far end of a connection. Implemented once, by the mesh; tests
@@ -51,7 +55,17 @@ impl Peer {
     /// A peer over the given view of the far end.
     #[must_use]
     pub fn new(far_end: Arc<dyn FarEnd>) -> Self {
-        Self { far_end }
+        Self { far_end, stream: None }
+    }
+
+    /// The same peer, as the one who opened this stream.
+    #[must_use]
+    pub fn with_stream(&self, host: Arc<dyn StreamHost>, id: StreamId) -> Self {
+        Self { far_end: Arc::clone(&self.far_end), stream: Some(StreamEnd::new(host, id)) }
+    }
+
+    pub(crate) fn stream(&self) -> Option<&StreamEnd> {
+        self.stream.as_ref()
     }
 
     /// A peer that nothing is known about, for unit tests of responders.

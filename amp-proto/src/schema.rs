@@ -18,6 +18,10 @@ pub struct CommandSchema {
     pub arguments: &'static [FieldSchema],
     /// The fields of the response, in the order of declaration.
     pub response: &'static [FieldSchema],
+    /// The fields of each item that the caller sends, if it sends any.
+    pub takes: Option<&'static [FieldSchema]>,
+    /// The fields of each item that the responder sends, if it sends any.
+    pub gives: Option<&'static [FieldSchema]>,
     /// The declared errors.
     pub errors: &'static [ErrorSchema],
     /// Whether callers usually wait for an answer. A hint to callers, as in Twisted.

@@ -22,9 +22,15 @@ impl Features {
     pub const DEADLINE: Self = Self { bits: 1 << 1 };
     /// The trace that a call belongs to goes along with it.
     pub const TRACE: Self = Self { bits: 1 << 2 };
+    /// Items flow beside a call.
+    pub const STREAM: Self = Self { bits: 1 << 3 };
 
-    const NAMES: [(Self, &'static str); 3] =
-        [(Self::CANCEL, "cancel"), (Self::DEADLINE, "deadline"), (Self::TRACE, "trace")];
+    const NAMES: [(Self, &'static str); 4] = [
+        (Self::CANCEL, "cancel"),
+        (Self::DEADLINE, "deadline"),
+        (Self::TRACE, "trace"),
+        (Self::STREAM, "stream"),
+    ];
 
     /// Every feature of this crate.
     #[must_use]
@@ -78,6 +84,8 @@ pub struct Agreement {
     pub box_bytes_max: usize,
     /// How many asks of ours the peer works on at once.
     pub asks_in_flight_max: usize,
+    /// How much the peer takes ahead on each stream, in bytes.
+    pub stream_window_bytes: usize,
 }
 
 impl Agreement {
@@ -91,6 +99,7 @@ impl Agreement {
             features: Features { bits: theirs.bits & Features::all().bits },
             box_bytes_max: box_bytes_max.clamp(BOX_BYTES_LEAST, limits.box_bytes_max),
             asks_in_flight_max: asks_max.clamp(1, limits.asks_in_flight_max),
+            stream_window_bytes: usize::try_from(peer.stream_window_bytes).unwrap_or(usize::MAX),
         }
     }
 }
@@ -105,6 +114,7 @@ pub(crate) fn terms_of(limits: &Limits) -> Terms {
         features: Features::all().names().map(str::to_owned).collect(),
         box_bytes_max: u64::try_from(limits.box_bytes_max).unwrap_or(u64::MAX),
         asks_in_flight_max: u64::try_from(limits.responders_running_max).unwrap_or(u64::MAX),
+        stream_window_bytes: u64::try_from(limits.stream_window_bytes).unwrap_or(u64::MAX),
     }
 }
 
@@ -130,6 +140,7 @@ mod tests {
             features: vec!["deadline".to_owned(), "teleport".to_owned()],
             box_bytes_max: 100_000,
             asks_in_flight_max: 3,
+            ..terms()
         };
         let agreed = Agreement::of(&Limits::default(), &peer);
         assert_eq!((agreed.version, agreed.features), (EXTENSIONS_VERSION, Features::DEADLINE));

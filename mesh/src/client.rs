@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use amp_proto::{
     AnsweredBy, AskResult, BoxWriter, CallError, Command, EncodeError, EncodeFields, Lost, Never,
-    NoAnswer, PassedError, ReceivedBox, Role, response_of, stopped_as,
+    NoAnswer, PassedError, ReceivedBox, Role, Streaming, response_of, stopped_as,
 };
 use tokio::time::Instant;
 
-use crate::agreement::terms_of;
+use crate::agreement::{Features, terms_of};
 use crate::commands::{Leave, Negotiate, Ping};
-use crate::connection::Link;
+use crate::connection::{Link, StreamingCall};
 use crate::context::CallContext;
 
 /// A handle to ask one peer of role `R`. Cheap to clone, and safe to keep: when its connection is
@@ -103,6 +103,43 @@ impl<R: Role> Client<R> {
             Ok(outcome) => response_of::<C>(outcome, self.timeout),
             Err(failed) => Err(failed.map_declared(|never| match never {})),
         }
+    }
+
+    /// Asks the peer to carry out a command beside which items flow: what it takes, what it answers,
+    /// or both.
+    ///
+    /// The call has no time limit of its own, as it may be meant to stay open; a peer that died is
+    /// found out all the same. Inside a responder it ends with the time of the call that is being
+    /// answered.
+    ///
+    /// # Limits
+    /// [`streams_max`](amp_proto::Limits::streams_max) calls with streams at once on one connection,
+    /// and [`stream_window_bytes`](amp_proto::Limits::stream_window_bytes) ahead of the reader on
+    /// each.
+    ///
+    /// # Errors
+    /// [`CallError::Lost`], [`CallError::Encode`]; [`CallError::Overloaded`] at the limit;
+    /// [`CallError::Unhandled`] when the peer does not know streams, as a stock peer. What the
+    /// responder refuses comes from the call.
+    ///
+    /// # Specification
+    /// `docs/src/reference/protocol.md#streams`.
+    pub fn stream<C>(&self, command: C) -> Result<StreamingCall<C>, CallError<C::Error>>
+    where
+        C: AnsweredBy<R> + Streaming,
+    {
+        let link = match self.link.refusing() {
+            Some(_) => self.others.as_ref().and_then(|others| others.other_than(&self.link)),
+            None => None,
+        };
+        let link = link.as_ref().unwrap_or(&self.link);
+        if !link.has(Features::STREAM) && link.is_open() {
+            let description = "the peer does not know streams".to_owned();
+            return Err(CallError::Unhandled { description });
+        }
+        let time_left = CallContext::current().time_left().unwrap_or(Duration::MAX);
+        let deadline = link.clock().now().after(time_left);
+        link.open_stream(&command, deadline).map_err(CallError::from)
     }
 
     /// Sends `command` without waiting for an answer. There is none: nothing tells whether it was

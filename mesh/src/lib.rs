@@ -38,7 +38,9 @@ pub use crate::answering::{Answering, AnsweringError};
 pub use crate::backoff::{Backoff, BackoffSettings};
 pub use crate::client::{Client, Others};
 pub use crate::common::Common;
-pub use crate::connection::{Ended, FarEndInfo, HandshakeError, Handshaking, Link, Open};
+pub use crate::connection::{
+    Ended, FarEndInfo, HandshakeError, Handshaking, Link, Open, StreamingCall,
+};
 pub use crate::context::{CallContext, NotATraceParent, TraceParent};
 pub use crate::describe::CommandDescription;
 pub use crate::farewell::drive_until_stopped;

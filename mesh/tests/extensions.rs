@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use amp_proto::{
-    CallError, Cluster, Command, Limits, Never, Peer, Region, Responders, Role, RoleName, responders,
+    CallError, Cluster, Command, Limits, Never, Peer, Region, Responders, Role, RoleName,
+    responders,
 };
 use mesh::commands::Ident;
 use mesh::{CallContext, Client, Common, Features, PeerExt as _, TraceParent, connect_trusted};
@@ -80,7 +81,8 @@ fn end<R: Role>(
     let mut responders = Responders::new();
     responders.add(Arc::new(Common::new(role, ident, None))).unwrap();
     responders.add(Arc::new(Worker { seen })).unwrap();
-    let (client, driving) = connect_trusted::<R, _>(stream, Arc::new(responders), Limits::default());
+    let (client, driving) =
+        connect_trusted::<R, _>(stream, Arc::new(responders), Limits::default());
     running.spawn(async move {
         driving.await;
     });
@@ -128,7 +130,10 @@ async fn dropping_a_call_stops_it_at_the_peer() {
 async fn a_call_whose_time_is_over_is_stopped_at_the_peer() {
     let mut two = two().await;
     let timed_out = two.region.clone().within(Duration::from_secs(2)).call(Dawdle).await;
-    assert!(matches!(timed_out, Err(CallError::TimedOut { maybe_done: true, .. })), "{timed_out:?}");
+    assert!(
+        matches!(timed_out, Err(CallError::TimedOut { maybe_done: true, .. })),
+        "{timed_out:?}"
+    );
     assert_eq!(two.seen_by_region.recv().await, Some(Seen::Began));
     assert_eq!(two.seen_by_region.recv().await, Some(Seen::Dropped));
     assert!(two.region.ping().await.is_ok(), "the late refusal does no harm");

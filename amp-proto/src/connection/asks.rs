@@ -15,7 +15,7 @@ use crate::wire::ReceivedBox;
 
 /// The handle of an ask in flight on one connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct AskId(u64);
+pub struct AskId(pub(super) u64);
 
 impl AskId {
     /// The ask's tag, as it stands on the wire.
@@ -106,6 +106,12 @@ impl Asks {
     /// How many asks wait for an outcome.
     pub(super) fn in_flight(&self) -> usize {
         self.in_flight
+    }
+
+    /// Whether an ask is still without an outcome.
+    pub(super) fn is_waiting(&self, tag: u64) -> bool {
+        let slot = self.slot(tag).filter(|slot| slot.tag == tag);
+        slot.is_some_and(|slot| matches!(slot.state, State::Waiting { .. }))
     }
 
     pub(super) fn earliest(&self) -> Option<Moment> {

@@ -1,5 +1,6 @@
 //! The sending half: our asks and what became of them, our answers, and the bytes of both.
 
+use alloc::collections::VecDeque;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -8,8 +9,9 @@ use core::task::{Context, Poll};
 use crate::Limits;
 use crate::command::{Command, EncodeFields};
 use crate::connection::asks::{AskId, AskResult, AskStopped, Asks};
-use crate::connection::metadata::{DEADLINE_KEY, Header, Milliseconds, TRACE_KEY};
-use crate::connection::tag::TagText;
+use crate::connection::metadata::{DEADLINE_KEY, Header, Milliseconds, STREAM_KEY, TRACE_KEY};
+use crate::connection::streams::{Side, StreamId, Streams};
+use crate::connection::tag::{TagText, parse_tag};
 use crate::connection::{Incoming, Lost, Metadata, Moment};
 use crate::error::{EncodeError, PeerMisbehaved};
 use crate::wire::{Fields, write_box};
@@ -17,10 +19,17 @@ use crate::wire::{Fields, write_box};
 /// Numbers our asks, holds what is in flight, and gathers the bytes to send.
 #[derive(Debug)]
 pub struct Exchange {
-    limits: Arc<Limits>,
-    asks: Asks,
+    pub(super) limits: Arc<Limits>,
+    pub(super) asks: Asks,
+    pub(super) streams: Streams,
+    /// What the peer takes ahead on each stream, in bytes; nothing before it said so.
+    pub(super) peer_window: usize,
     /// Bytes that wait for the transport to take them.
     out: Vec<u8>,
+    /// What streams have to say, in whole boxes. It waits behind `out`, a piece at a time, so that
+    /// no call waits for more than a piece.
+    bulk: VecDeque<Vec<u8>>,
+    bulk_bytes: usize,
     /// How many of these are answers to the peer's asks.
     answer_bytes: usize,
     /// Where `out` begins in the stream of all bytes we ever send.
@@ -63,14 +72,21 @@ impl Exchange {
     const DESCRIPTION_BYTES_MAX: usize = 4096;
     /// An emptied buffer above this size is given back to the allocator.
     const KEPT_BYTES_MAX: usize = 16 * 1024;
+    /// How much of what streams have to say is sent before the calls have their turn again.
+    const BULK_PIECE_BYTES: usize = 32 * 1024;
 
     /// The exchange of a connection on which nothing has happened yet.
     #[must_use]
     pub fn new(limits: Arc<Limits>) -> Self {
+        let streams = Streams::new(limits.stream_window_bytes);
         Self {
             limits,
             asks: Asks::new(),
+            streams,
+            peer_window: 0,
             out: Vec::new(),
+            bulk: VecDeque::new(),
+            bulk_bytes: 0,
             answer_bytes: 0,
             out_position: 0,
             written: 0,
@@ -101,7 +117,7 @@ impl Exchange {
     ) -> Result<AskId, AskRefused> {
         self.check_open()?;
         let max = self.limits.asks_in_flight_max;
-        if self.calls_in_flight() >= max {
+        if self.calls_in_flight().saturating_sub(self.streams.count(Side::Us)) >= max {
             return Err(AskRefused::TooManyInFlight { max });
         }
         self.write_ask(name, fields, deadline, metadata)
@@ -141,6 +157,9 @@ impl Exchange {
         if let Some(deadline_ms) = &deadline_ms {
             header.push(DEADLINE_KEY, deadline_ms.as_bytes());
         }
+        if metadata.stream {
+            header.push(STREAM_KEY, b"");
+        }
         if let Some(trace) = metadata.trace {
             header.push(TRACE_KEY, trace);
         }
@@ -168,11 +187,53 @@ impl Exchange {
         if self.is_lost() {
             return Ok(());
         }
-        let before = self.out.len();
         let reserved = [(&b"_answer"[..], tag)];
+        let stream = self.stream_of_peer(tag);
+        if let Some(stream) = stream {
+            // Behind its items.
+            self.write_bulk(&reserved, response)?;
+            self.streams.close(stream);
+            return Ok(());
+        }
+        let before = self.out.len();
         write_box(&mut self.out, &reserved, &self.limits, |out| response.encode_fields(out))?;
         self.answer_bytes += self.out.len() - before;
         Ok(())
+    }
+
+    /// The stream that belongs to the peer's ask `tag`, if one does.
+    fn stream_of_peer(&self, tag: &[u8]) -> Option<StreamId> {
+        if self.streams.is_empty() {
+            return None;
+        }
+        let stream = StreamId { asked_by: Side::Peer, tag: parse_tag(tag)? };
+        self.streams.contains(stream).then_some(stream)
+    }
+
+    /// Writes a box behind everything that is not part of a stream, and says how long it is.
+    pub(super) fn write_bulk(
+        &mut self,
+        reserved: &[(&[u8], &[u8])],
+        fields: &dyn EncodeFields,
+    ) -> Result<usize, EncodeError> {
+        if self.bulk.back().is_none_or(|last| last.len() >= Self::BULK_PIECE_BYTES) {
+            self.bulk.push_back(Vec::new());
+        }
+        let Some(piece) = self.bulk.back_mut() else { return Ok(0) };
+        let before = piece.len();
+        write_box(piece, reserved, &self.limits, |out| fields.encode_fields(out))?;
+        let bytes = piece.len() - before;
+        self.bulk_bytes += bytes;
+        Ok(bytes)
+    }
+
+    /// Writes a box ahead of every item.
+    pub(super) fn write_ahead(
+        &mut self,
+        reserved: &[(&[u8], &[u8])],
+        fields: &dyn EncodeFields,
+    ) -> Result<(), EncodeError> {
+        write_box(&mut self.out, reserved, &self.limits, |out| fields.encode_fields(out))
     }
 
     /// Writes an error as the answer to the peer's ask `tag`. A long description is cut.
@@ -200,11 +261,18 @@ impl Exchange {
             (b"_error_code", code.as_bytes()),
             (b"_error_description", description.as_bytes()),
         ];
-        let before = self.out.len();
         let unlimited = always.then(|| Limits { box_bytes_max: usize::MAX, ..Limits::default() });
         let limits = unlimited.as_ref().unwrap_or(&self.limits);
-        write_box(&mut self.out, &reserved, limits, |_| Ok(()))?;
-        self.answer_bytes += self.out.len() - before;
+        let mut whole = Vec::new();
+        write_box(&mut whole, &reserved, limits, |_| Ok(()))?;
+        if let Some(stream) = self.stream_of_peer(tag) {
+            self.bulk_bytes += whole.len();
+            self.bulk.push_back(whole);
+            self.streams.close(stream);
+        } else {
+            self.answer_bytes += whole.len();
+            self.out.append(&mut whole);
+        }
         Ok(())
     }
 
@@ -213,16 +281,32 @@ impl Exchange {
     /// # Errors
     /// [`PeerMisbehaved::UnknownTag`] when nothing under that tag is in flight.
     pub fn handle_reply(&mut self, reply: &Incoming<'_>) -> Result<(), PeerMisbehaved> {
-        match reply {
-            Incoming::Answer { tag, fields } => self.asks.settle(tag, Ok(fields.to_received())),
-            Incoming::Error { tag, fields } => self.asks.settle(tag, Err(error_of(fields))),
-            Incoming::Ask(_) => Ok(()),
+        let tag = match reply {
+            Incoming::Answer { tag, fields } => {
+                self.asks.settle(tag, Ok(fields.to_received()))?;
+                tag
+            }
+            Incoming::Error { tag, fields } => {
+                self.asks.settle(tag, Err(error_of(fields)))?;
+                tag
+            }
+            Incoming::Ask(_) => return Ok(()),
+        };
+        if !self.streams.is_empty()
+            && let Some(tag) = parse_tag(tag)
+        {
+            self.streams.call_over(StreamId { asked_by: Side::Us, tag });
         }
+        Ok(())
     }
 
     /// Ends every ask whose deadline has come.
     pub fn handle_timeout(&mut self, now: Moment) {
         self.asks.expire(now);
+        if !self.streams.is_empty() {
+            let asks = &self.asks;
+            self.streams.over(|tag| !asks.is_waiting(tag));
+        }
     }
 
     /// The transport took `bytes` more of what [`Exchange::swap_outbound`] gave.
@@ -235,8 +319,11 @@ impl Exchange {
     pub fn handle_lost(&mut self, lost: Lost) {
         if !self.is_lost() {
             self.asks.lose(&lost, self.written);
+            self.streams.lose(&lost);
             self.phase = Phase::Lost(lost);
             self.out = Vec::new();
+            self.bulk = VecDeque::new();
+            self.bulk_bytes = 0;
             self.answer_bytes = 0;
         }
     }
@@ -246,6 +333,7 @@ impl Exchange {
     pub fn handle_peer_done(&mut self, lost: Lost) {
         // What waits to be sent still goes out, with the answers, and the peer may act on it.
         self.asks.lose(&lost, u64::MAX);
+        self.streams.over(|_| true);
         self.leave(lost);
     }
 
@@ -294,11 +382,26 @@ impl Exchange {
         }
         core::mem::swap(&mut self.out, spare);
         self.answer_bytes = 0;
+        let mut taken = 0;
+        while taken < Self::BULK_PIECE_BYTES
+            && let Some(piece) = self.bulk.pop_front()
+        {
+            taken += piece.len();
+            if spare.is_empty() { *spare = piece } else { spare.extend_from_slice(&piece) }
+        }
+        self.bulk_bytes -= taken;
+        self.out_position += widen(taken);
     }
 
     /// How many bytes wait to be taken.
     #[must_use]
     pub fn outbound_bytes(&self) -> usize {
+        self.out.len() + self.bulk_bytes
+    }
+
+    /// How many of these are no part of a stream.
+    #[must_use]
+    pub fn calls_bytes(&self) -> usize {
         self.out.len()
     }
 
@@ -335,7 +438,7 @@ impl Exchange {
         matches!(self.phase, Phase::Lost(_))
     }
 
-    fn check_open(&self) -> Result<(), AskRefused> {
+    pub(super) fn check_open(&self) -> Result<(), AskRefused> {
         self.refusing().map_or(Ok(()), |lost| Err(AskRefused::Lost(lost.clone())))
     }
 

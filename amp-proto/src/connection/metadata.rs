@@ -15,12 +15,23 @@ pub struct Metadata<'a> {
     pub deadline: Option<Duration>,
     /// The trace that the call belongs to, as W3C `traceparent`. On the wire under `_trace`.
     pub trace: Option<&'a [u8]>,
+    /// Whether items flow beside the ask. On the wire as an empty `_stream`.
+    pub stream: bool,
+    /// The tag of an ask of the peer's, whose stream the box is part of. On the wire as
+    /// `_stream_ask`.
+    pub of_ask: Option<&'a [u8]>,
+    /// The tag of an ask of ours, whose stream the box is part of. On the wire as
+    /// `_stream_answer`.
+    pub of_answer: Option<&'a [u8]>,
 }
 
 /// The longest `_trace` that is taken in, in bytes; a longer one is ignored.
 const TRACE_BYTES_MAX: usize = 256;
 
 pub(super) const DEADLINE_KEY: &[u8] = b"_deadline_ms";
+pub(super) const STREAM_KEY: &[u8] = b"_stream";
+pub(super) const STREAM_ANSWER_KEY: &[u8] = b"_stream_answer";
+pub(super) const STREAM_ASK_KEY: &[u8] = b"_stream_ask";
 pub(super) const TRACE_KEY: &[u8] = b"_trace";
 
 impl<'a> Metadata<'a> {
@@ -32,6 +43,12 @@ impl<'a> Metadata<'a> {
             self.deadline = number.map(Duration::from_millis);
         } else if key == TRACE_KEY && value.len() <= TRACE_BYTES_MAX {
             self.trace = Some(value);
+        } else if key == STREAM_KEY {
+            self.stream = true;
+        } else if key == STREAM_ASK_KEY {
+            self.of_ask = Some(value);
+        } else if key == STREAM_ANSWER_KEY {
+            self.of_answer = Some(value);
         }
     }
 }
@@ -68,7 +85,7 @@ impl Milliseconds {
 /// The keys of an ask that are not its arguments, in ascending order.
 #[derive(Debug, Default)]
 pub(super) struct Header<'a> {
-    pairs: [(&'a [u8], &'a [u8]); 4],
+    pairs: [(&'a [u8], &'a [u8]); 5],
     count: usize,
 }
 

@@ -17,6 +17,8 @@ mod inbound;
 mod lost;
 mod metadata;
 mod moment;
+mod streaming;
+mod streams;
 mod tag;
 
 use alloc::sync::Arc;
@@ -31,6 +33,8 @@ pub use self::inbound::{Ask, Inbound, Incoming};
 pub use self::lost::Lost;
 pub use self::metadata::Metadata;
 pub use self::moment::Moment;
+pub use self::streaming::ItemRefused;
+pub use self::streams::{StreamId, StreamStopped};
 use crate::Limits;
 use crate::command::{Command, EncodeFields};
 use crate::error::{EncodeError, PeerMisbehaved};

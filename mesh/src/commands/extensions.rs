@@ -17,6 +17,8 @@ pub struct Negotiate {
     pub box_bytes_max: u64,
     /// How many asks it works on at once for this connection.
     pub asks_in_flight_max: u64,
+    /// How much it takes ahead on each stream, in bytes.
+    pub stream_window_bytes: u64,
 }
 
 /// The answering side's terms, as in [`Negotiate`].
@@ -30,6 +32,8 @@ pub struct Terms {
     pub box_bytes_max: u64,
     /// How many asks it works on at once for this connection.
     pub asks_in_flight_max: u64,
+    /// How much it takes ahead on each stream, in bytes.
+    pub stream_window_bytes: u64,
 }
 
 /// Says that nobody waits for the answer to an ask any more. The ask is stopped and answered with
@@ -43,14 +47,16 @@ pub struct Cancel {
 
 impl From<Terms> for Negotiate {
     fn from(terms: Terms) -> Self {
-        let Terms { version, features, box_bytes_max, asks_in_flight_max } = terms;
-        Self { version, features, box_bytes_max, asks_in_flight_max }
+        let Terms { version, features, box_bytes_max, asks_in_flight_max, stream_window_bytes } =
+            terms;
+        Self { version, features, box_bytes_max, asks_in_flight_max, stream_window_bytes }
     }
 }
 
 impl From<Negotiate> for Terms {
     fn from(ask: Negotiate) -> Self {
-        let Negotiate { version, features, box_bytes_max, asks_in_flight_max } = ask;
-        Self { version, features, box_bytes_max, asks_in_flight_max }
+        let Negotiate { version, features, box_bytes_max, asks_in_flight_max, stream_window_bytes } =
+            ask;
+        Self { version, features, box_bytes_max, asks_in_flight_max, stream_window_bytes }
     }
 }

@@ -121,9 +121,12 @@ impl Link {
     /// Takes the peer's terms into account. Only the first time counts.
     pub(crate) fn agree(&self, theirs: &Terms) {
         let agreement = Agreement::of(&self.limits, theirs);
-        let Agreement { box_bytes_max, asks_in_flight_max, .. } = agreement;
+        let Agreement { box_bytes_max, asks_in_flight_max, stream_window_bytes, .. } = agreement;
         if self.agreement.set(agreement).is_ok() {
-            self.exchange().set_box_bytes_max(box_bytes_max);
+            let mut exchange = self.exchange();
+            exchange.set_box_bytes_max(box_bytes_max);
+            exchange.set_peer_window(stream_window_bytes);
+            drop(exchange);
             self.turns.forget_permits(self.limits.asks_in_flight_max - asks_in_flight_max);
         }
     }
@@ -269,12 +272,11 @@ impl Link {
         if self.is_full() && tokio::time::timeout_at(instant, self.wait_for_room()).await.is_err() {
             return late();
         }
-        let context = CallContext::current();
-        let trace = context.trace().filter(|_| self.has(Features::TRACE));
-        let trace = trace.map(|trace| trace.child().to_string());
+        let trace = self.trace();
         let metadata = Metadata {
             deadline: self.has(Features::DEADLINE).then(|| deadline.since(self.clock.now())),
             trace: trace.as_deref().map(str::as_bytes),
+            ..Metadata::default()
         };
         let id = self.exchange().ask_encoded(name.as_bytes(), fields, deadline, &metadata)?;
         self.stir();
@@ -294,12 +296,29 @@ impl Link {
         Ok(())
     }
 
-    fn poll_ask(&self, id: AskId, cx: &mut Context<'_>) -> Poll<AskResult> {
+    /// The trace that a call made now belongs to, if the peer wants to know.
+    pub(super) fn trace(&self) -> Option<String> {
+        let trace = CallContext::current().trace().filter(|_| self.has(Features::TRACE));
+        trace.map(|trace| trace.child().to_string())
+    }
+
+    /// Drops all interest in an ask, and has the peer stop working on it.
+    pub(super) fn abandon(&self, id: AskId) {
+        let mut exchange = self.exchange();
+        if exchange.forget(id) && self.has(Features::CANCEL) {
+            // If it cannot be said any more there is nobody to stop.
+            let _said = exchange.notify(&Cancel { tag: id.tag().into() });
+            drop(exchange);
+            self.stir();
+        }
+    }
+
+    pub(super) fn poll_ask(&self, id: AskId, cx: &mut Context<'_>) -> Poll<AskResult> {
         self.exchange().poll_ask(id, cx)
     }
 
     fn is_full(&self) -> bool {
-        self.exchange().outbound_bytes() >= self.limits.outbound_bytes_max
+        self.exchange().calls_bytes() >= self.limits.outbound_bytes_max
     }
 
     async fn wait_for_room(&self) {
@@ -337,13 +356,8 @@ struct InFlight<'a> {
 
 impl Drop for InFlight<'_> {
     fn drop(&mut self) {
-        let Some(id) = self.id else { return };
-        let mut exchange = self.link.exchange();
-        if exchange.forget(id) && self.link.has(Features::CANCEL) {
-            // If it cannot be said any more there is nobody to stop.
-            let _said = exchange.notify(&Cancel { tag: id.tag().into() });
-            drop(exchange);
-            self.link.stir();
+        if let Some(id) = self.id {
+            self.link.abandon(id);
         }
     }
 }

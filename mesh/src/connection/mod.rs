@@ -13,8 +13,10 @@ mod handshake;
 mod link;
 mod proof;
 mod running;
+mod streaming;
 
 pub use self::driver::Ended;
 pub use self::handshake::{HandshakeError, Handshaking, Open};
 pub use self::link::{FarEndInfo, Link};
 pub(crate) use self::proof::{is_challenge_of, proof};
+pub use self::streaming::StreamingCall;

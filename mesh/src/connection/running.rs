@@ -71,9 +71,16 @@ impl Running {
             self.refuse_overloaded(link, ask);
             return;
         }
+        let mut streamed = None;
+        if let Some(tag) = ask.tag.filter(|_| ask.metadata.stream) {
+            let accepted = link.exchange().accept_stream(tag);
+            let Some(stream) = accepted else { return self.refuse_overloaded(link, ask) };
+            streamed = Some(self.peer.with_stream(Arc::<Link>::clone(link), stream));
+        }
+        let peer = streamed.as_ref().unwrap_or(&self.peer);
         self.is_overloaded = false;
         let responded = catch_unwind(AssertUnwindSafe(|| {
-            self.responders.respond(ask.command, &ask.fields, &self.peer)
+            self.responders.respond(ask.command, &ask.fields, peer)
         }));
         let mut answering = match responded {
             Ok(Some(Reply::Pending(answering))) => answering,
@@ -135,7 +142,8 @@ impl Running {
     }
 
     /// Stops answering the ask with this tag, if it is still being answered.
-    pub(super) fn cancel(&self, tag: &[u8]) {
+    pub(super) fn cancel(&self, link: &Link, tag: &[u8]) {
+        link.exchange().cancel_stream(tag);
         let answering = self.tags.values().find(|(answering, _)| **answering == *tag);
         if let Some((_, task)) = answering {
             task.abort();
@@ -212,6 +220,11 @@ fn refuse(link: &Link, tag: Option<&[u8]>, command: &[u8], refusal: Refusal) {
         Refusal::Overloaded => {
             tracing::debug!(peer, command, "too much to do: an ask was refused");
             send("OVERLOADED", "too much to do, ask again later");
+            None
+        }
+        Refusal::StreamNeeded => {
+            tracing::debug!(peer, command, "the peer asked without a stream what needs one");
+            send("STREAM_NEEDED", "this command is called with a stream");
             None
         }
         Refusal::DeadlineExceeded => {

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use amp_proto::{
-    AskEvent, AskId, Command as _, Exchange, Inbound, Incoming, Lost, Moment, Peer, Responders,
+    Ask, AskEvent, AskId, Command as _, Exchange, Inbound, Incoming, Lost, Moment, Peer, Responders,
 };
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -210,9 +210,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
                 break;
             };
             match Incoming::of(fields).map_err(Lost::PeerMisbehaved)? {
+                Incoming::Ask(ask) if ask.tag.is_none() && is_streamed(&self.link, &ask)? => {}
                 Incoming::Ask(ask) if ask.command == Cancel::NAME.as_bytes() => {
                     if let Some(tag) = ask.fields.get(b"tag") {
-                        self.running.cancel(tag.bytes());
+                        self.running.cancel(&self.link, tag.bytes());
                     }
                 }
                 Incoming::Ask(ask) if self.full => {
@@ -316,6 +317,11 @@ impl Drop for LostOnDrop {
     fn drop(&mut self) {
         self.0.set_lost(&Lost::ClosedHere);
     }
+}
+
+/// Takes a box that belongs to a stream, if this is one.
+fn is_streamed(link: &Link, ask: &Ask<'_>) -> Result<bool, Lost> {
+    link.exchange().handle_streamed(ask).map_err(Lost::PeerMisbehaved)
 }
 
 fn broken(error: &io::Error) -> Lost {
