@@ -177,8 +177,14 @@ pub enum PeerMisbehaved {
         /// The limit.
         max: usize,
     },
-    /// It sent an item of a stream without having credit for it.
-    #[error("an item of a stream beyond what may be sent ahead")]
+    /// It sends too many large boxes at once.
+    #[error("more than {max} large boxes at once")]
+    TooManyLarge {
+        /// The limit.
+        max: usize,
+    },
+    /// It sent an item of a stream, or a piece of a large box, without having credit for it.
+    #[error("more than may be sent ahead")]
     OverCredit,
 }
 

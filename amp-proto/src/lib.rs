@@ -64,7 +64,7 @@ mod tests;
 mod wire;
 
 pub use crate::amp_box::AmpBox;
-pub use crate::argument::{AbsolutePath, Argument, DateTime, Decimal, ListItem, Parameter};
+pub use crate::argument::{AbsolutePath, Argument, DateTime, Decimal, Large, ListItem, Parameter};
 #[cfg(feature = "json")]
 pub use crate::argument::{Compressed, Json};
 pub use crate::call_error::{CallError, response_of, stopped_as};
@@ -75,8 +75,9 @@ pub use crate::command::{
     NoAnswer, PassedError,
 };
 pub use crate::connection::{
-    Ask, AskEvent, AskId, AskRefused, AskResult, AskStopped, Connection, Exchange, Inbound,
-    Incoming, ItemRefused, Lost, Metadata, Moment, StreamId, StreamStopped,
+    Ask, AskEvent, AskId, AskRefused, AskResult, AskStopped, Assembled, Assembly, Connection,
+    Exchange, Inbound, Incoming, ItemRefused, LargeBody, Lost, Metadata, Moment, StreamId,
+    StreamStopped,
 };
 pub use crate::error::{DecodeError, EncodeError, LooksLike, OneLine, PeerMisbehaved, ValueError};
 pub use crate::limits::{Limits, UnusableLimit};
@@ -89,7 +90,7 @@ pub use crate::schema::{ArgumentType, CommandSchema, ErrorSchema, FieldSchema};
 pub use crate::streaming::{FromAsk, ItemSender, Items, ItemsFailed, StreamHost, Streaming};
 pub use crate::wire::{
     BoxWriter, Fields, KEY_BYTES_MAX, ReceivedBox, Scanned, Scanner, Span, VALUE_BYTES_MAX, Value,
-    write_box,
+    WholeValue, write_box,
 };
 #[cfg(feature = "derive")]
 #[doc = include_str!("docs/arguments.md")]

@@ -43,6 +43,10 @@ pub struct Limits {
     /// Bytes of items that one stream may hold before its reader has taken them. At it the sender
     /// waits. Default 256 KiB.
     pub stream_window_bytes: usize,
+    /// Bytes of one ask or answer that comes in parts, as those beyond
+    /// [`Exchange::PART_BYTES`](crate::Exchange::PART_BYTES) do between two of us; of four such may
+    /// be under way at once in each direction. Default 16 MiB.
+    pub large_bytes_max: usize,
     /// How long a call waits for its answer if it does not say. Default 30 s.
     pub call_timeout: Duration,
     /// How long authentication and registration may take together. Default 5 s.
@@ -72,6 +76,7 @@ impl Default for Limits {
             half_closed_timeout: Duration::from_secs(5),
             streams_max: 64,
             stream_window_bytes: 256 * 1024,
+            large_bytes_max: 16 * 1024 * 1024,
             call_timeout: Duration::from_secs(30),
             handshake_timeout: Duration::from_secs(5),
             handshake_bytes_max: 8 * 1024,

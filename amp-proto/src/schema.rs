@@ -88,6 +88,8 @@ pub enum ArgumentType {
     Json,
     /// Another type's encoding, compressed with zlib.
     Compressed(&'static Self),
+    /// Another type's encoding, which may go on under further keys.
+    Large(&'static Self),
     /// An IP address, in 4 or 16 bytes.
     IpAddress,
     /// An IP network: its address and one byte for the prefix length.
@@ -123,6 +125,7 @@ impl fmt::Display for ArgumentType {
             Self::Path => f.write_str("path"),
             Self::Json => f.write_str("json"),
             Self::Compressed(of) => write!(f, "compressed({of})"),
+            Self::Large(of) => write!(f, "large({of})"),
             Self::IpAddress => f.write_str("ip-address"),
             Self::IpNetwork => f.write_str("ip-network"),
             Self::Url => f.write_str("url"),

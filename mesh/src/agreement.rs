@@ -24,12 +24,15 @@ impl Features {
     pub const TRACE: Self = Self { bits: 1 << 2 };
     /// Items flow beside a call.
     pub const STREAM: Self = Self { bits: 1 << 3 };
+    /// Large asks and answers go in pieces.
+    pub const LARGE: Self = Self { bits: 1 << 4 };
 
-    const NAMES: [(Self, &'static str); 4] = [
+    const NAMES: [(Self, &'static str); 5] = [
         (Self::CANCEL, "cancel"),
         (Self::DEADLINE, "deadline"),
         (Self::TRACE, "trace"),
         (Self::STREAM, "stream"),
+        (Self::LARGE, "large"),
     ];
 
     /// Every feature of this crate.
@@ -86,6 +89,8 @@ pub struct Agreement {
     pub asks_in_flight_max: usize,
     /// How much the peer takes ahead on each stream, in bytes.
     pub stream_window_bytes: usize,
+    /// The largest ask or answer in pieces that both ends take, in bytes.
+    pub large_bytes_max: usize,
 }
 
 impl Agreement {
@@ -99,6 +104,9 @@ impl Agreement {
             features: Features { bits: theirs.bits & Features::all().bits },
             box_bytes_max: box_bytes_max.clamp(BOX_BYTES_LEAST, limits.box_bytes_max),
             asks_in_flight_max: asks_max.clamp(1, limits.asks_in_flight_max),
+            large_bytes_max: usize::try_from(peer.large_bytes_max)
+                .unwrap_or(usize::MAX)
+                .min(limits.large_bytes_max),
             stream_window_bytes: usize::try_from(peer.stream_window_bytes).unwrap_or(usize::MAX),
         }
     }
@@ -114,6 +122,7 @@ pub(crate) fn terms_of(limits: &Limits) -> Terms {
         features: Features::all().names().map(str::to_owned).collect(),
         box_bytes_max: u64::try_from(limits.box_bytes_max).unwrap_or(u64::MAX),
         asks_in_flight_max: u64::try_from(limits.responders_running_max).unwrap_or(u64::MAX),
+        large_bytes_max: u64::try_from(limits.large_bytes_max).unwrap_or(u64::MAX),
         stream_window_bytes: u64::try_from(limits.stream_window_bytes).unwrap_or(u64::MAX),
     }
 }

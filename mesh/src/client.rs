@@ -349,7 +349,7 @@ struct Encoded<'a>(&'a [(String, Vec<u8>)]);
 impl EncodeFields for Encoded<'_> {
     fn encode_fields(&self, out: &mut BoxWriter<'_>) -> Result<(), EncodeError> {
         self.0.iter().try_for_each(|(key, value)| {
-            out.put(key.as_bytes(), |out| {
+            out.put_in_parts(key.as_bytes(), |out| {
                 out.extend_from_slice(value);
                 Ok(())
             })

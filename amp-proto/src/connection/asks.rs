@@ -186,6 +186,15 @@ impl Asks {
         was_waiting
     }
 
+    /// The ask never reached the peer as a whole, so there will be no answer.
+    pub(super) fn discard(&mut self, id: AskId) {
+        let Some(slot) = self.occupied(id.0) else { return };
+        if matches!(slot.state, State::Waiting { .. }) {
+            self.in_flight -= 1;
+        }
+        self.free(id.0);
+    }
+
     fn check_forgotten(&mut self, forgotten_max: usize) {
         if self.forgotten > forgotten_max {
             self.tolerate_late_answers();

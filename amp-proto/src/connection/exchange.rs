@@ -9,12 +9,14 @@ use core::task::{Context, Poll};
 use crate::Limits;
 use crate::command::{Command, EncodeFields};
 use crate::connection::asks::{AskId, AskResult, AskStopped, Asks};
+use crate::connection::large::reader_of;
 use crate::connection::metadata::{DEADLINE_KEY, Header, Milliseconds, STREAM_KEY, TRACE_KEY};
+use crate::connection::parts::Sending;
 use crate::connection::streams::{Side, StreamId, Streams};
 use crate::connection::tag::{TagText, parse_tag};
 use crate::connection::{Incoming, Lost, Metadata, Moment};
 use crate::error::{EncodeError, PeerMisbehaved};
-use crate::wire::{Fields, write_box};
+use crate::wire::{BoxWriter, Fields, write_box, write_box_for};
 
 /// Numbers our asks, holds what is in flight, and gathers the bytes to send.
 #[derive(Debug)]
@@ -25,13 +27,17 @@ pub struct Exchange {
     /// What the peer takes ahead on each stream, in bytes; nothing before it said so.
     pub(super) peer_window: usize,
     /// Bytes that wait for the transport to take them.
-    out: Vec<u8>,
+    pub(super) out: Vec<u8>,
     /// What streams have to say, in whole boxes. It waits behind `out`, a piece at a time, so that
     /// no call waits for more than a piece.
     bulk: VecDeque<Vec<u8>>,
     bulk_bytes: usize,
+    /// What is too large to go in one box. It waits behind everything.
+    pub(super) parts: Sending,
+    /// The limits of large boxes, if the peer puts them together.
+    pub(super) large: Option<Limits>,
     /// How many of these are answers to the peer's asks.
-    answer_bytes: usize,
+    pub(super) answer_bytes: usize,
     /// Where `out` begins in the stream of all bytes we ever send.
     out_position: u64,
     /// How much of that stream the transport has taken.
@@ -87,6 +93,8 @@ impl Exchange {
             out: Vec::new(),
             bulk: VecDeque::new(),
             bulk_bytes: 0,
+            parts: Sending::new(),
+            large: None,
             answer_bytes: 0,
             out_position: 0,
             written: 0,
@@ -163,8 +171,12 @@ impl Exchange {
         if let Some(trace) = metadata.trace {
             header.push(TRACE_KEY, trace);
         }
-        write_box(&mut self.out, header.pairs(), &self.limits, |out| fields.encode_fields(out))
+        let before = self.out.len();
+        let (reader, limits) = reader_of(self.large.as_ref(), &self.limits);
+        let fill = |out: &mut BoxWriter<'_>| fields.encode_fields(out);
+        write_box_for(reader, &mut self.out, header.pairs(), limits, fill)
             .map_err(AskRefused::Encode)?;
+        self.send_in_parts_if_large(before, Some(tag));
         Ok(self.asks.insert(tag, deadline, position))
     }
 
@@ -196,13 +208,17 @@ impl Exchange {
             return Ok(());
         }
         let before = self.out.len();
-        write_box(&mut self.out, &reserved, &self.limits, |out| response.encode_fields(out))?;
-        self.answer_bytes += self.out.len() - before;
+        let (reader, limits) = reader_of(self.large.as_ref(), &self.limits);
+        let fill = |out: &mut BoxWriter<'_>| response.encode_fields(out);
+        write_box_for(reader, &mut self.out, &reserved, limits, fill)?;
+        if !self.send_in_parts_if_large(before, None) {
+            self.answer_bytes += self.out.len() - before;
+        }
         Ok(())
     }
 
     /// The stream that belongs to the peer's ask `tag`, if one does.
-    fn stream_of_peer(&self, tag: &[u8]) -> Option<StreamId> {
+    pub(super) fn stream_of_peer(&self, tag: &[u8]) -> Option<StreamId> {
         if self.streams.is_empty() {
             return None;
         }
@@ -225,6 +241,12 @@ impl Exchange {
         let bytes = piece.len() - before;
         self.bulk_bytes += bytes;
         Ok(bytes)
+    }
+
+    /// Has a whole box sent behind everything that is not part of a stream.
+    pub(super) fn push_bulk(&mut self, whole: Vec<u8>) {
+        self.bulk_bytes += whole.len();
+        self.bulk.push_back(whole);
     }
 
     /// Writes a box ahead of every item.
@@ -266,8 +288,7 @@ impl Exchange {
         let mut whole = Vec::new();
         write_box(&mut whole, &reserved, limits, |_| Ok(()))?;
         if let Some(stream) = self.stream_of_peer(tag) {
-            self.bulk_bytes += whole.len();
-            self.bulk.push_back(whole);
+            self.push_bulk(whole);
             self.streams.close(stream);
         } else {
             self.answer_bytes += whole.len();
@@ -324,6 +345,7 @@ impl Exchange {
             self.out = Vec::new();
             self.bulk = VecDeque::new();
             self.bulk_bytes = 0;
+            self.parts.clear();
             self.answer_bytes = 0;
         }
     }
@@ -357,6 +379,10 @@ impl Exchange {
     /// Drops all interest in an ask. AMP has no recall: the peer goes on, and its answer is
     /// dropped. Says whether the ask was still without an outcome.
     pub fn forget(&mut self, id: AskId) -> bool {
+        if self.give_up_parts(id) {
+            self.asks.discard(id);
+            return false;
+        }
         self.asks.forget(id, self.limits.asks_forgotten_max)
     }
 
@@ -390,6 +416,7 @@ impl Exchange {
             if spare.is_empty() { *spare = piece } else { spare.extend_from_slice(&piece) }
         }
         self.bulk_bytes -= taken;
+        taken += self.cut_parts(spare, Self::BULK_PIECE_BYTES.saturating_sub(taken));
         self.out_position += widen(taken);
     }
 
@@ -397,6 +424,18 @@ impl Exchange {
     #[must_use]
     pub fn outbound_bytes(&self) -> usize {
         self.out.len() + self.bulk_bytes
+    }
+
+    /// Whether nothing waits, be it to be taken or for the peer to take more of what is large.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.outbound_bytes() == 0 && self.large_bytes() == 0
+    }
+
+    /// How many bytes of large boxes wait.
+    #[must_use]
+    pub fn large_bytes(&self) -> usize {
+        self.parts.waiting_bytes()
     }
 
     /// How many of these are no part of a stream.

@@ -17,6 +17,8 @@ pub struct Metadata<'a> {
     pub trace: Option<&'a [u8]>,
     /// Whether items flow beside the ask. On the wire as an empty `_stream`.
     pub stream: bool,
+    /// The number of a large box that this is a piece of, or credit for. On the wire as `_part`.
+    pub part: Option<&'a [u8]>,
     /// The tag of an ask of the peer's, whose stream the box is part of. On the wire as
     /// `_stream_ask`.
     pub of_ask: Option<&'a [u8]>,
@@ -43,6 +45,8 @@ impl<'a> Metadata<'a> {
             self.deadline = number.map(Duration::from_millis);
         } else if key == TRACE_KEY && value.len() <= TRACE_BYTES_MAX {
             self.trace = Some(value);
+        } else if key == b"_part" {
+            self.part = Some(value);
         } else if key == STREAM_KEY {
             self.stream = true;
         } else if key == STREAM_ASK_KEY {

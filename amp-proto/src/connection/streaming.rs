@@ -205,7 +205,7 @@ impl EncodeFields for Nothing {
     }
 }
 
-struct Credit(u64);
+pub(super) struct Credit(pub(super) u64);
 
 impl EncodeFields for Credit {
     fn encode_fields(&self, out: &mut BoxWriter<'_>) -> Result<(), EncodeError> {

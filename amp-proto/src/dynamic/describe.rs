@@ -56,6 +56,8 @@ pub enum TypeDescription {
     Json,
     /// Another type's encoding, compressed with zlib.
     Compressed(Box<Self>),
+    /// Another type's encoding, which may go on under further keys.
+    Large(Box<Self>),
     /// An IP address.
     IpAddress,
     /// An IP network.
@@ -101,6 +103,7 @@ impl From<&ArgumentType> for TypeDescription {
             ArgumentType::Path => Self::Path,
             ArgumentType::Json => Self::Json,
             ArgumentType::Compressed(of) => Self::Compressed(Box::new(of.into())),
+            ArgumentType::Large(of) => Self::Large(Box::new(of.into())),
             ArgumentType::IpAddress => Self::IpAddress,
             ArgumentType::IpNetwork => Self::IpNetwork,
             ArgumentType::Url => Self::Url,
@@ -146,6 +149,7 @@ impl fmt::Display for TypeDescription {
             Self::Path => f.write_str("path"),
             Self::Json => f.write_str("json"),
             Self::Compressed(of) => write!(f, "compressed({of})"),
+            Self::Large(of) => write!(f, "large({of})"),
             Self::IpAddress => f.write_str("ip-address"),
             Self::IpNetwork => f.write_str("ip-network"),
             Self::Url => f.write_str("url"),

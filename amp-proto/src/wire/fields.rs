@@ -4,7 +4,7 @@ use alloc::boxed::Box;
 
 use bytes::Bytes;
 
-use super::Span;
+use super::{Span, VALUE_BYTES_MAX, part_key};
 use crate::Limits;
 
 /// A received box, read in place.
@@ -43,6 +43,27 @@ impl<'a> Fields<'a> {
     #[must_use]
     pub fn get(&self, key: &[u8]) -> Option<Value<'a>> {
         self.iter().rev().find_map(|(name, value)| (name == key).then_some(value))
+    }
+
+    /// The value under `key` with all that goes on under `key.2`, `key.3`, …, if there is one.
+    ///
+    /// A part is followed by another only if it is as long as a value can be. What is put together
+    /// is no larger than the box.
+    #[must_use]
+    pub fn whole(&self, key: &[u8]) -> Option<WholeValue<'a>> {
+        let first = self.get(key)?;
+        let is_full = |value: &Value<'_>| value.bytes().len() == VALUE_BYTES_MAX;
+        let part = |number| self.get(&part_key(key, number));
+        let Some(second) = is_full(&first).then(|| part(2)).flatten() else {
+            return Some(WholeValue(Whole::One(first)));
+        };
+        let mut joined = [first.bytes(), second.bytes()].concat();
+        let (mut last, mut number) = (second, 3);
+        while let Some(next) = is_full(&last).then(|| part(number)).flatten() {
+            joined.extend_from_slice(next.bytes());
+            (last, number) = (next, number + 1);
+        }
+        Some(WholeValue(Whole::Joined(joined.into(), first)))
     }
 
     /// Every key and value in the order of arrival, doubles included.
@@ -103,6 +124,28 @@ impl ReceivedBox {
     #[must_use]
     pub fn bytes_len(&self) -> usize {
         self.source.len()
+    }
+}
+
+/// A value that may have come in parts.
+#[derive(Clone, Debug)]
+pub struct WholeValue<'a>(Whole<'a>);
+
+#[derive(Clone, Debug)]
+enum Whole<'a> {
+    One(Value<'a>),
+    /// The bytes of all parts, and the first of them for its limits.
+    Joined(Bytes, Value<'a>),
+}
+
+impl WholeValue<'_> {
+    /// The value.
+    #[must_use]
+    pub fn value(&self) -> Value<'_> {
+        match &self.0 {
+            Whole::One(value) => *value,
+            Whole::Joined(bytes, first) => first.replaced(bytes),
+        }
     }
 }
 

@@ -19,6 +19,8 @@ pub struct Negotiate {
     pub asks_in_flight_max: u64,
     /// How much it takes ahead on each stream, in bytes.
     pub stream_window_bytes: u64,
+    /// The largest ask or answer in pieces that it puts together, in bytes.
+    pub large_bytes_max: u64,
 }
 
 /// The answering side's terms, as in [`Negotiate`].
@@ -34,6 +36,8 @@ pub struct Terms {
     pub asks_in_flight_max: u64,
     /// How much it takes ahead on each stream, in bytes.
     pub stream_window_bytes: u64,
+    /// The largest ask or answer in pieces that it puts together, in bytes.
+    pub large_bytes_max: u64,
 }
 
 /// Says that nobody waits for the answer to an ask any more. The ask is stopped and answered with
@@ -47,16 +51,26 @@ pub struct Cancel {
 
 impl From<Terms> for Negotiate {
     fn from(terms: Terms) -> Self {
-        let Terms { version, features, box_bytes_max, asks_in_flight_max, stream_window_bytes } =
-            terms;
-        Self { version, features, box_bytes_max, asks_in_flight_max, stream_window_bytes }
+        Self {
+            version: terms.version,
+            features: terms.features,
+            box_bytes_max: terms.box_bytes_max,
+            asks_in_flight_max: terms.asks_in_flight_max,
+            stream_window_bytes: terms.stream_window_bytes,
+            large_bytes_max: terms.large_bytes_max,
+        }
     }
 }
 
 impl From<Negotiate> for Terms {
     fn from(ask: Negotiate) -> Self {
-        let Negotiate { version, features, box_bytes_max, asks_in_flight_max, stream_window_bytes } =
-            ask;
-        Self { version, features, box_bytes_max, asks_in_flight_max, stream_window_bytes }
+        Self {
+            version: ask.version,
+            features: ask.features,
+            box_bytes_max: ask.box_bytes_max,
+            asks_in_flight_max: ask.asks_in_flight_max,
+            stream_window_bytes: ask.stream_window_bytes,
+            large_bytes_max: ask.large_bytes_max,
+        }
     }
 }

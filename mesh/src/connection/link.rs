@@ -7,8 +7,8 @@ use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
 
 use amp_proto::{
-    AskId, AskRefused, AskResult, Authentication, Command, EncodeFields, Exchange, Limits, Lost,
-    Metadata, Moment, RoleName,
+    AskId, AskRefused, AskResult, Authentication, Command, EncodeError, EncodeFields, Exchange,
+    LargeBody, Limits, Lost, Metadata, Moment, RoleName,
 };
 use futures_util::task::AtomicWaker;
 use tokio::sync::{Notify, Semaphore, watch};
@@ -121,11 +121,15 @@ impl Link {
     /// Takes the peer's terms into account. Only the first time counts.
     pub(crate) fn agree(&self, theirs: &Terms) {
         let agreement = Agreement::of(&self.limits, theirs);
-        let Agreement { box_bytes_max, asks_in_flight_max, stream_window_bytes, .. } = agreement;
+        let Agreement { box_bytes_max, asks_in_flight_max, .. } = agreement;
+        let Agreement { features, stream_window_bytes, large_bytes_max, .. } = agreement;
         if self.agreement.set(agreement).is_ok() {
             let mut exchange = self.exchange();
             exchange.set_box_bytes_max(box_bytes_max);
             exchange.set_peer_window(stream_window_bytes);
+            if features.contains(Features::LARGE) {
+                exchange.set_large(large_bytes_max, stream_window_bytes);
+            }
             drop(exchange);
             self.turns.forget_permits(self.limits.asks_in_flight_max - asks_in_flight_max);
         }
@@ -278,7 +282,11 @@ impl Link {
             trace: trace.as_deref().map(str::as_bytes),
             ..Metadata::default()
         };
-        let id = self.exchange().ask_encoded(name.as_bytes(), fields, deadline, &metadata)?;
+        let name = name.as_bytes();
+        let id = match self.large_body(fields).map_err(AskRefused::Encode)? {
+            Some(body) => self.exchange().ask_large(name, body, deadline, &metadata),
+            None => self.exchange().ask_encoded(name, fields, deadline, &metadata),
+        }?;
         self.stir();
         let mut in_flight = InFlight { link: self, id: Some(id) };
         let outcome = std::future::poll_fn(|cx| self.poll_ask(id, cx)).await;
@@ -294,6 +302,18 @@ impl Link {
         self.exchange().notify(command)?;
         self.stir();
         Ok(())
+    }
+
+    /// Encodes what is large here and now, while nobody waits for the exchange.
+    pub(super) fn large_body<F: EncodeFields + ?Sized>(
+        &self,
+        fields: &F,
+    ) -> Result<Option<LargeBody>, EncodeError> {
+        if fields.bytes_hint() <= Exchange::PART_BYTES || !self.has(Features::LARGE) {
+            return Ok(None);
+        }
+        let bytes_max = self.agreement().map_or(0, |agreement| agreement.large_bytes_max);
+        LargeBody::encode(fields, bytes_max).map(Some)
     }
 
     /// The trace that a call made now belongs to, if the peer wants to know.
@@ -318,7 +338,8 @@ impl Link {
     }
 
     fn is_full(&self) -> bool {
-        self.exchange().calls_bytes() >= self.limits.outbound_bytes_max
+        let exchange = self.exchange();
+        exchange.calls_bytes() + exchange.large_bytes() >= self.limits.outbound_bytes_max
     }
 
     async fn wait_for_room(&self) {

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
 use amp_proto::{
@@ -30,6 +31,27 @@ pub(super) struct Running {
     is_overloaded: bool,
     /// The asks that tasks answer, and how to stop them.
     tags: HashMap<Id, (Arc<[u8]>, AbortHandle)>,
+    /// What the large asks that are being answered take, in bytes.
+    large_bytes: Arc<AtomicUsize>,
+}
+
+/// So many asks of the largest kind are answered at once; more are refused.
+const LARGE_AT_ONCE: usize = 4;
+
+/// What a large ask takes while it is being answered.
+struct Held(Arc<AtomicUsize>, usize);
+
+impl Held {
+    fn new(all: &Arc<AtomicUsize>, bytes: usize) -> Self {
+        all.fetch_add(bytes, Ordering::Relaxed);
+        Self(Arc::clone(all), bytes)
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.fetch_sub(self.1, Ordering::Relaxed);
+    }
 }
 
 /// What the answer to one ask has to carry, and how the logs refer to it.
@@ -44,7 +66,8 @@ type Answering = Pin<Box<dyn Future<Output = Outcome> + Send>>;
 impl Running {
     pub(super) fn new(responders: Arc<Responders>, peer: Peer) -> Self {
         let (tasks, tags) = (JoinSet::new(), HashMap::new());
-        Self { responders, peer, tasks, is_overloaded: false, tags }
+        let large_bytes = Arc::default();
+        Self { responders, peer, tasks, is_overloaded: false, tags, large_bytes }
     }
 
     /// How many responders wait for something.
@@ -71,16 +94,10 @@ impl Running {
             self.refuse_overloaded(link, ask);
             return;
         }
-        let mut streamed = None;
-        if let Some(tag) = ask.tag.filter(|_| ask.metadata.stream) {
-            let accepted = link.exchange().accept_stream(tag);
-            let Some(stream) = accepted else { return self.refuse_overloaded(link, ask) };
-            streamed = Some(self.peer.with_stream(Arc::<Link>::clone(link), stream));
-        }
-        let peer = streamed.as_ref().unwrap_or(&self.peer);
+        let Some(peer) = self.asker(link, ask) else { return self.refuse_overloaded(link, ask) };
         self.is_overloaded = false;
         let responded = catch_unwind(AssertUnwindSafe(|| {
-            self.responders.respond(ask.command, &ask.fields, peer)
+            self.responders.respond(ask.command, &ask.fields, &peer)
         }));
         let mut answering = match responded {
             Ok(Some(Reply::Pending(answering))) => answering,
@@ -100,6 +117,44 @@ impl Running {
             Ok(Poll::Pending) => self.go_on(link, ask, context, answering),
             Err(panic) => finish(link, ask.tag, ask.command, Err(panicked(&*panic))),
         }
+    }
+
+    /// Answers a large ask. To read it takes a while, so it is read where nobody waits for that.
+    pub(super) fn begin_large(&mut self, link: &Arc<Link>, ask: &Ask<'_>) {
+        let received = ask.fields.to_received();
+        let bytes = received.bytes_len();
+        let held = Held::new(&self.large_bytes, bytes);
+        let max = link.limits().large_bytes_max.saturating_mul(LARGE_AT_ONCE);
+        let is_too_much = self.large_bytes.load(Ordering::Relaxed) > max
+            || self.tasks.len() >= link.limits().responders_running_max;
+        if is_too_much {
+            self.refuse_overloaded(link, ask);
+            return;
+        }
+        let Some(peer) = self.asker(link, ask) else { return self.refuse_overloaded(link, ask) };
+        self.is_overloaded = false;
+        let responders = Arc::clone(&self.responders);
+        let command = Box::<[u8]>::from(ask.command);
+        let answering = Box::pin(async move {
+            let reply = responders.respond(&command, &received.fields(), &peer);
+            drop(received);
+            let _held = held;
+            match reply {
+                Some(Reply::Ready(outcome)) => outcome,
+                Some(Reply::Pending(answering)) => answering.await,
+                None => Err(Refusal::Unhandled { command: printable(&command) }),
+            }
+        });
+        self.go_on(link, ask, context_of(ask), answering);
+    }
+
+    /// Who asks, with the stream that it opened beside the ask. `None` if it has too many.
+    fn asker(&self, link: &Arc<Link>, ask: &Ask<'_>) -> Option<Peer> {
+        let Some(tag) = ask.tag.filter(|_| ask.metadata.stream) else {
+            return Some(self.peer.clone());
+        };
+        let stream = link.exchange().accept_stream(tag)?;
+        Some(self.peer.with_stream(Arc::<Link>::clone(link), stream))
     }
 
     /// Refuses an ask because there is too much to do already.
@@ -171,7 +226,10 @@ fn finish(link: &Link, tag: Option<&[u8]>, command: &[u8], outcome: Outcome) {
         Ok(Answered { fields, afterwards }) => {
             let Some(tag) = tag else { return };
             // How a response is encoded is the application's code too.
-            let encode = AssertUnwindSafe(|| link.exchange().answer(tag, &*fields));
+            let encode = AssertUnwindSafe(|| match link.large_body(&*fields)? {
+                Some(body) => link.exchange().answer_large(tag, body),
+                None => link.exchange().answer(tag, &*fields),
+            });
             let answered = match catch_unwind(encode) {
                 Ok(answered) => answered,
                 Err(panic) => return refuse(link, Some(tag), command, panicked(&*panic)),

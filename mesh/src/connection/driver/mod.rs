@@ -4,6 +4,7 @@
 //! became ready with as few system calls as it takes. While nothing happens it holds no buffer.
 
 mod clock;
+mod large;
 
 use std::io;
 use std::pin::Pin;
@@ -11,7 +12,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use amp_proto::{
-    Ask, AskEvent, AskId, Command as _, Exchange, Inbound, Incoming, Lost, Moment, Peer, Responders,
+    Ask, AskEvent, AskId, Assembly, Command as _, Exchange, Inbound, Incoming, Lost, Moment, Peer,
+    Responders,
 };
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -28,6 +30,8 @@ const REFUSAL_BYTES: usize = 64;
 pub(super) struct Driver<S> {
     stream: S,
     inbound: Inbound,
+    /// Large boxes on their way in.
+    assembly: Assembly,
     link: Arc<Link>,
     running: Running,
     /// Bytes that the stream has not taken yet, from `written` on.
@@ -79,6 +83,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         Self {
             stream,
             inbound,
+            assembly: Assembly::new(link.limits()),
             link,
             running: Running::new(responders, peer),
             writing: Vec::new(),
@@ -211,6 +216,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             };
             match Incoming::of(fields).map_err(Lost::PeerMisbehaved)? {
                 Incoming::Ask(ask) if ask.tag.is_none() && is_streamed(&self.link, &ask)? => {}
+                Incoming::Ask(ask) if ask.tag.is_none() && ask.metadata.part.is_some() => {
+                    let whole = large::take_part(&mut self.assembly, &self.link, &ask)?;
+                    if let Some(whole) = whole {
+                        self.take_large(&whole)?;
+                    }
+                }
                 Incoming::Ask(ask) if ask.command == Cancel::NAME.as_bytes() => {
                     if let Some(tag) = ask.fields.get(b"tag") {
                         self.running.cancel(&self.link, tag.bytes());
@@ -288,8 +299,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
 
     fn check_ended(&mut self) -> Result<(), Lost> {
         let closing = self.link.closing();
-        let nothing_waits =
-            self.written == self.writing.len() && self.link.exchange().outbound_bytes() == 0;
+        let nothing_waits = self.written == self.writing.len() && self.link.exchange().is_empty();
         if let Some(lost) = closing {
             let now = self.link.clock().now();
             let since = *self.closing_since.get_or_insert(now);
