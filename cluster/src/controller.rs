@@ -170,7 +170,7 @@ impl Inner {
         self.tasks.spawn(async move {
             let running = drive_until_stopped(Arc::clone(&link), driving, &stopping);
             if let Some(lost) = aborting.run_until_cancelled(running).await {
-                let address = &link.far_end().address;
+                let address = &link.peer().address;
                 tracing::info!(region = link.name(), address, reason = %lost, "a connection ended");
             }
         });

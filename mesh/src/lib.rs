@@ -39,7 +39,7 @@ pub use crate::backoff::{Backoff, BackoffSettings};
 pub use crate::client::{Client, Others};
 pub use crate::common::Common;
 pub use crate::connection::{
-    Ended, FarEndInfo, HandshakeError, Handshaking, Link, Open, StreamingCall,
+    Ended, HandshakeError, Handshaking, Link, Open, PeerInfo, StreamingCall,
 };
 pub use crate::context::{CallContext, NotATraceParent, TraceParent};
 pub use crate::describe::CommandDescription;

@@ -125,7 +125,7 @@ async fn serve(inner: Arc<Inner>, stream: BoxStream, from: String, turn: Turn) {
 /// Asks a peer that has proved itself who it is.
 async fn admit(inner: Arc<Inner>, link: Arc<Link>) {
     let timeout = inner.settings.limits.handshake_timeout;
-    let peer = link.far_end().address.clone();
+    let peer = link.peer().address.clone();
     let client = Client::<Cluster>::new(Arc::clone(&link)).within(timeout);
     let asked = tokio::time::Instant::now();
     let (negotiated, identified) = tokio::join!(client.negotiate(), client.call(Identify));

@@ -161,7 +161,7 @@ impl Running {
     pub(super) fn refuse_overloaded(&mut self, link: &Link, ask: &Ask<'_>) {
         // One line each time that it begins, not one for every ask.
         if !std::mem::replace(&mut self.is_overloaded, true) {
-            let peer = &link.far_end().address;
+            let peer = &link.peer().address;
             tracing::warn!(peer, "the peer asks for more than can be done: asks are refused");
         }
         finish(link, ask.tag, ask.command, Err(Refusal::Overloaded));
@@ -248,7 +248,7 @@ fn finish(link: &Link, tag: Option<&[u8]>, command: &[u8], outcome: Outcome) {
 
 fn refuse(link: &Link, tag: Option<&[u8]>, command: &[u8], refusal: Refusal) {
     let command = printable(command);
-    let peer = &link.far_end().address;
+    let peer = &link.peer().address;
     let send = |code: &str, description: &str| {
         if let Some(tag) = tag {
             link.exchange().refuse(tag, code, description);
