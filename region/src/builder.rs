@@ -9,7 +9,7 @@ use futures_util::future::BoxFuture;
 use mesh::commands::Ident;
 use mesh::{
     Answering, AnsweringError, ClusterId, Common, Listen, Pool, RegionId, Secret, TcpTransport,
-    Transport,
+    Transport, host_name,
 };
 use tokio::sync::watch;
 
@@ -259,9 +259,7 @@ impl RegionBuilder {
 }
 
 fn default_name() -> String {
-    let host = std::fs::read_to_string("/proc/sys/kernel/hostname");
-    let host = host.unwrap_or_else(|_| "localhost".to_owned());
-    format!("{}:pid={}", host.trim(), std::process::id())
+    format!("{}:pid={}", host_name(), std::process::id())
 }
 
 /// Registries keep milliseconds, and entries are compared.

@@ -133,7 +133,7 @@ impl RegionController {
         &self,
         cluster: impl Into<ClusterId>,
     ) -> Result<Client<Cluster>, ClientError> {
-        self.get_client_for_within(self.inner.settings.client_wait, cluster).await
+        self.get_client_for_within(cluster, self.inner.settings.client_wait).await
     }
 
     /// As [`RegionController::get_client_for`], waiting no longer than `wait`.
@@ -145,8 +145,8 @@ impl RegionController {
     /// Dropping the future only ends the waiting.
     pub async fn get_client_for_within(
         &self,
-        wait: Duration,
         cluster: impl Into<ClusterId>,
+        wait: Duration,
     ) -> Result<Client<Cluster>, ClientError> {
         let cluster = cluster.into();
         let pool = self.pool();
