@@ -7,7 +7,7 @@ use std::time::Duration;
 use amp_proto::{CallError, Lost, Never, Region, RoleName};
 use futures_util::FutureExt as _;
 use mesh::commands::{Ident, Identify, ListRegions, RegionRow, RegisterCluster};
-use mesh::{Client, HandshakeError, Handshaking, Link, RegionId};
+use mesh::{Client, HandshakeError, Link, RegionId};
 
 use crate::builder::RegistrationRefused;
 use crate::controller::Inner;
@@ -122,18 +122,21 @@ async fn dial(
     wanted: Option<&RegionId>,
     address: &str,
 ) -> Result<Reached, DialError> {
-    let settings = &inner.settings;
-    let connecting = settings.transport.connect(address);
+    let process = &inner.process;
+    let connecting = process.transport.connect(address);
     let stream = tokio::time::timeout(CONNECT_TIMEOUT, connecting).await;
     let stream = stream.map_err(|_| DialError::ConnectTimedOut)?.map_err(DialError::Connect)?;
-    let limits = Arc::new(settings.limits.clone());
-    let handshaking = Handshaking::new(stream, RoleName::Region, address.to_owned(), limits);
-    let open = handshaking.authenticate(&inner.secret).await?;
-    let (link, driving) = open.drive(Arc::clone(&inner.responders));
-    inner.keep(Arc::clone(&link), driving);
+    let open = process.authenticate(stream, RoleName::Region, address.to_owned()).await?;
+    let (link, driving) = process.drive(open);
+    let driven = Arc::clone(&link);
+    process.lifetime.run_until_aborted(async move {
+        let lost = driving.await;
+        let address = &driven.far_end().address;
+        tracing::info!(region = driven.name(), address, reason = %lost, "a connection ended");
+    });
 
     let mut half_open = HalfOpen { link: &link, is_introduced: false };
-    let timeout = settings.limits.handshake_timeout;
+    let timeout = process.limits.handshake_timeout;
     let introduced = tokio::select! {
         // What the region said before it closed is worth more than that it closed.
         biased;
@@ -165,22 +168,21 @@ async fn introduce(
     wanted: Option<&RegionId>,
     link: &Arc<Link>,
 ) -> Result<Reached, DialError> {
-    let timeout = inner.settings.limits.handshake_timeout;
+    let timeout = inner.process.limits.handshake_timeout;
     let client = Client::<Region>::new(Arc::clone(link)).within(timeout);
     let asked = tokio::time::Instant::now();
     let Ident { ident, name, version } =
         client.call(Identify).await.map_err(DialError::Identify)?;
     link.set_round_trip(asked.elapsed());
     let region = RegionId::from(ident.clone());
-    if wanted.is_some_and(|wanted| *wanted != region) && inner.settings.pool.get(&region).is_some()
-    {
+    if wanted.is_some_and(|wanted| *wanted != region) && inner.pool.get(&region).is_some() {
         return Err(DialError::SomeoneElse(region));
     }
     let registered = client
         .call(RegisterCluster {
-            uuid: inner.ident.ident.clone(),
-            name: inner.ident.name.clone().unwrap_or_default(),
-            version: inner.ident.version.clone().unwrap_or_default(),
+            uuid: inner.id.to_string(),
+            name: inner.process.name().to_owned(),
+            version: inner.process.ident.version.clone().unwrap_or_default(),
         })
         .await;
     match registered {
@@ -188,7 +190,7 @@ async fn introduce(
         Ok(_) | Err(CallError::Unhandled { .. }) => {}
         Err(error) => return Err(DialError::Register(error)),
     }
-    if let Some(register) = &inner.settings.registration {
+    if let Some(register) = &inner.registration {
         register(client.clone()).await?;
     }
     let others = match client.call(ListRegions).await {

@@ -10,12 +10,11 @@ use std::time::Duration;
 
 use amp_proto::Region;
 use mesh::commands::RegionRow;
-use mesh::{Client, Link, RegionId};
+use mesh::{Client, Link, RegionId, Services};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::builder::Service;
 use crate::controller::{ClusterController, Inner};
 use crate::dial::{Attempt, DialError, Gravity, Reached, dial_any};
 use crate::places::{Place, State, Target};
@@ -31,20 +30,12 @@ const DIALS_MAX: usize = 64;
 pub(crate) fn start(
     controller: &ClusterController,
     told: mpsc::Receiver<Vec<RegionRow>>,
-    services: Vec<Service>,
+    services: Services<ClusterController>,
 ) {
     let inner = &controller.inner;
-    let finding = Finder::new(Arc::clone(inner), told).run();
-    spawn(inner, finding);
-    for service in services {
-        spawn(inner, service(controller.clone()));
-    }
-}
-
-/// Runs a task until the cluster stops.
-fn spawn(inner: &Arc<Inner>, task: impl Future<Output = ()> + Send + 'static) {
-    let stopping = inner.stopping.clone();
-    inner.tasks.spawn(async move { stopping.run_until_cancelled(task).await });
+    let lifetime = &inner.process.lifetime;
+    lifetime.run_until_stopping(Finder::new(Arc::clone(inner), told).run());
+    services.start(lifetime, controller);
 }
 
 /// What comes of the tasks that run beside the finder.
@@ -74,7 +65,7 @@ struct Finder {
 
 impl Finder {
     fn new(inner: Arc<Inner>, told: mpsc::Receiver<Vec<RegionRow>>) -> Self {
-        let seeds = inner.settings.regions.iter().cloned();
+        let seeds = inner.regions.iter().cloned();
         let target =
             |address: String| (Place::Seed(address.clone()), Target::new(&inner, vec![address]));
         let targets = seeds.map(target).collect();
@@ -99,7 +90,7 @@ impl Finder {
     }
 
     fn dial_what_is_due(&mut self) {
-        let pool = &self.inner.settings.pool;
+        let pool = &self.inner.pool;
         let is_busy = |(_, target): &(_, &Target)| target.state == State::Dialling;
         let busy = self.targets.iter().filter(is_busy);
         let mut dialled: HashSet<String> =
@@ -157,12 +148,12 @@ impl Finder {
                 target.region = Some(region.clone());
             }
         }
-        let pool = &self.inner.settings.pool;
+        let pool = &self.inner.pool;
         if pool.get(&region).is_some() {
             // Two addresses of one region process: the first connection is enough.
             tracing::debug!(region = %region, "already connected to this region");
             let spare = Client::<Region>::new(link);
-            self.inner.tasks.spawn(async move { spare.leave().await });
+            self.inner.process.lifetime.run_until_aborted(async move { spare.leave().await });
         } else {
             tracing::info!(
                 region = link.name(),
@@ -211,10 +202,10 @@ impl Finder {
     }
 
     fn lost(&mut self, Connected { region, link, since }: &Connected) {
-        self.inner.settings.pool.remove(region, link);
+        self.inner.pool.remove(region, link);
         // What others tell of its place may be wrong for us, and an address of the settings right,
         // so both are tried. With nobody left to tell, everything is.
-        let alone = self.inner.settings.pool.random().is_none();
+        let alone = self.inner.pool.random().is_none();
         let mut due = Vec::new();
         for (place, target) in &mut self.targets {
             let was_there = target.region(place) == Some(region);
@@ -230,7 +221,7 @@ impl Finder {
     /// Takes in a list of all region processes. Those that are not on it and not connected are
     /// forgotten; the addresses of the settings never are.
     fn learn(&mut self, regions: Vec<RegionRow>) {
-        let pool = &self.inner.settings.pool;
+        let pool = &self.inner.pool;
         self.targets.retain(|place, _| match place {
             Place::Seed(_) => true,
             Place::Known(id) => {

@@ -12,7 +12,7 @@ mod places;
 mod responders;
 
 pub use amp_proto::Cluster;
-pub use mesh::{CallError, Client, ClusterId, Limits, RegionId, Secret};
+pub use mesh::{CallError, Client, ClusterId, Limits, RegionId, Secret, SettingsError};
 
 pub use crate::builder::{ClusterBuilder, RegistrationRefused, StartError};
 pub use crate::controller::{ClientError, ClusterController};

@@ -47,7 +47,7 @@ pub(crate) enum State {
 
 impl Target {
     pub(crate) fn new(inner: &Inner, addresses: Vec<String>) -> Self {
-        let backoff = Backoff::new(inner.settings.backoff.clone());
+        let backoff = Backoff::new(inner.backoff.clone());
         Self { addresses, backoff, state: State::Due, region: None }
     }
 
@@ -60,7 +60,7 @@ impl Target {
     pub(crate) fn lost(&mut self, inner: &Inner, since: Instant) -> std::time::Duration {
         self.state = State::Waiting;
         // Who takes connections only to drop them has not come back, and is not to be run down.
-        if since.elapsed() >= inner.settings.backoff.max {
+        if since.elapsed() >= inner.backoff.max {
             self.backoff.reset();
         }
         // A crowd that lost the same region must not come back all at once.

@@ -18,7 +18,7 @@ mod sparing;
 mod tell;
 
 pub use amp_proto::Region;
-pub use mesh::{CallError, Client, ClusterId, Limits, Listen, RegionId, Secret};
+pub use mesh::{CallError, Client, ClusterId, Limits, Listen, RegionId, Secret, SettingsError};
 
 pub use crate::admission::{Admission, AdmissionError, Admissions};
 pub use crate::builder::{RegionBuilder, StartError};

@@ -13,11 +13,11 @@ use crate::registry::HEARTBEAT;
 use crate::responders::rows_of;
 
 pub(crate) async fn tell_clusters(inner: Arc<Inner>) {
-    let mut known = inner.running.known.subscribe();
+    let mut known = inner.known.subscribe();
     let mut changed = known.changed().await;
     while changed.is_ok() {
         let regions = rows_of(&known.borrow_and_update());
-        let links = inner.settings.pool.all();
+        let links = inner.pool.all();
         let everyone = links.into_iter().map(|(_, link)| Client::new(link)).collect();
         // One cluster that stands still must not keep the news from the others, nor the next news
         // from any.
