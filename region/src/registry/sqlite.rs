@@ -16,6 +16,7 @@ use super::{LinkEntry, RegionEntry, Registry, RegistryError};
 
 /// How often a process looks for what other processes changed.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
+
 /// A registry in a file that several processes open.
 ///
 /// The file holds nothing that outlives its processes: it may be deleted while none runs.
@@ -28,10 +29,15 @@ pub struct SqliteRegistry {
 }
 
 impl SqliteRegistry {
-    /// Opens the registry, and makes the file and its directory if they are missing.
+    /// Opens the registry, and makes the file and its directory if they are missing, both for this
+    /// user alone. A file that exists keeps its mode, for whoever shares it with other users.
     ///
     /// # Errors
     /// [`RegistryError`] when the file cannot be had, or is of a newer version.
+    ///
+    /// # Cancellation
+    /// Dropping the future does not keep the file from being made and brought up to date; it is
+    /// then closed.
     pub async fn open(path: impl AsRef<Path>) -> Result<Self, RegistryError> {
         let path = path.as_ref().to_owned();
         let opened = tokio::task::spawn_blocking(move || open(&path)).await;
@@ -60,7 +66,8 @@ async fn on_database<T: Send + 'static>(
     let worked = tokio::task::spawn_blocking(move || {
         work(&mut database.lock().unwrap_or_else(PoisonError::into_inner))
     });
-    worked.await.map_err(|_| RegistryError::Closing)?.map_err(RegistryError::Database)
+    let worked = worked.await.map_err(|_| RegistryError::Closing)?;
+    worked.map_err(|error| RegistryError::Database(error.into()))
 }
 
 /// Tells of changes in the set of region processes, whichever process made them, and of those that
