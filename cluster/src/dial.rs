@@ -36,25 +36,27 @@ pub(crate) struct Attempt {
 /// Why an attempt failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DialError {
-    #[error("cannot connect: {0}")]
-    Connect(std::io::Error),
-    #[error("cannot connect within {} s", CONNECT_TIMEOUT.as_secs())]
-    ConnectTimedOut,
+    #[error("cannot connect")]
+    Connect(#[source] std::io::Error),
+    #[error("cannot connect within {} ms", .0.as_millis())]
+    ConnectTimedOut(Duration),
     #[error("another region process, {0}, answers there")]
     SomeoneElse(RegionId),
-    #[error("{0}")]
+    #[error(transparent)]
     Handshake(#[from] HandshakeError),
-    #[error("the region does not say who it is: {0}")]
-    Identify(CallError<Never>),
-    #[error("the region does not take the registration: {0}")]
-    Register(CallError<Never>),
+    #[error("the region does not say who it is")]
+    Identify(#[source] CallError<Never>),
+    #[error("the region does not take the registration")]
+    Register(#[source] CallError<Never>),
+    #[error("the region does not say where the others are")]
+    List(#[source] CallError<Never>),
     #[error("the registration took longer than {} ms", .0.as_millis())]
     RegisterTimedOut(Duration),
-    #[error("the connection was lost before the registration was done: {0}")]
-    Lost(Lost),
+    #[error("the connection was lost before the registration was done")]
+    Lost(#[source] Lost),
     #[error("the application's registration panicked")]
     Panicked,
-    #[error("{0}")]
+    #[error(transparent)]
     Refused(#[from] RegistrationRefused),
 }
 
@@ -72,7 +74,7 @@ pub(crate) enum Gravity {
 impl DialError {
     pub(crate) fn gravity(&self) -> Gravity {
         match self {
-            Self::Connect(_) | Self::ConnectTimedOut | Self::SomeoneElse(_) | Self::Lost(_) => {
+            Self::Connect(_) | Self::ConnectTimedOut(_) | Self::SomeoneElse(_) | Self::Lost(_) => {
                 Gravity::Absent
             }
             Self::Handshake(error) if error.is_refusal() => Gravity::Refused,
@@ -80,6 +82,7 @@ impl DialError {
             Self::Handshake(_)
             | Self::Identify(_)
             | Self::Register(_)
+            | Self::List(_)
             | Self::RegisterTimedOut(_)
             | Self::Panicked => Gravity::Failed,
         }
@@ -125,7 +128,9 @@ async fn dial(
     let process = &inner.process;
     let connecting = process.transport.connect(address);
     let stream = tokio::time::timeout(CONNECT_TIMEOUT, connecting).await;
-    let stream = stream.map_err(|_| DialError::ConnectTimedOut)?.map_err(DialError::Connect)?;
+    let stream = stream
+        .map_err(|_| DialError::ConnectTimedOut(CONNECT_TIMEOUT))?
+        .map_err(DialError::Connect)?;
     let open = process.authenticate(stream, RoleName::Region, address.to_owned()).await?;
     let (link, driving) = process.drive(open);
     let driven = Arc::clone(&link);
@@ -196,8 +201,36 @@ async fn introduce(
     let others = match client.call(ListRegions).await {
         Ok(listed) => Some(listed.regions),
         Err(CallError::Unhandled { .. }) => None,
-        Err(error) => return Err(DialError::Register(error)),
+        Err(error) => return Err(DialError::List(error)),
     };
     let _first = link.admit(&ident, name, version);
     Ok(Reached { region, link: Arc::clone(link), others })
+}
+
+#[cfg(test)]
+mod tests {
+    use mesh::chain;
+
+    use super::*;
+
+    #[test]
+    fn a_failure_says_its_own_part_and_the_chain_all() {
+        let refused = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
+        let lost = CallError::Lost { lost: Lost::ClosedByPeer, maybe_done: true };
+        let known = [
+            (DialError::Connect(refused), "cannot connect: connection refused"),
+            (DialError::Identify(lost), "the region does not say who it is: "),
+            (
+                DialError::Lost(Lost::ClosedByPeer),
+                "the connection was lost before the registration was",
+            ),
+        ];
+        for (error, told) in known {
+            let whole = chain(&error).to_string();
+            assert!(whole.starts_with(told), "{whole}");
+            assert!(whole.len() > error.to_string().len(), "{whole}");
+        }
+        let refused = DialError::Handshake(HandshakeError::WrongSecret);
+        assert_eq!(chain(&refused).to_string(), "the peer does not know the shared secret");
+    }
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use amp_proto::Region;
 use mesh::commands::RegionRow;
-use mesh::{Client, Link, RegionId, Services};
+use mesh::{Client, Link, RegionId, Services, chain};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -179,16 +179,17 @@ impl Finder {
             Gravity::Refused => target.backoff.after_refusal(),
             Gravity::Failed | Gravity::Absent => target.backoff.after_failure(),
         };
+        let told = chain(error);
         let again_in_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
         match error.gravity() {
             Gravity::Refused => {
-                tracing::error!(address, %error, again_in_ms, "a region refused us");
+                tracing::error!(address, error = %told, again_in_ms, "a region refused us");
             }
             Gravity::Failed => {
-                tracing::warn!(address, %error, again_in_ms, "could not join a region");
+                tracing::warn!(address, error = %told, again_in_ms, "could not join a region");
             }
             Gravity::Absent => {
-                tracing::info!(address, %error, again_in_ms, "no region there");
+                tracing::info!(address, error = %told, again_in_ms, "no region there");
             }
         }
         self.wait(place.clone(), wait);

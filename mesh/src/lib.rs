@@ -14,6 +14,7 @@
 
 mod answering;
 mod backoff;
+mod chain;
 mod client;
 mod clock;
 pub mod commands;
@@ -37,6 +38,7 @@ pub use amp_proto::{CallError, Limits, Lost};
 
 pub use crate::answering::{Answering, AnsweringError};
 pub use crate::backoff::{Backoff, BackoffSettings};
+pub use crate::chain::chain;
 pub use crate::client::{Client, Others};
 pub use crate::common::Common;
 pub use crate::connection::{Ended, FarEndInfo, HandshakeError, Handshaking, Link, Open};

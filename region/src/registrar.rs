@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mesh::{ClusterId, Link};
+use mesh::{ClusterId, Link, chain};
 
 use crate::controller::Inner;
 use crate::registry::{HEARTBEAT, LinkEntry};
@@ -35,8 +35,7 @@ pub(crate) async fn announce(inner: Arc<Inner>) {
             }
             Err(error) if !failing => {
                 failing = true;
-                let error: &dyn std::error::Error = &error;
-                tracing::error!(error, "the registry fails");
+                tracing::error!(error = %chain(&error), "the registry fails");
             }
             Err(_) => {}
         }
@@ -46,7 +45,7 @@ pub(crate) async fn announce(inner: Arc<Inner>) {
         return;
     }
     if let Err(error) = registry.withdraw(&entry.id).await {
-        tracing::warn!(%error, "could not leave the registry; the entry will expire");
+        tracing::warn!(error = %chain(&error), "could not leave the registry; the entry will expire");
     }
 }
 
@@ -65,7 +64,7 @@ pub(crate) async fn watch_regions(inner: Arc<Inner>) {
                     changed
                 });
             }
-            Err(error) => tracing::debug!(%error, "the registry could not be read"),
+            Err(error) => tracing::debug!(error = %chain(&error), "the registry could not be read"),
         }
         let changed = tokio::time::timeout(again_after, changes.changed()).await;
         if changed.is_ok_and(|changed| changed.is_err()) {
@@ -94,7 +93,9 @@ pub(crate) async fn record_links(inner: Arc<Inner>) {
                 Ok(true) => recorded = now,
                 // It will be announced again, and then everything is written down.
                 Ok(false) => recorded.clear(),
-                Err(error) => tracing::debug!(%error, "could not write down the links"),
+                Err(error) => {
+                    tracing::debug!(error = %chain(&error), "could not write down the links")
+                }
             }
         }
         tokio::select! {

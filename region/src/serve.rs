@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use amp_proto::{CallError, Cluster, Lost, RoleName};
 use mesh::commands::{Ident, Identify};
-use mesh::{BoxStream, Client, Link, Listener, Services};
+use mesh::{BoxStream, Client, Link, Listener, Services, chain};
 
 use crate::admission::{Admission, Admissions};
 use crate::controller::{Inner, RegionController};
@@ -54,7 +54,7 @@ async fn accept(inner: Arc<Inner>, mut listener: Box<dyn Listener>) {
             Err(error) => {
                 // One line for a while without file descriptors, not one for every attempt.
                 if !std::mem::replace(&mut failing, true) {
-                    tracing::error!(%error, "cannot accept connections");
+                    tracing::error!(error = %chain(&error), "cannot accept connections");
                 }
                 tokio::time::sleep(ACCEPT_AGAIN_AFTER).await;
             }
@@ -93,7 +93,7 @@ async fn serve(inner: Arc<Inner>, stream: BoxStream, from: String, turn: Turn) {
         Some(Ok(open)) => open,
         Some(Err(error)) => {
             if may_warn(&inner) {
-                tracing::warn!(peer = from, %error, "a connection was refused");
+                tracing::warn!(peer = from, error = %chain(&error), "a connection was refused");
             }
             return;
         }
@@ -128,13 +128,15 @@ async fn admit(inner: Arc<Inner>, link: Arc<Link>) {
             };
             let admissions = Admissions::new(&inner.pool);
             if let Err(error) = admissions.admit_link(&link, cluster, name, version) {
-                tracing::warn!(peer, %error, "a cluster was not admitted");
+                tracing::warn!(peer, error = %chain(&error), "a cluster was not admitted");
             }
         }
         Err(CallError::TimedOut { .. }) => {
             tracing::warn!(peer, "the peer did not say who it is in time");
             link.close(Lost::ClosedHere);
         }
-        Err(error) => tracing::debug!(peer, %error, "the peer does not say who it is"),
+        Err(error) => {
+            tracing::debug!(peer, error = %chain(&error), "the peer does not say who it is")
+        }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use amp_proto::{CallError, Cluster, Never};
 use futures_util::StreamExt as _;
 use mesh::commands::{RegionRow, RegionsChanged};
-use mesh::{Client, gather_with};
+use mesh::{Client, chain, gather_with};
 
 use crate::controller::Inner;
 use crate::registry::HEARTBEAT;
@@ -52,7 +52,7 @@ fn is_told(client: &Client<Cluster>, answer: &Result<(), CallError<Never>>) -> b
         // A stock peer asks by itself, if it wants to know; so does one that comes back.
         Ok(()) | Err(CallError::Unhandled { .. } | CallError::Lost { .. }) => true,
         Err(error) => {
-            tracing::debug!(cluster = client.name(), %error, "could not tell of regions");
+            tracing::debug!(cluster = client.name(), error = %chain(error), "could not tell of regions");
             // Only these may pass.
             !matches!(error, CallError::TimedOut { .. } | CallError::Overloaded)
         }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
-use mesh::{ClusterId, RegionId};
+use mesh::{ClusterId, RegionId, chain};
 use rusqlite::{Connection, OptionalExtension as _, Row, TransactionBehavior, params};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -85,7 +85,7 @@ async fn look(database: Arc<Mutex<Connection>>, boot: Arc<str>, changes: watch::
             }
             Ok(_) => {}
             Err(RegistryError::Closing) => return,
-            Err(error) => tracing::debug!(%error, "the registry could not be read"),
+            Err(error) => tracing::debug!(error = %chain(&error), "the registry could not be read"),
         }
     }
 }
