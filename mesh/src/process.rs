@@ -30,7 +30,8 @@ pub struct ProcessSettings {
     pub limits: Limits,
     /// How long to wait for a client. Default 10 s.
     pub client_wait: Duration,
-    /// How long what is under way may take to finish when the process stops. Default 10 s.
+    /// How long what is under way may take to finish when the process stops, or when a peer says
+    /// that it leaves. Default 10 s.
     pub drain_timeout: Duration,
     /// What the application answers.
     pub answering: Answering,
@@ -105,7 +106,9 @@ impl ProcessSettings {
         let name = self.name.unwrap_or_else(default_name);
         let ident = Ident { ident, name: Some(name.clone()), version: Some(self.version) };
         let lifetime = Arc::new(Lifetime::new(role, name));
-        let common = Arc::new(Common::new(role, ident.clone(), Some(secret.clone())));
+        let common = Common::new(role, ident.clone(), Some(secret.clone()))
+            .close_left_after(drain_timeout, Arc::clone(&lifetime));
+        let common = Arc::new(common);
         answering.add(Arc::clone(&common));
         answering.add(Arc::new(own));
         let responders = answering.finish(role)?;
