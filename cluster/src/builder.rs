@@ -9,11 +9,11 @@ use mesh::{
     BackoffSettings, Client, ClusterId, Pool, ProcessSettings, Secret, Services, SettingsError,
     Transport,
 };
-use tokio::sync::mpsc;
+use tokio::sync::watch;
 
 use crate::controller::{ClusterController, Inner};
 use crate::finder;
-use crate::responders::MeshResponders;
+use crate::responders::{MeshResponders, Told};
 
 pub(crate) type Registration = Arc<
     dyn Fn(Client<Region>) -> BoxFuture<'static, Result<(), RegistrationRefused>> + Send + Sync,
@@ -24,6 +24,7 @@ pub struct ClusterBuilder {
     process: ProcessSettings,
     id: ClusterId,
     regions: Vec<String>,
+    connect_timeout: Duration,
     backoff: BackoffSettings,
     registration: Option<Registration>,
     services: Services<ClusterController>,
@@ -62,6 +63,7 @@ impl ClusterBuilder {
             process: ProcessSettings::default(),
             id: ClusterId::random(),
             regions: Vec::new(),
+            connect_timeout: Duration::from_secs(3),
             backoff: BackoffSettings::default(),
             registration: None,
             services: Services::new(),
@@ -125,6 +127,15 @@ impl ClusterBuilder {
         self
     }
 
+    /// How long it may take to open a stream to an address, with looking its name up and trying
+    /// what the name stands for. Default 3 s. What comes after is the
+    /// [`handshake_timeout`](Limits::handshake_timeout)'s.
+    #[must_use]
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.connect_timeout = timeout;
+        self
+    }
+
     /// How long to wait between attempts to connect.
     #[must_use]
     pub fn backoff(mut self, backoff: BackoffSettings) -> Self {
@@ -139,7 +150,8 @@ impl ClusterBuilder {
         self
     }
 
-    /// How long [`ClusterController::shutdown`] waits for what is under way. Default 10 s.
+    /// How long [`ClusterController::shutdown`] waits for what is under way, and how long a peer
+    /// that says that it leaves may take to close its connection. Default 10 s.
     #[must_use]
     pub fn drain_timeout(mut self, timeout: Duration) -> Self {
         self.process.drain_timeout = timeout;
@@ -210,21 +222,29 @@ impl ClusterBuilder {
     /// Dropping the future leaves nothing running.
     #[expect(clippy::unused_async, reason = "starting is an async step on both sides of the mesh")]
     pub async fn start(self) -> Result<ClusterController, StartError> {
-        let Self { process, id, regions, backoff, registration, services } = self;
+        let Self { process, id, regions, connect_timeout, backoff, registration, services } = self;
         if regions.is_empty() {
             return Err(StartError::NoRegions);
         }
         if let Some(address) = regions.iter().find(|address| !has_port(address)) {
             return Err(StartError::NoPort { address: address.clone() });
         }
-        let (told, regions_told) = mpsc::channel(finder::TOLD_MAX);
-        let own = MeshResponders::new(told);
+        let (tell, told) = watch::channel(Told::default());
+        let own = MeshResponders::new(tell);
         let ident = id.to_string();
         let process = process.into_process(Cluster::NAME, ident.clone(), || ident, own)?;
         let pool = Arc::new(Pool::new());
-        let inner = Inner { process, id, regions, backoff, registration, pool };
-        let controller = ClusterController::new(inner);
-        finder::start(&controller, regions_told, services);
+        let controller = ClusterController::new(Inner {
+            process,
+            id,
+            regions,
+            connect_timeout,
+            backoff,
+            registration,
+            told,
+            pool,
+        });
+        finder::start(&controller, services);
         Ok(controller)
     }
 }

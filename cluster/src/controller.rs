@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use amp_proto::Region;
 use mesh::{BackoffSettings, Client, ClusterId, Pool, Process, RegionId};
+use tokio::sync::watch;
 
 use crate::builder::{ClusterBuilder, Registration};
+use crate::responders::Told;
 
 /// A running cluster process. Cheap to clone; it runs until [`ClusterController::shutdown`].
 ///
@@ -38,8 +40,10 @@ pub(crate) struct Inner {
     pub(crate) id: ClusterId,
     /// The addresses of the settings.
     pub(crate) regions: Vec<String>,
+    pub(crate) connect_timeout: Duration,
     pub(crate) backoff: BackoffSettings,
     pub(crate) registration: Option<Registration>,
+    pub(crate) told: watch::Receiver<Told>,
     pub(crate) pool: Arc<Pool<RegionId>>,
 }
 

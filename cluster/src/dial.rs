@@ -6,14 +6,11 @@ use std::time::Duration;
 
 use amp_proto::{CallError, Lost, Never, Region, RoleName};
 use futures_util::FutureExt as _;
-use mesh::commands::{Ident, Identify, ListRegions, RegionRow, RegisterCluster};
+use mesh::commands::{Ident, Identify, ListRegions, RegionRow, Regions, RegisterCluster};
 use mesh::{Client, HandshakeError, Link, RegionId};
 
 use crate::builder::RegistrationRefused;
 use crate::controller::Inner;
-
-/// How long a TCP connection may take to be made.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// A region process that we are connected to.
 #[derive(Debug)]
@@ -21,7 +18,15 @@ pub(crate) struct Reached {
     pub(crate) region: RegionId,
     pub(crate) link: Arc<Link>,
     /// The region processes that it knows; `None` from a stock region.
-    pub(crate) others: Option<Vec<RegionRow>>,
+    pub(crate) others: Option<Listed>,
+}
+
+/// An answer to `ListRegions`.
+#[derive(Debug)]
+pub(crate) struct Listed {
+    pub(crate) regions: Vec<RegionRow>,
+    /// How often regions had told of others by themselves when this one was asked.
+    pub(crate) told_before: u64,
 }
 
 /// What came of trying the addresses of one place.
@@ -127,10 +132,10 @@ async fn dial(
 ) -> Result<Reached, DialError> {
     let process = &inner.process;
     let connecting = process.transport.connect(address);
-    let stream = tokio::time::timeout(CONNECT_TIMEOUT, connecting).await;
-    let stream = stream
-        .map_err(|_| DialError::ConnectTimedOut(CONNECT_TIMEOUT))?
-        .map_err(DialError::Connect)?;
+    let within = inner.connect_timeout;
+    let stream = tokio::time::timeout(within, connecting).await;
+    let stream =
+        stream.map_err(|_| DialError::ConnectTimedOut(within))?.map_err(DialError::Connect)?;
     let open = process.authenticate(stream, RoleName::Region, address.to_owned()).await?;
     let (link, driving) = process.drive(open);
     let driven = Arc::clone(&link);
@@ -198,8 +203,9 @@ async fn introduce(
     if let Some(register) = &inner.registration {
         register(client.clone()).await?;
     }
+    let told_before = inner.told.borrow().times;
     let others = match client.call(ListRegions).await {
-        Ok(listed) => Some(listed.regions),
+        Ok(Regions { regions }) => Some(Listed { regions, told_before }),
         Err(CallError::Unhandled { .. }) => None,
         Err(error) => return Err(DialError::List(error)),
     };

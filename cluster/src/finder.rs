@@ -11,30 +11,27 @@ use std::time::Duration;
 use amp_proto::Region;
 use mesh::commands::RegionRow;
 use mesh::{Client, Link, RegionId, Services, chain};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::controller::{ClusterController, Inner};
-use crate::dial::{Attempt, DialError, Gravity, Reached, dial_any};
+use crate::dial::{Attempt, DialError, Gravity, Listed, Reached, dial_any};
 use crate::places::{Place, State, Target};
+use crate::responders::Told;
 
-/// How many lists of regions may wait to be looked at.
-pub(crate) const TOLD_MAX: usize = 16;
-/// How many places are kept in mind; a list of more is cut.
+/// How many places are kept in mind; a list of more is cut. Fixed: far more than a mesh has, and
+/// there only against a region that tells nonsense.
 const PLACES_MAX: usize = 4096;
-/// How many places are dialled at once; the others wait for their turn.
+/// How many places are dialled at once; the others wait for their turn. Fixed: a mesh has fewer
+/// region processes, unless a region tells nonsense, and then it bounds what comes of it.
 const DIALS_MAX: usize = 64;
 
 /// Starts the finder and the services beside it. They end when the controller stops.
-pub(crate) fn start(
-    controller: &ClusterController,
-    told: mpsc::Receiver<Vec<RegionRow>>,
-    services: Services<ClusterController>,
-) {
+pub(crate) fn start(controller: &ClusterController, services: Services<ClusterController>) {
     let inner = &controller.inner;
     let lifetime = &inner.process.lifetime;
-    lifetime.run_until_stopping(Finder::new(Arc::clone(inner), told).run());
+    lifetime.run_until_stopping(Finder::new(Arc::clone(inner)).run());
     services.start(lifetime, controller);
 }
 
@@ -58,13 +55,14 @@ struct Connected {
 struct Finder {
     inner: Arc<Inner>,
     targets: HashMap<Place, Target>,
-    told: mpsc::Receiver<Vec<RegionRow>>,
+    told: watch::Receiver<Told>,
     dials: Arc<Semaphore>,
     tasks: JoinSet<News>,
 }
 
 impl Finder {
-    fn new(inner: Arc<Inner>, told: mpsc::Receiver<Vec<RegionRow>>) -> Self {
+    fn new(inner: Arc<Inner>) -> Self {
+        let told = inner.told.clone();
         let seeds = inner.regions.iter().cloned();
         let target =
             |address: String| (Place::Seed(address.clone()), Target::new(&inner, vec![address]));
@@ -83,7 +81,7 @@ impl Finder {
                     Ok(News::Lost(connected)) => self.lost(&connected),
                     Err(error) => tracing::error!(%error, "an attempt to connect failed badly"),
                 },
-                Some(regions) = self.told.recv() => self.learn(regions),
+                Ok(()) = self.told.changed() => self.learn_told(),
                 else => return,
             }
         }
@@ -102,7 +100,7 @@ impl Finder {
                 continue;
             }
             if target.region(place).is_some_and(|region| pool.get(region).is_some()) {
-                target.state = State::Content;
+                target.reached(place);
                 continue;
             }
             target.state = State::Dialling;
@@ -128,8 +126,8 @@ impl Finder {
             (Some((address, error)), _) => self.failed(place, &address, &error),
             (None, Some(found)) => {
                 if let Some(target) = self.targets.get_mut(place) {
-                    target.state = State::Content;
                     target.region = Some(found);
+                    target.reached(place);
                 }
             }
             (None, None) => {
@@ -167,29 +165,47 @@ impl Finder {
                 News::Lost(connected)
             });
         }
-        if let Some(others) = others {
-            self.learn(others);
+        match others {
+            Some(Listed { regions, told_before })
+                if self.told.borrow_and_update().times == told_before =>
+            {
+                self.learn(regions);
+            }
+            // What somebody told since the question was asked may be newer than the answer.
+            Some(_) => self.learn_told(),
+            None => {}
         }
+    }
+
+    fn learn_told(&mut self) {
+        let regions = self.told.borrow_and_update().regions.clone();
+        self.learn(regions);
     }
 
     fn failed(&mut self, place: &Place, address: &str, error: &DialError) {
         let Some(target) = self.targets.get_mut(place) else { return };
         target.state = State::Waiting;
-        let wait = match error.gravity() {
+        let gravity = error.gravity();
+        let wait = match gravity {
             Gravity::Refused => target.backoff.after_refusal(),
             Gravity::Failed | Gravity::Absent => target.backoff.after_failure(),
         };
-        let told = chain(error);
         let again_in_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
-        match error.gravity() {
+        let error = chain(error).to_string();
+        let is_news = target.attempts.failed(format!("{address}: {error}"));
+        let failures = target.attempts.failures();
+        match gravity {
+            _ if !is_news => {
+                tracing::debug!(address, error, failures, again_in_ms, "still not joined");
+            }
             Gravity::Refused => {
-                tracing::error!(address, error = %told, again_in_ms, "a region refused us");
+                tracing::error!(address, error, failures, again_in_ms, "a region refused us");
             }
             Gravity::Failed => {
-                tracing::warn!(address, error = %told, again_in_ms, "could not join a region");
+                tracing::warn!(address, error, failures, again_in_ms, "could not join a region");
             }
             Gravity::Absent => {
-                tracing::info!(address, error = %told, again_in_ms, "no region there");
+                tracing::info!(address, error, failures, again_in_ms, "no region there");
             }
         }
         self.wait(place.clone(), wait);

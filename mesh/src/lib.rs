@@ -30,6 +30,7 @@ mod local;
 mod peer;
 mod pool;
 mod process;
+mod repeats;
 mod secret;
 mod services;
 mod transport;
@@ -51,6 +52,7 @@ pub use crate::local::{connect_trusted, run_trusted};
 pub use crate::peer::PeerExt;
 pub use crate::pool::Pool;
 pub use crate::process::{Process, ProcessSettings, SettingsError};
+pub use crate::repeats::Repeats;
 pub use crate::secret::{Secret, SecretError};
 pub use crate::services::Services;
 pub use crate::transport::{

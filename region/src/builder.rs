@@ -137,7 +137,8 @@ impl RegionBuilder {
         self
     }
 
-    /// How long [`RegionController::shutdown`] waits for what is under way. Default 10 s.
+    /// How long [`RegionController::shutdown`] waits for what is under way, and how long a peer
+    /// that says that it leaves may take to close its connection. Default 10 s.
     #[must_use]
     pub fn drain_timeout(mut self, timeout: Duration) -> Self {
         self.process.drain_timeout = timeout;
