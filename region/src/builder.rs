@@ -13,6 +13,7 @@ use tokio::sync::{Notify, watch};
 
 use crate::admission::{Admission, Admissions};
 use crate::controller::{Inner, RegionController};
+use crate::handshakes::HandshakesMax;
 use crate::registry::{MemoryRegistry, RegionEntry, Registry, RegistryError};
 use crate::responders::MeshResponders;
 use crate::serve;
@@ -26,6 +27,7 @@ pub struct RegionBuilder {
     advertise: Vec<IpAddr>,
     registry: Arc<dyn Registry>,
     admission: Admission,
+    handshakes_max: HandshakesMax,
     pool: Arc<Pool<ClusterId>>,
     services: Services<RegionController>,
 }
@@ -54,6 +56,7 @@ impl RegionBuilder {
             advertise: Vec::new(),
             registry: Arc::new(MemoryRegistry::new()),
             admission: Admission::default(),
+            handshakes_max: HandshakesMax::default(),
             pool: Arc::new(Pool::new()),
             services: Services::new(),
         }
@@ -128,6 +131,22 @@ impl RegionBuilder {
     #[must_use]
     pub fn admissions(&self) -> Admissions {
         Admissions::new(&self.pool)
+    }
+
+    /// How many peers may be proving who they are at once; further ones are turned away. At least
+    /// one. Default 4,096.
+    #[must_use]
+    pub fn handshakes_max(mut self, peers: usize) -> Self {
+        self.handshakes_max.all = peers.max(1);
+        self
+    }
+
+    /// How many of these may come from one address that is not this machine's. At least one.
+    /// Default 64: more is for many clusters behind one address.
+    #[must_use]
+    pub fn handshakes_per_address_max(mut self, peers: usize) -> Self {
+        self.handshakes_max.per_address = peers.max(1);
+        self
     }
 
     /// How long [`RegionController::get_client_for`] waits for a cluster to appear. Default 10 s.
@@ -212,6 +231,7 @@ impl RegionBuilder {
             process,
             registry: self.registry,
             admission: self.admission,
+            handshakes_max: self.handshakes_max,
             pool: self.pool,
             address,
             entry,

@@ -10,6 +10,7 @@ use tokio::sync::{Notify, watch};
 
 use crate::admission::Admission;
 use crate::builder::RegionBuilder;
+use crate::handshakes::HandshakesMax;
 use crate::registry::{RegionEntry, Registry, RegistryError};
 use crate::report::MeshReport;
 use crate::sparing::Sparing;
@@ -41,6 +42,7 @@ pub(crate) struct Inner {
     pub(crate) process: Process,
     pub(crate) registry: Arc<dyn Registry>,
     pub(crate) admission: Admission,
+    pub(crate) handshakes_max: HandshakesMax,
     pub(crate) pool: Arc<Pool<ClusterId>>,
     /// Where it listens.
     pub(crate) address: String,

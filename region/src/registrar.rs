@@ -6,14 +6,16 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mesh::{ClusterId, Link, chain};
+use mesh::{ClusterId, Link, Repeats, chain};
 
 use crate::controller::Inner;
 use crate::registry::{HEARTBEAT, LinkEntry};
 
-/// How long changes are gathered before they are written down together.
+/// How long changes are gathered before they are written down together. Fixed: shorter than anybody
+/// notices, and long enough for a crowd that connects at once.
 const SETTLE: Duration = Duration::from_millis(20);
-/// How often round-trip times are written down although nothing else has changed.
+/// How often round-trip times are written down although nothing else has changed. Fixed: they are
+/// for people to look at.
 const REFRESH: Duration = Duration::from_secs(10);
 
 /// Announces this process until it stops, and then takes it out.
@@ -24,20 +26,23 @@ pub(crate) async fn announce(inner: Arc<Inner>) {
     let Inner { process, registry, entry, .. } = &*inner;
     let stopping = process.lifetime.stopping();
     let mut every = tokio::time::interval(HEARTBEAT);
-    let mut failing = false;
+    let mut announcing = Repeats::new();
     while stopping.run_until_cancelled(every.tick()).await.is_some() {
         match registry.announce(entry).await {
             Ok(is_new) => {
-                failing = false;
+                if let Some(failures) = announcing.worked() {
+                    tracing::info!(failures, "the registry works again");
+                }
                 if is_new {
                     inner.forgotten.notify_one();
                 }
             }
-            Err(error) if !failing => {
-                failing = true;
-                tracing::error!(error = %chain(&error), "the registry fails");
+            Err(error) => {
+                let error = chain(&error).to_string();
+                if announcing.failed(error.clone()) {
+                    tracing::error!(error, "the registry fails");
+                }
             }
-            Err(_) => {}
         }
     }
     // In a crash nobody is told.

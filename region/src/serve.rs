@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use amp_proto::{CallError, Cluster, Lost, RoleName};
 use mesh::commands::{Ident, Identify};
-use mesh::{BoxStream, Client, Link, Listener, Services, chain};
+use mesh::{BoxStream, Client, Link, Listener, Repeats, Services, chain};
 
 use crate::admission::{Admission, Admissions};
 use crate::controller::{Inner, RegionController};
@@ -14,7 +14,8 @@ use crate::handshakes::{Handshakes, Turn};
 use crate::sparing::{Line, PERIOD};
 use crate::{registrar, tell};
 
-/// How long to wait when the operating system has no room for another connection.
+/// How long to wait when the operating system has no room for another connection. Fixed: nothing
+/// tells when there is room, and to ask ten times a second costs nothing.
 const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(100);
 
 /// Starts the tasks. All of them end when the controller stops.
@@ -35,12 +36,14 @@ pub(crate) fn start(
 }
 
 async fn accept(inner: Arc<Inner>, mut listener: Box<dyn Listener>) {
-    let handshakes = Handshakes::default();
-    let mut failing = false;
+    let handshakes = Handshakes::new(inner.handshakes_max);
+    let mut accepting = Repeats::new();
     loop {
         match listener.accept().await {
             Ok((stream, from)) => {
-                failing = false;
+                if let Some(failures) = accepting.worked() {
+                    tracing::info!(failures, "connections can be accepted again");
+                }
                 let Some(turn) = handshakes.enter(&from) else {
                     if may_warn(&inner) {
                         tracing::warn!(peer = from, "too many handshakes at once: turned away");
@@ -53,8 +56,9 @@ async fn accept(inner: Arc<Inner>, mut listener: Box<dyn Listener>) {
             Err(error) if is_closed(&error) => return,
             Err(error) => {
                 // One line for a while without file descriptors, not one for every attempt.
-                if !std::mem::replace(&mut failing, true) {
-                    tracing::error!(error = %chain(&error), "cannot accept connections");
+                let error = chain(&error).to_string();
+                if accepting.failed(error.clone()) {
+                    tracing::error!(error, "cannot accept connections");
                 }
                 tokio::time::sleep(ACCEPT_AGAIN_AFTER).await;
             }

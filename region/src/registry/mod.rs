@@ -15,9 +15,10 @@ use tokio::sync::watch;
 pub use memory::MemoryRegistry;
 pub use sqlite::SqliteRegistry;
 
-/// How often a region process announces itself.
+/// How often a region process announces itself. Fixed: all processes of a region have to agree.
 pub const HEARTBEAT: Duration = Duration::from_secs(1);
-/// How long after its last announcement a region process counts as gone.
+/// How long after its last announcement a region process counts as gone. Fixed like [`HEARTBEAT`]:
+/// four may be missed.
 pub const EXPIRY: Duration = Duration::from_secs(5);
 
 /// A region process.

@@ -10,7 +10,8 @@ use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 
 use super::RegistryError;
 
-/// How long a process waits for another's transaction.
+/// How long a process waits for another's transaction. Fixed: as long as an entry lives, and a
+/// transaction takes milliseconds.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The versions of the schema, oldest first: each entry brings a database from the version before.

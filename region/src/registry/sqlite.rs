@@ -14,7 +14,8 @@ use super::lease;
 use super::schema::open;
 use super::{LinkEntry, RegionEntry, Registry, RegistryError};
 
-/// How often a process looks for what other processes changed.
+/// How often a process looks for what other processes changed. Fixed: news is to come round well
+/// within a second, and a look reads a page or two that are in memory.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// A registry in a file that several processes open.
