@@ -44,7 +44,7 @@ pub use crate::client::{Client, Others};
 pub use crate::common::Common;
 pub use crate::connection::{Ended, FarEndInfo, HandshakeError, Handshaking, Link, Open};
 pub use crate::describe::CommandDescription;
-pub use crate::gather::{GATHER_CONCURRENCY, Gathered, gather, gather_with};
+pub use crate::gather::{GATHER_CONCURRENCY, Gathered, Gathering, gather, gather_with};
 pub use crate::host::host_name;
 pub use crate::ids::{ClusterId, RegionId};
 pub use crate::lifetime::Lifetime;

@@ -1,10 +1,8 @@
 //! Tells every cluster when the set of region processes changes.
 
-use std::pin::pin;
 use std::sync::Arc;
 
 use amp_proto::{CallError, Cluster, Never};
-use futures_util::StreamExt as _;
 use mesh::commands::{RegionRow, RegionsChanged};
 use mesh::{Client, chain, gather_with};
 
@@ -33,7 +31,7 @@ async fn tell(mut clients: Vec<Client<Cluster>>, regions: Vec<RegionRow>) {
     loop {
         let mut missed = Vec::new();
         let news = RegionsChanged { regions: regions.clone() };
-        let mut told = pin!(gather_with(clients.len(), clients, news));
+        let mut told = gather_with(clients.len(), clients, news);
         while let Some((client, answer)) = told.next().await {
             if !is_told(&client, &answer) {
                 missed.push(client);

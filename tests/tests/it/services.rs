@@ -1,11 +1,9 @@
 //! Services that run beside the mesh with the controller in hand.
 
 use std::collections::HashSet;
-use std::pin::pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use futures_util::StreamExt as _;
 use mesh::{CallError, gather};
 use mesh_harness::{Logs, Mesh, TestResult};
 use tokio::sync::{Notify, watch};
@@ -70,7 +68,7 @@ async fn a_service_of_a_region_asks_every_cluster() -> TestResult {
             let mut every = tokio::time::interval(Duration::from_secs(5));
             loop {
                 every.tick().await;
-                let mut answers = pin!(gather(controller.get_all_clients(), WhoAsks));
+                let mut answers = gather(controller.get_all_clients(), WhoAsks);
                 let mut round = HashSet::new();
                 while let Some((client, answer)) = answers.next().await {
                     assert_eq!(answer.unwrap().ident.as_deref(), Some(controller.id().as_str()));
