@@ -36,9 +36,9 @@ impl Common {
         Self { role, ident, secret, schemas: OnceLock::new(), departures: None }
     }
 
-    /// Closes a connection whose peer said that it leaves and is still there after `stay_max`:
-    /// nothing can be asked on it any more, and nobody would look for a better one. Without this
-    /// such a peer may stay as long as it likes.
+    /// Closes a connection whose peer said that it leaves and is still there after `stay_max`, as
+    /// soon as nothing is under way on it: nothing can be asked on it any more, and nobody would
+    /// look for a better one. Without this such a peer may stay as long as it likes.
     #[must_use]
     pub fn close_left_after(self, stay_max: Duration, lifetime: Arc<Lifetime>) -> Self {
         Self { departures: Some((stay_max, lifetime)), ..self }
@@ -75,7 +75,8 @@ impl Common {
             let stay_max = *stay_max;
             lifetime.run_until_aborted(async move {
                 if tokio::time::timeout(stay_max, link.closed()).await.is_err() {
-                    link.close(Lost::PeerLeaving);
+                    // Calls that the peer still answers have time-outs of their own.
+                    link.drain(Lost::PeerLeaving);
                 }
             });
         }

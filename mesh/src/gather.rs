@@ -37,7 +37,8 @@ pub struct Gathering<R, C: Command> {
 /// None of its own: every client's failure is an item.
 ///
 /// # Cancellation
-/// Nothing is asked before the first answer is waited for. Dropping the stream forgets the answers that have not come, and makes no further calls.
+/// Nothing is asked before the first answer is waited for. Dropping the stream forgets the answers
+/// that have not come, and makes no further calls.
 ///
 /// # Examples
 /// ```

@@ -30,8 +30,8 @@ pub struct ProcessSettings {
     pub limits: Limits,
     /// How long to wait for a client. Default 10 s.
     pub client_wait: Duration,
-    /// How long what is under way may take to finish when the process stops, or when a peer says
-    /// that it leaves. Default 10 s.
+    /// How long what is under way may take to finish when the process stops, and how long a peer
+    /// that says that it leaves may stay with nothing under way. Default 10 s.
     pub drain_timeout: Duration,
     /// What the application answers.
     pub answering: Answering,

@@ -295,7 +295,7 @@ async fn a_region_that_says_it_leaves_and_stays_is_left_and_dialled_again() -> T
     assert_eq!(connected(&cluster, 1).await, ["a"]);
     let first = cluster.pool().random().unwrap();
     tokio::time::sleep(Duration::from_secs(10)).await;
-    assert_eq!(times(&dialled).len(), 1, "it has its time to finish what is under way");
+    assert_eq!(times(&dialled).len(), 1, "it has its time to close by itself");
     // The drain time-out is ten seconds, and the next attempt comes soon after.
     first.closed().await;
     tokio::time::sleep(Duration::from_secs(1)).await;
