@@ -80,7 +80,7 @@ impl Lifetime {
                 }
                 aborting.cancel();
                 tasks.wait().await;
-                tracing::info!(name, "the {role} has left");
+                tracing::info!(%role, name, "the process has left the mesh");
             });
             self.ending.close();
             self.stopping.cancel();

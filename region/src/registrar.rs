@@ -50,7 +50,8 @@ pub(crate) async fn announce(inner: Arc<Inner>) {
         return;
     }
     if let Err(error) = registry.withdraw(&entry.id).await {
-        tracing::warn!(error = %chain(&error), "could not leave the registry; the entry will expire");
+        let error = chain(&error);
+        tracing::warn!(%error, "could not leave the registry; the entry will expire");
     }
 }
 

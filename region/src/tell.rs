@@ -50,7 +50,8 @@ fn is_told(client: &Client<Cluster>, answer: &Result<(), CallError<Never>>) -> b
         // A stock peer asks by itself, if it wants to know; so does one that comes back.
         Ok(()) | Err(CallError::Unhandled { .. } | CallError::Lost { .. }) => true,
         Err(error) => {
-            tracing::debug!(cluster = client.name(), error = %chain(error), "could not tell of regions");
+            let words = chain(error);
+            tracing::debug!(cluster = client.name(), error = %words, "could not tell of regions");
             // Only these may pass.
             !matches!(error, CallError::TimedOut { .. } | CallError::Overloaded)
         }

@@ -17,8 +17,8 @@ const BACKLOG: i32 = 1024;
 
 /// How long an address has to itself before the next is tried beside it: RFC 8305, section 5.
 const NEXT_ADDRESS_AFTER: Duration = Duration::from_millis(250);
-/// How many addresses of one name are tried; the others are left out. The turn of the last comes
-/// after 7 × 250 ms, which leaves it a second of the time that a cluster gives them all by default.
+/// How many addresses of one name are tried; the others are left out. The last one's turn comes
+/// after 7 × 250 ms, so a second is left for it where a cluster gives all of them its default 3 s.
 const ADDRESSES_MAX: usize = 8;
 
 /// Streams over TCP.

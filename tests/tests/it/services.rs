@@ -120,8 +120,8 @@ async fn a_service_may_shut_its_own_process_down() -> TestResult {
     let (waited, ()) = tokio::join!(client.call(Wait { ms: 3000 }), ending);
     assert!(waited.is_ok(), "what was under way has finished: {waited:?}");
     assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
-    assert_eq!(logs.lines_with("the region has left").len(), 1);
-    assert_eq!(logs.lines_with("the cluster has left").len(), 1);
+    assert_eq!(logs.lines_with("has left the mesh role=region").len(), 1);
+    assert_eq!(logs.lines_with("has left the mesh role=cluster").len(), 1);
     assert!(logs.lines_with("not everything finished").is_empty());
     Ok(())
 }
@@ -148,7 +148,7 @@ async fn a_service_that_shuts_its_process_down_takes_no_longer_than_the_drain_ti
     assert!(matches!(held, Err(CallError::Lost { .. })), "{held:?}");
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert_eq!(logs.lines_with("not everything finished").len(), 1);
-    assert_eq!(logs.lines_with("the region has left").len(), 1);
+    assert_eq!(logs.lines_with("has left the mesh role=region").len(), 1);
     Ok(())
 }
 
