@@ -34,8 +34,14 @@ second one ends it at once, with 128 plus the signal's number.
 With --json it says when it is up:
   {"role":"cluster","name":…,"uuid":…}"#;
 
-pub(super) const LS: &str = r#"With --json, one object:
-  {"regions": [{"name", "id", "addresses": [text], "version", "uptime_s"}],
+pub(super) const LS: &str = r#"Region processes with a socket in the data directory are asked for a
+sign of life. One that does not answer within 1 s is marked, also when the registry has forgotten it
+already; id, version and uptime_s are null then. Processes without a socket here are not asked.
+
+With --json, one object:
+  {"regions": [{"name", "id", "addresses": [text], "version", "uptime_s",
+                "registered": true or false, "answer": "yes", "none" or "not-asked",
+                "waited_ms": number or null}],
    "clusters": [{"name", "uuid", "version", "connections"}],
    "connections": [{"region", "region_id", "cluster", "cluster_uuid", "address",
                     "round_trip_ms": number or null, "uptime_s"}]}"#;

@@ -33,7 +33,7 @@ pub(crate) async fn run(
     terminal: &mut Terminal<'_>,
 ) -> anyhow::Result<Exit> {
     let CallArgs { target, command, arguments, timeout, json } = args;
-    let (operator, targets) = reach(data_dir, target).await?;
+    let (operator, targets) = reach(data_dir, target, timeout.0).await?;
     let outcomes = ask(&operator, &targets, command, arguments, timeout.0).await?;
     let exit = outcomes.iter().map(Outcome::exit).max().unwrap_or(Exit::Ok);
     match (extent(target), outcomes.as_slice()) {

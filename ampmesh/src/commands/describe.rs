@@ -31,7 +31,7 @@ pub(crate) async fn run(
     terminal: &mut Terminal<'_>,
 ) -> anyhow::Result<Exit> {
     let (operator, targets) = match &args.target {
-        Some(target) => reach(data_dir, target).await?,
+        Some(target) => reach(data_dir, target, PATIENCE).await?,
         None => both_sides(data_dir).await?,
     };
     let described = join_all(targets.iter().map(|target| operator.describe(target, PATIENCE)));
@@ -49,7 +49,7 @@ pub(crate) async fn run(
 
 /// The region process that answers, and a cluster if there is one.
 async fn both_sides(data_dir: &Path) -> anyhow::Result<(Operator, Vec<Target>)> {
-    let operator = Operator::connect_any(data_dir).await?;
+    let operator = Operator::connect_any(data_dir, PATIENCE).await?;
     let mut targets = vec![operator.as_target()];
     match resolve("any", &operator.directory().await?, &operator.as_target()) {
         Ok(cluster) => targets.extend(cluster),

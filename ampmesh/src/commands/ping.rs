@@ -24,7 +24,7 @@ pub(crate) async fn run(
     data_dir: &Path,
     terminal: &mut Terminal<'_>,
 ) -> anyhow::Result<Exit> {
-    let (operator, targets) = reach(data_dir, &args.target).await?;
+    let (operator, targets) = reach(data_dir, &args.target, args.timeout.0).await?;
     let mut series = Vec::new();
     for target in targets {
         let mut own = Series::new(target);

@@ -12,6 +12,7 @@ mod commands;
 mod desk;
 mod directory;
 mod encoded;
+mod find;
 mod problem;
 mod relay;
 mod server;
@@ -19,7 +20,8 @@ mod socket;
 
 pub(crate) use self::ask::Target;
 pub(crate) use self::client::{Operator, OperatorError};
-pub(crate) use self::directory::{Connection, Directory, KnownCluster, KnownRegion};
+pub(crate) use self::directory::{Connection, Directory, KnownCluster, KnownRegion, Presence};
 pub(crate) use self::encoded::{EncodedFields, with_fields};
+pub(crate) use self::find::{ANSWER_MAX, ask_all};
 pub(crate) use self::problem::{Problem, ProblemKind};
 pub(crate) use self::server::{OperatorSocket, ServeError};

@@ -154,6 +154,31 @@ fn a_cluster_that_hangs_costs_no_more_than_the_timeout() {
 }
 
 #[test]
+fn a_region_that_hangs_is_listed_as_such_and_the_others_are_asked() {
+    let dev = Dev::start(&["--regions", "2", "--clusters", "1"]);
+    let hanging = dev.child("region-1");
+    hanging.signal(Signal::STOP);
+    let regions = dev.json(&["ls"])["regions"].clone();
+    assert_eq!((&regions[0]["name"], &regions[0]["answer"]), (&json!("region-1"), &json!("none")));
+    assert_eq!(regions[0]["waited_ms"], 1000.0);
+    assert_eq!((&regions[1]["answer"], &regions[1]["waited_ms"]), (&json!("yes"), &json!(null)));
+    let text = String::from_utf8(dev.run(&["ls"]).stdout).unwrap();
+    assert!(text.contains("no answer in 1 s"), "{text}");
+
+    let rate = ["call", "region-1", "RateCheez", "name=Gouda", "rating=7"];
+    let (exit, err) = failure(&dev.run(&rate));
+    assert_eq!(exit, 5, "{err}");
+    assert!(err.contains("the region process `region-1` "), "{err}");
+    assert!(err.contains(", but did not answer within 1 s"), "{err}");
+    let (exit, err) = failure(&dev.run(&["ping", "region-1", "--timeout", "300ms"]));
+    assert_eq!(exit, 5, "{err}");
+    assert!(err.contains("within 300 ms"), "{err}");
+    let eat = ["call", "cluster-1", "EatCheez", "name=Gouda", "origin=Holland"];
+    assert!(dev.run(&eat).status.success(), "another region is asked");
+    hanging.signal(Signal::CONT);
+}
+
+#[test]
 fn without_a_region_process_the_operator_is_told_where_was_looked() {
     let empty = tempfile::tempdir().unwrap();
     let data_dir = empty.path().to_str().unwrap();
