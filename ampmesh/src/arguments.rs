@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::near::nearest;
 use crate::operator::EncodedFields;
+use crate::twice::key_given_twice;
 
 /// Arguments of at most this many bytes are read from stdin.
 const STDIN_BYTES_MAX: u64 = 16 * 1024 * 1024;
@@ -113,9 +114,12 @@ impl Typed {
 }
 
 fn object(text: &str) -> Result<Typed, ArgumentsError> {
-    match serde_json::from_str(text).map_err(ArgumentsError::NotJson)? {
-        Value::Object(object) => Ok(Typed::Object(object)),
-        _ => Err(ArgumentsError::NotAnObject),
+    let Value::Object(object) = serde_json::from_str(text).map_err(ArgumentsError::NotJson)? else {
+        return Err(ArgumentsError::NotAnObject);
+    };
+    match key_given_twice(text) {
+        Some(field) => Err(ArgumentsError::Twice { field }),
+        None => Ok(Typed::Object(object)),
     }
 }
 
@@ -137,7 +141,7 @@ fn pairs(words: &[String]) -> Result<Typed, ArgumentsError> {
 fn described(
     pairs: &[(String, String)],
     fields: &[FieldDescription],
-) -> Result<Map<String, Value>, ArgumentProblem> {
+) -> Result<Map<String, Value>, ArgumentsError> {
     let value = |(key, text): &(String, String)| {
         let value = match fields.iter().find(|field| field.name == *key) {
             Some(field) => {
@@ -145,7 +149,16 @@ fn described(
             }
             None => Value::String(text.clone()),
         };
-        Ok((key.clone(), value))
+        // Lists and structures are written in JSON.
+        let twice =
+            if value.is_array() || value.is_object() { key_given_twice(text) } else { None };
+        match twice {
+            Some(inner) => {
+                let dot = if inner.starts_with('[') { "" } else { "." };
+                Err(ArgumentsError::Twice { field: format!("{key}{dot}{inner}") })
+            }
+            None => Ok((key.clone(), value)),
+        }
     };
     pairs.iter().map(value).collect()
 }
@@ -156,7 +169,12 @@ mod tests {
 
     fn fields() -> Vec<FieldDescription> {
         let field = |text: &str| text.parse().unwrap();
-        vec![field("name: text"), field("rating: integer(0..=255)"), field("tags: list(text)?")]
+        vec![
+            field("name: text"),
+            field("rating: integer(0..=255)"),
+            field("tags: list(text)?"),
+            field("makers: boxes(since: text)?"),
+        ]
     }
 
     fn encode(words: &[&str]) -> Result<EncodedFields, String> {
@@ -194,6 +212,14 @@ mod tests {
             (vec!["name=x", "rating=seven"], "argument `rating`:"),
             (vec!["name=x", "rating=300"], "argument `rating`:"),
             (vec!["name=x", "name=y"], "argument `name`: it is given twice"),
+            (
+                vec![r#"{"name": "x", "rating": 1, "name": "y"}"#],
+                "argument `name`: it is given twice",
+            ),
+            (
+                vec!["name=x", "rating=1", r#"makers=[{"since": "1", "since": "2"}]"#],
+                "argument `makers[0].since`: it is given twice",
+            ),
         ];
         for (words, start) in mistakes {
             let error = encode(&words).unwrap_err();

@@ -42,6 +42,19 @@ impl Exit {
         }
     }
 
+    /// The word for it in JSON.
+    pub(crate) fn kind(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Failed => "failed",
+            Self::Usage => "usage",
+            Self::Declared => "declared",
+            Self::NoTarget => "no-target",
+            Self::NoAnswer => "no-answer",
+            Self::NoRegion => "no-region",
+        }
+    }
+
     /// What an error of the program means.
     pub(crate) fn of(error: &anyhow::Error) -> Self {
         error.chain().find_map(of_cause).unwrap_or(Self::Failed)

@@ -54,6 +54,7 @@ pub(super) const DESCRIBE: &str = r#"With --json, an array with one object per p
 
 pub(super) const CALL: &str = r#"Arguments are checked against the target's own description before
 anything is sent. In key=value, lists and structures are written in JSON: tags='["a","b"]'.
+A key that is given twice is refused.
 
   ampmesh call any EatCheez name=Idiazabal origin=Navarra
   ampmesh call all EatCheez '{"name": "Idiazabal", "origin": "Navarra"}'

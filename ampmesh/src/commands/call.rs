@@ -91,12 +91,16 @@ struct Report<'a> {
     response: Option<&'a Response>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<&'a Problem>,
+    exit_code: u8,
 }
 
 impl Outcome {
-    /// How long the answer took.
+    /// How long the answer took, a refusal or a failure as well.
     pub(crate) fn round_trip(&self) -> Option<Duration> {
-        self.result.as_ref().ok().map(|(_, time)| *time)
+        match &self.result {
+            Ok((_, time)) => Some(*time),
+            Err(problem) => problem.round_trip,
+        }
     }
 
     /// The response on one line, or why there is none.
@@ -123,6 +127,7 @@ impl Outcome {
             round_trip_ms: self.round_trip().map(milliseconds),
             response: result.as_ref().ok().map(|(response, _)| response),
             error: result.as_ref().err(),
+            exit_code: self.exit().code(),
         }
     }
 }
@@ -177,6 +182,7 @@ pub(crate) async fn ask(
 
 /// Says what a peer without descriptions means for whoever wants to call it.
 fn of_describing(problem: Problem) -> Problem {
+    let problem = Problem { round_trip: None, ..problem };
     if problem.kind != ProblemKind::Unhandled {
         return problem;
     }
@@ -218,7 +224,10 @@ async fn carry_out(
     let answer = operator.call(target, command, arguments, patience).await?;
     match Response::decode(response, &answer.fields) {
         Ok(response) => Ok((response, answer.round_trip)),
-        Err(error) => Err(Problem::unreadable(&error)),
+        Err(error) => {
+            let round_trip = Some(answer.round_trip);
+            Err(Problem { round_trip, ..Problem::unreadable(&error) })
+        }
     }
 }
 
@@ -246,6 +255,7 @@ mod tests {
             json!({
                 "target": {"kind": "cluster", "name": "rack-7", "id": "5f"},
                 "command": "EatCheez", "round_trip_ms": 0.42, "response": {"rating": 9},
+                "exit_code": 0,
             })
         );
     }
@@ -257,6 +267,7 @@ mod tests {
             code: Some("CELLAR_LOCKED".to_owned()),
             description: "the cellar is locked".to_owned(),
             maybe_done: true,
+            round_trip: Some(Duration::from_micros(310)),
         };
         let bad = outcome(Err(refusal));
         assert_eq!(bad.exit(), Exit::Declared);
@@ -264,6 +275,7 @@ mod tests {
         let json = serde_json::to_value(bad.report()).unwrap();
         assert_eq!(json["error"]["kind"], "declared");
         assert_eq!(json["error"]["code"], "CELLAR_LOCKED");
+        assert_eq!((&json["round_trip_ms"], &json["exit_code"]), (&json!(0.31), &json!(3)));
         assert_eq!(json.get("response"), None);
     }
 }

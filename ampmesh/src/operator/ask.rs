@@ -69,9 +69,10 @@ impl Operator {
         }
         let start = Instant::now();
         let client = self.client.clone().within(patience);
-        let received = client.call_encoded(command, &arguments).await?;
-        let fields = encoded::of_response(&received.fields());
-        Ok(Answer { fields, round_trip: start.elapsed() })
+        let received = client.call_encoded(command, &arguments).await;
+        let round_trip = start.elapsed();
+        let received = received.map_err(|error| Problem::from(error).after(round_trip))?;
+        Ok(Answer { fields: encoded::of_response(&received.fields()), round_trip })
     }
 
     async fn relay(
@@ -91,12 +92,10 @@ impl Operator {
         };
         let client = self.client.clone().within(connect + patience + OVERHEAD);
         let mut relayed = client.call(relay).await.map_err(without_declared)?;
+        let round_trip = Duration::from_micros(relayed.round_trip_us);
         match relayed.problem.pop() {
-            Some(problem) => Err(problem.into()),
-            None => Ok(Answer {
-                fields: relayed.response,
-                round_trip: Duration::from_micros(relayed.round_trip_us),
-            }),
+            Some(problem) => Err(Problem::from(problem).after(round_trip)),
+            None => Ok(Answer { fields: relayed.response, round_trip }),
         }
     }
 

@@ -137,6 +137,31 @@ fn a_refusal_in_json_says_everything() {
     assert_eq!(json["error"]["kind"], "declared");
     assert_eq!(json["error"]["code"], "CELLAR_LOCKED");
     assert_eq!(json["error"]["description"], "the cellar is locked");
+    assert!(json["round_trip_ms"].as_f64().unwrap() > 0.0);
+    assert_eq!(json["exit_code"], 3);
+}
+
+#[test]
+fn every_failure_in_json_is_one_document() {
+    let dev = Dev::start(&["--regions", "1", "--clusters", "1"]);
+    let cases: [(&[&str], i32, &str, &str); 8] = [
+        (&["call", "any", "EatCheez", "origin=x"], 2, "usage", "argument `name`"),
+        (&["call", "any", "EatChez"], 2, "usage", "did you mean `EatCheez`?"),
+        (&["call", "", "EatCheez"], 2, "usage", "the target is empty"),
+        (&["call", "any"], 2, "usage", "required arguments"),
+        (&["call", "any", "EatCheez", "--colour"], 2, "usage", "--colour"),
+        (&["call", "nobody", "EatCheez"], 4, "no-target", "there is no target `nobody`"),
+        (&["describe", "nobody"], 4, "no-target", "there is no target `nobody`"),
+        (&["ls", "--log", "mesh=loud"], 2, "usage", "is not a log filter"),
+    ];
+    for (arguments, code, kind, text) in cases {
+        let output = dev.run(&[arguments, &["--json"]].concat());
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {output:?}");
+        let json: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!((&json["error"]["kind"], &json["exit_code"]), (&json!(kind), &json!(code)));
+        let description = json["error"]["description"].as_str().unwrap();
+        assert!(description.contains(text), "{arguments:?}: {description}");
+    }
 }
 
 #[test]
@@ -183,6 +208,9 @@ fn without_a_region_process_the_operator_is_told_where_was_looked() {
     let empty = tempfile::tempdir().unwrap();
     let data_dir = empty.path().to_str().unwrap();
     for command in [&["ls"][..], &["describe"], &["call", "any", "X"], &["ping", "any"]] {
+        let in_json = run(&[command, &["--json", "--data-dir", data_dir]].concat());
+        let json: Value = serde_json::from_slice(&in_json.stdout).unwrap();
+        assert_eq!(json["error"]["kind"], "no-region");
         let (exit, err) = failure(&run(&[command, &["--data-dir", data_dir]].concat()));
         assert_eq!(exit, 6, "{command:?}: {err}");
         assert!(err.contains(data_dir), "{err}");
