@@ -2,6 +2,7 @@
 
 use std::io::{self, Read as _};
 
+use amp_proto::RoleName;
 use amp_proto::dynamic::{ArgumentProblem, FieldDescription, encode_json, parse_argument_text};
 use serde_json::{Map, Value};
 
@@ -25,6 +26,16 @@ pub(crate) enum ArgumentsError {
         command: String,
         /// One that looks like it.
         meant: Option<String>,
+    },
+    /// The target does not answer such a command, but the other side of the mesh does.
+    #[error("{target} does not answer `{command}`; {}", advice(*.side, .command))]
+    OtherSide {
+        /// Who was to be asked.
+        target: String,
+        /// The command that was given.
+        command: String,
+        /// Who answers it.
+        side: RoleName,
     },
     /// The argument looks like JSON, or was read from stdin, and is none.
     #[error("the arguments are not JSON")]
@@ -54,6 +65,13 @@ pub(crate) enum ArgumentsError {
 
 fn suggestion(meant: Option<&String>) -> String {
     meant.map_or_else(String::new, |meant| format!("; did you mean `{meant}`?"))
+}
+
+fn advice(side: RoleName, command: &str) -> String {
+    match side {
+        RoleName::Region => format!("regions answer it: `ampmesh call region {command} …`"),
+        RoleName::Cluster => format!("clusters answer it: `ampmesh call any {command} …`"),
+    }
 }
 
 impl ArgumentsError {

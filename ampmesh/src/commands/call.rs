@@ -13,9 +13,9 @@ use super::reach;
 use crate::arguments::{ArgumentsError, Typed};
 use crate::cli::CallArgs;
 use crate::exit::Exit;
-use crate::operator::{EncodedFields, Operator, Problem, ProblemKind, Target};
+use crate::operator::{ANSWER_MAX, EncodedFields, Operator, Problem, ProblemKind, Target};
 use crate::response::Response;
-use crate::target::{Extent, extent};
+use crate::target::{Extent, extent, resolve};
 use crate::terminal::Terminal;
 use crate::text::{harmless, milliseconds};
 
@@ -163,7 +163,17 @@ pub(crate) async fn ask(
     let mut calls = Vec::new();
     for (target, described) in targets.iter().zip(described) {
         let prepared = match described {
-            Ok(known) => Ok(prepare(target, command, known, &typed)?),
+            Ok(known) => match prepare(target, command, known, &typed) {
+                Err(ArgumentsError::NoSuchCommand { target: name, command, meant }) => {
+                    let side = other_side(operator, target, &command).await;
+                    return Err(match side {
+                        Some(side) => ArgumentsError::OtherSide { target: name, command, side },
+                        None => ArgumentsError::NoSuchCommand { target: name, command, meant },
+                    }
+                    .into());
+                }
+                prepared => Ok(prepared?),
+            },
             Err(problem) => Err(of_describing(problem)),
         };
         calls.push((target, prepared));
@@ -211,6 +221,19 @@ fn prepare(
     let encoded = typed.encode(arguments)?;
     let response = known.into_iter().nth(at).map(|it| it.response).unwrap_or_default();
     Ok((encoded, response))
+}
+
+/// The other side than the target's, if somebody there answers the command.
+async fn other_side(operator: &Operator, target: &Target, command: &str) -> Option<RoleName> {
+    let other = match target.role {
+        RoleName::Cluster => operator.as_target(),
+        RoleName::Region => {
+            let directory = operator.directory().await.ok()?;
+            resolve("any", &directory, &operator.as_target()).ok()?.pop()?
+        }
+    };
+    let known = operator.describe(&other, ANSWER_MAX).await.ok()?;
+    known.iter().any(|it| it.name == command).then_some(other.role)
 }
 
 async fn carry_out(

@@ -99,7 +99,15 @@ fn pings_are_counted() {
 fn every_kind_of_failure_has_its_exit_code() {
     let dev = Dev::start(&["--regions", "1", "--clusters", "2"]);
     let call = |arguments: &[&str]| failure(&dev.run(&[&["call"], arguments].concat()));
-    let cases: [(&[&str], i32, &str); 9] = [
+    let cases: [(&[&str], i32, &str); 12] = [
+        (
+            &["cluster-1", "RateCheez", "name=x", "rating=1"],
+            2,
+            "the cluster cluster-1 does not answer `RateCheez`; regions answer it: `ampmesh call \
+             region RateCheez …`",
+        ),
+        (&["region", "EatCheez"], 2, "clusters answer it: `ampmesh call any EatCheez …`"),
+        (&["", "EatCheez"], 2, "the target is empty: give a cluster's uuid or name, "),
         (&["any", "EatCheez", "origin=x"], 2, "argument `name`: it is required, and missing"),
         (
             &["any", "EatCheez", "name=x", "origin=y", "age_months=old"],
