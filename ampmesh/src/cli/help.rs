@@ -46,11 +46,16 @@ With --json, one object:
    "connections": [{"region", "region_id", "cluster", "cluster_uuid", "address",
                     "round_trip_ms": number or null, "uptime_s"}]}"#;
 
-pub(super) const DESCRIBE: &str = r#"With --json, an array with one object per process:
+pub(super) const DESCRIBE: &str = r#"The application's commands come first; of the mesh's own, which
+are the same everywhere, the names. A question mark after a type says that the key may be absent.
+integer(u64) and the like stand for the whole range of that type: u for numbers from 0, i for those
+with a sign, and the bits; JSON has the bounds in figures.
+  ampmesh describe any EatCheez
+With --json, an array with one object per process:
   {"target": {"kind": "region" or "cluster", "name", "id"},
    "commands": [{"name", "doc", "answered_by": [text],
                  "arguments": [{"name", "type", "optional", "doc"}], "response": likewise,
-                 "errors": [code], "requires_answer"}]}"#;
+                 "errors": [code], "requires_answer", "of_the_mesh": true or false}]}"#;
 
 pub(super) const CALL: &str = r#"Arguments are checked against the target's own description before
 anything is sent. In key=value, lists and structures are written in JSON: tags='["a","b"]'.

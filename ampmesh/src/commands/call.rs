@@ -3,19 +3,17 @@
 use std::path::Path;
 use std::time::Duration;
 
-use amp_proto::RoleName;
 use amp_proto::dynamic::FieldDescription;
 use futures_util::future::join_all;
-use mesh::CommandDescription;
 use serde::Serialize;
 
-use super::reach;
-use crate::arguments::{ArgumentsError, Typed};
+use super::{no_such_command, reach};
+use crate::arguments::Typed;
 use crate::cli::CallArgs;
 use crate::exit::Exit;
-use crate::operator::{ANSWER_MAX, EncodedFields, Operator, Problem, ProblemKind, Target};
+use crate::operator::{EncodedFields, Operator, Problem, ProblemKind, Target};
 use crate::response::Response;
-use crate::target::{Extent, extent, resolve};
+use crate::target::{Extent, extent};
 use crate::terminal::Terminal;
 use crate::text::{harmless, milliseconds};
 
@@ -145,7 +143,7 @@ fn summary_of(problem: &Problem) -> String {
 /// arguments are checked against each target's own description.
 ///
 /// # Errors
-/// [`ArgumentsError`].
+/// [`ArgumentsError`](crate::arguments::ArgumentsError).
 ///
 /// # Cancellation
 /// The answers are forgotten; the command may still be carried out.
@@ -163,16 +161,11 @@ pub(crate) async fn ask(
     let mut calls = Vec::new();
     for (target, described) in targets.iter().zip(described) {
         let prepared = match described {
-            Ok(known) => match prepare(target, command, known, &typed) {
-                Err(ArgumentsError::NoSuchCommand { target: name, command, meant }) => {
-                    let side = other_side(operator, target, &command).await;
-                    return Err(match side {
-                        Some(side) => ArgumentsError::OtherSide { target: name, command, side },
-                        None => ArgumentsError::NoSuchCommand { target: name, command, meant },
-                    }
-                    .into());
+            Ok(known) => match known.iter().find(|it| it.name == command) {
+                Some(it) => Ok((typed.encode(&it.arguments)?, it.response.clone())),
+                None => {
+                    return Err(no_such_command(operator, target, command, &known).await.into());
                 }
-                prepared => Ok(prepared?),
             },
             Err(problem) => Err(of_describing(problem)),
         };
@@ -201,41 +194,6 @@ fn of_describing(problem: Problem) -> Problem {
     Problem { description: description.to_owned(), ..problem }
 }
 
-/// The encoded arguments for one target, and the fields that its response will have.
-fn prepare(
-    target: &Target,
-    command: &str,
-    known: Vec<CommandDescription>,
-    typed: &Typed,
-) -> Result<(EncodedFields, Vec<FieldDescription>), ArgumentsError> {
-    let Some(at) = known.iter().position(|it| it.name == command) else {
-        let role = match target.role {
-            RoleName::Region => "region",
-            RoleName::Cluster => "cluster",
-        };
-        let target = format!("the {role} {}", harmless(&target.name));
-        let names = known.iter().map(|it| it.name.as_str());
-        return Err(ArgumentsError::no_such_command(&target, command, names));
-    };
-    let arguments = known.get(at).map_or(&[][..], |it| &it.arguments);
-    let encoded = typed.encode(arguments)?;
-    let response = known.into_iter().nth(at).map(|it| it.response).unwrap_or_default();
-    Ok((encoded, response))
-}
-
-/// The other side than the target's, if somebody there answers the command.
-async fn other_side(operator: &Operator, target: &Target, command: &str) -> Option<RoleName> {
-    let other = match target.role {
-        RoleName::Cluster => operator.as_target(),
-        RoleName::Region => {
-            let directory = operator.directory().await.ok()?;
-            resolve("any", &directory, &operator.as_target()).ok()?.pop()?
-        }
-    };
-    let known = operator.describe(&other, ANSWER_MAX).await.ok()?;
-    known.iter().any(|it| it.name == command).then_some(other.role)
-}
-
 async fn carry_out(
     operator: &Operator,
     target: &Target,
@@ -256,6 +214,7 @@ async fn carry_out(
 
 #[cfg(test)]
 mod tests {
+    use amp_proto::RoleName;
     use serde_json::json;
 
     use super::*;

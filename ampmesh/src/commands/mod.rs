@@ -13,9 +13,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use amp_proto::RoleName;
+use mesh::CommandDescription;
 
+use crate::arguments::ArgumentsError;
 use crate::operator::{ANSWER_MAX, Operator, OperatorError, Target};
 use crate::target::{self, TargetError};
+use crate::text::harmless;
 
 /// Connects to the region process that can ask whoever is meant by `wanted`. No region process may
 /// take longer than `patience` to answer for itself, and most have less.
@@ -74,4 +77,35 @@ async fn named_region(data_dir: &Path, it: &Target, wait: Duration) -> anyhow::R
         }
         Err(error) => Err(error.into()),
     }
+}
+
+/// Says that `target` does not answer the command, only what is `known`; and who does, if somebody
+/// on the other side of the mesh does.
+async fn no_such_command(
+    operator: &Operator,
+    target: &Target,
+    command: &str,
+    known: &[CommandDescription],
+) -> ArgumentsError {
+    let name = format!("the {} {}", target.role, harmless(&target.name));
+    match other_side(operator, target, command).await {
+        Some(side) => ArgumentsError::OtherSide { target: name, command: command.to_owned(), side },
+        None => {
+            let names = known.iter().map(|it| it.name.as_str());
+            ArgumentsError::no_such_command(&name, command, names)
+        }
+    }
+}
+
+/// The other side than the target's, if somebody there answers the command.
+async fn other_side(operator: &Operator, target: &Target, command: &str) -> Option<RoleName> {
+    let other = match target.role {
+        RoleName::Cluster => operator.as_target(),
+        RoleName::Region => {
+            let directory = operator.directory().await.ok()?;
+            target::resolve("any", &directory, &operator.as_target()).ok()?.pop()?
+        }
+    };
+    let known = operator.describe(&other, ANSWER_MAX).await.ok()?;
+    known.iter().any(|it| it.name == command).then_some(other.role)
 }

@@ -43,6 +43,19 @@ fn commands_are_described_and_called_without_being_compiled_in() {
     assert!(text.contains(eat) && text.contains("RateCheez(name: text"), "{text}");
     assert!(!text.contains("RelayCommand"), "the operator's own commands are not shown");
 
+    assert!(text.contains("The mesh's own commands:\n    Authenticate, Describe, "), "{text}");
+    assert_eq!(commands[0]["of_the_mesh"], false, "the application's come first");
+    assert_eq!(commands.last().unwrap()["of_the_mesh"], true);
+
+    let rate = String::from_utf8(dev.run(&["describe", "region", "RateCheez"]).stdout).unwrap();
+    assert!(rate.contains("total     integer(u32)  All that this region process"), "{rate}");
+    assert!(rate.contains("\nampmesh call region-") && !rate.contains("Authenticate"), "{rate}");
+    let rate = dev.json(&["describe", "region", "RateCheez"]);
+    assert_eq!(rate[0]["commands"][0]["response"][0]["type"], "integer(0..=4294967295)");
+    let (exit, err) = failure(&dev.run(&["describe", "cluster-1", "RateCheez"]));
+    assert_eq!(exit, 2, "{err}");
+    assert!(err.contains("regions answer it"), "{err}");
+
     let pairs = ["call", "any", "EatCheez", "name=Idiazabal", "origin=Navarra"];
     assert_eq!(dev.json(&pairs)["response"], json!({"rating": 9}));
     let object = r#"{"name": "Idiazabal", "origin": "Navarra", "age_months": 12}"#;
