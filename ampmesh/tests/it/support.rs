@@ -162,9 +162,9 @@ pub(crate) struct Dev {
 impl Dev {
     pub(crate) fn start(arguments: &[&str]) -> Self {
         let mut process = Running::start(ampmesh(&[&["dev"], arguments].concat()));
-        let hint = process.line_with(" ls --data-dir ");
-        let data_dir = PathBuf::from(hint.rsplit(' ').next().unwrap());
-        process.line_with(" ping ");
+        let hint = process.line_with("export AMPMESH_DATA_DIR=");
+        let data_dir = PathBuf::from(hint.split_once('=').unwrap().1);
+        process.line_with(" AgeCheez ");
         Self { process, data_dir }
     }
 
