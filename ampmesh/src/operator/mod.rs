@@ -5,6 +5,9 @@
 //! the application's commands, and those of [`commands`], which nobody else can ask for. A command
 //! for a cluster is relayed as it stands, in encoded fields: the program that asks has the
 //! cluster's description and does the translation.
+//!
+//! Several region processes may share a data directory: [`find`] chooses the one to ask, and tells
+//! those that hang.
 
 mod ask;
 mod client;

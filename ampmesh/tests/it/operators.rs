@@ -196,6 +196,10 @@ fn a_cluster_that_hangs_costs_no_more_than_the_timeout() {
     assert!(err.contains("no answer within 300 ms"), "{err}");
     let ping = dev.run(&["ping", "cluster-1", "-c", "1", "--timeout", "300ms", "--json"]);
     assert_eq!(ping.status.code(), Some(5));
+    let all = dev.run(&["ping", "all", "-c", "1", "--timeout", "300ms"]);
+    let text = String::from_utf8(all.stdout).unwrap();
+    assert!(text.starts_with("cluster-2: "), "who answers is not kept waiting: {text}");
+    assert!(text.contains("cluster-1: 0 of 1 answered"), "{text}");
     hanging.signal(Signal::CONT);
 }
 
