@@ -189,7 +189,7 @@ fn every_failure_in_json_is_one_document() {
 fn a_cluster_that_hangs_costs_no_more_than_the_timeout() {
     let dev = Dev::start(&["--regions", "1", "--clusters", "2"]);
     let hanging = dev.child("cluster-1");
-    hanging.signal(Signal::STOP);
+    hanging.stop();
     let eat = ["call", "cluster-1", "EatCheez", "name=Gouda", "origin=H", "--timeout", "300ms"];
     let (exit, err) = failure(&dev.run(&eat));
     assert_eq!(exit, 5, "{err}");
@@ -207,7 +207,7 @@ fn a_cluster_that_hangs_costs_no_more_than_the_timeout() {
 fn a_region_that_hangs_is_listed_as_such_and_the_others_are_asked() {
     let dev = Dev::start(&["--regions", "2", "--clusters", "1"]);
     let hanging = dev.child("region-1");
-    hanging.signal(Signal::STOP);
+    hanging.stop();
     let regions = dev.json(&["ls"])["regions"].clone();
     assert_eq!((&regions[0]["name"], &regions[0]["answer"]), (&json!("region-1"), &json!("none")));
     assert_eq!(regions[0]["waited_ms"], 1000.0);
