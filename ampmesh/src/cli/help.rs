@@ -50,7 +50,10 @@ pub(super) const DESCRIBE: &str = r#"The application's commands come first; of t
 are the same everywhere, the names. A question mark after a type says that the key may be absent.
 integer(u64) and the like stand for the whole range of that type: u for numbers from 0, i for those
 with a sign, and the bits; JSON has the bounds in figures.
+
+  ampmesh describe any
   ampmesh describe any EatCheez
+
 With --json, an array with one object per process:
   {"target": {"kind": "region" or "cluster", "name", "id"},
    "commands": [{"name", "doc", "answered_by": [text],
@@ -67,13 +70,17 @@ A key that is given twice is refused.
 
 With --json, one object (for `all`, an array of them, one per cluster):
   {"target": {"kind": "region" or "cluster", "name", "id"},
-   "command", "round_trip_ms", "response": {…}}
+   "command", "round_trip_ms": number or null, "response": {…}, "exit_code"}
 or, instead of "response":
    "error": {"kind", "code": text or null, "description", "maybe_done": true or false}
 
 The kind of an error is declared, unhandled, undeclared, overloaded, timed-out, lost,
 not-connected, unreadable or unsendable; maybe_done is whether the command may have been carried
-out all the same.
+out all the same. round_trip_ms is null where no answer came.
+
+If nothing was sent at all, one object, also for `all`:
+  {"error": {…}, "exit_code"}
+The kind is usage, no-target, no-answer, no-region or failed then, one for each exit code.
 
 The exit code for `all` is the highest of the single ones."#;
 
