@@ -79,7 +79,7 @@ pub use crate::connection::{
 };
 pub use crate::error::{DecodeError, EncodeError, LooksLike, OneLine, PeerMisbehaved, ValueError};
 pub use crate::limits::{Limits, UnusableLimit};
-pub use crate::peer::{Authentication, FarEnd, Peer};
+pub use crate::peer::{Authentication, Peer, PeerView};
 pub use crate::responder::{
     Answered, Entry, Outcome, Refusal, Reply, Responder, ResponderTable, Responders, TwoResponders,
 };

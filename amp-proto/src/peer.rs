@@ -1,4 +1,4 @@
-//! The far end of a connection, as a responder sees it.
+//! The other end of a connection, as a responder sees it.
 
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -13,12 +13,12 @@ use crate::RoleName;
 /// admitted.
 #[derive(Clone)]
 pub struct Peer {
-    far_end: Arc<dyn FarEnd>,
+    view: Arc<dyn PeerView>,
 }
 
-/// What a transport knows about the far end of a connection. Implemented once, by the mesh; tests
+/// What a transport knows about the other end of a connection. Implemented once, by the mesh; tests
 /// of responders use [`Peer::unknown`].
-pub trait FarEnd: Send + Sync + 'static {
+pub trait PeerView: Send + Sync + 'static {
     /// The peer's role, once it is known.
     fn role(&self) -> Option<RoleName>;
 
@@ -48,10 +48,10 @@ pub enum Authentication {
 }
 
 impl Peer {
-    /// A peer over the given view of the far end.
+    /// A peer over the given view of it.
     #[must_use]
-    pub fn new(far_end: Arc<dyn FarEnd>) -> Self {
-        Self { far_end }
+    pub fn new(view: Arc<dyn PeerView>) -> Self {
+        Self { view }
     }
 
     /// A peer that nothing is known about, for unit tests of responders.
@@ -63,31 +63,31 @@ impl Peer {
     /// The peer's role, once it is known.
     #[must_use]
     pub fn role(&self) -> Option<RoleName> {
-        self.far_end.role()
+        self.view.role()
     }
 
     /// The identity under which the peer was admitted, or `None` before that.
     #[must_use]
     pub fn ident(&self) -> Option<String> {
-        self.far_end.ident()
+        self.view.ident()
     }
 
     /// Where the peer is, as text for people.
     #[must_use]
     pub fn address(&self) -> String {
-        self.far_end.address()
+        self.view.address()
     }
 
     /// How the peer proved who it is.
     #[must_use]
     pub fn authentication(&self) -> Authentication {
-        self.far_end.authentication()
+        self.view.authentication()
     }
 
     /// The transport's own view, for its extension traits.
     #[must_use]
-    pub fn far_end(&self) -> &dyn Any {
-        self.far_end.as_any()
+    pub fn view(&self) -> &dyn Any {
+        self.view.as_any()
     }
 }
 
@@ -104,7 +104,7 @@ impl fmt::Debug for Peer {
 
 struct Unknown;
 
-impl FarEnd for Unknown {
+impl PeerView for Unknown {
     fn role(&self) -> Option<RoleName> {
         None
     }

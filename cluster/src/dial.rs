@@ -7,7 +7,7 @@ use std::time::Duration;
 use amp_proto::{CallError, Lost, Never, Region, RoleName};
 use futures_util::FutureExt as _;
 use mesh::commands::{Ident, Identify, ListRegions, RegionRow, Regions, RegisterCluster};
-use mesh::{Client, HandshakeError, Link, RegionId};
+use mesh::{Client, HandshakeError, Link, RegionId, chain};
 
 use crate::builder::RegistrationRefused;
 use crate::controller::Inner;
@@ -141,8 +141,9 @@ async fn dial(
     let driven = Arc::clone(&link);
     process.lifetime.run_until_aborted(async move {
         let lost = driving.await;
-        let address = &driven.far_end().address;
-        tracing::info!(region = driven.name(), address, reason = %lost, "a connection ended");
+        let address = &driven.peer().address;
+        let reason = chain(&lost);
+        tracing::info!(region = driven.name(), address, %reason, "a connection ended");
     });
 
     let mut half_open = HalfOpen { link: &link, is_introduced: false };

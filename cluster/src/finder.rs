@@ -142,7 +142,7 @@ impl Finder {
         // An address of the settings that leads there need not be dialled to find that out.
         for (place, target) in &mut self.targets {
             let is_seed = matches!(place, Place::Seed(_));
-            if is_seed && target.addresses.contains(&link.far_end().address) {
+            if is_seed && target.addresses.contains(&link.peer().address) {
                 target.region = Some(region.clone());
             }
         }
@@ -155,7 +155,7 @@ impl Finder {
         } else {
             tracing::info!(
                 region = link.name(),
-                address = link.far_end().address,
+                address = link.peer().address,
                 "connected to a region"
             );
             pool.insert(region.clone(), Arc::clone(&link));

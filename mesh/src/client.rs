@@ -227,7 +227,7 @@ impl<R: Role> Client<R> {
     /// Where the peer is, as text for people.
     #[must_use]
     pub fn address(&self) -> &str {
-        &self.link.far_end().address
+        &self.link.peer().address
     }
 
     /// The time that the last `Ping` took.

@@ -42,7 +42,7 @@ pub use crate::backoff::{Backoff, BackoffSettings};
 pub use crate::chain::chain;
 pub use crate::client::{Client, Others};
 pub use crate::common::Common;
-pub use crate::connection::{Ended, FarEndInfo, HandshakeError, Handshaking, Link, Open};
+pub use crate::connection::{Ended, HandshakeError, Handshaking, Link, Open, PeerInfo};
 pub use crate::describe::CommandDescription;
 pub use crate::gather::{GATHER_CONCURRENCY, Gathered, Gathering, gather, gather_with};
 pub use crate::host::host_name;

@@ -1,9 +1,9 @@
-//! The far end as responders see it, backed by a live connection.
+//! The peer as responders see it, backed by a live connection.
 
 use std::any::Any;
 use std::sync::{Arc, Weak};
 
-use amp_proto::{Authentication, FarEnd, Peer, Role, RoleName};
+use amp_proto::{Authentication, Peer, PeerView, Role, RoleName};
 
 use crate::client::Client;
 use crate::connection::Link;
@@ -21,17 +21,17 @@ pub(crate) struct LinkPeer {
 
 impl LinkPeer {
     pub(crate) fn new(link: &Arc<Link>) -> Self {
-        let far_end = link.far_end();
+        let peer = link.peer();
         Self {
             link: Arc::downgrade(link),
-            role: far_end.role,
-            address: far_end.address.clone(),
-            authentication: far_end.authentication,
+            role: peer.role,
+            address: peer.address.clone(),
+            authentication: peer.authentication,
         }
     }
 }
 
-impl FarEnd for LinkPeer {
+impl PeerView for LinkPeer {
     fn role(&self) -> Option<RoleName> {
         Some(self.role)
     }
@@ -65,11 +65,11 @@ pub trait PeerExt {
 
 impl PeerExt for Peer {
     fn link(&self) -> Option<Arc<Link>> {
-        self.far_end().downcast_ref::<LinkPeer>()?.link.upgrade()
+        self.view().downcast_ref::<LinkPeer>()?.link.upgrade()
     }
 
     fn client<R: Role>(&self) -> Option<Client<R>> {
         let link = self.link()?;
-        (link.far_end().role == R::NAME).then(|| Client::new(link))
+        (link.peer().role == R::NAME).then(|| Client::new(link))
     }
 }

@@ -112,14 +112,14 @@ impl Admissions {
         version: Option<String>,
     ) -> Result<(), AdmissionError> {
         // Whoever comes through a local socket may do much, but is no cluster.
-        if link.far_end().authentication != Authentication::SharedSecret {
+        if link.peer().authentication != Authentication::SharedSecret {
             return Err(AdmissionError::Unauthenticated);
         }
         let pool = self.pool.upgrade().ok_or(AdmissionError::Gone)?;
         let ident = cluster.to_string();
         if link.admit(&ident, name, version) {
             pool.insert(cluster, Arc::clone(link));
-            let peer = &link.far_end().address;
+            let peer = &link.peer().address;
             tracing::info!(peer, cluster = %cluster, name = link.name(), "a cluster is connected");
             if link.is_open() {
                 return Ok(());

@@ -124,7 +124,7 @@ fn entry_of(inner: &Inner, cluster: ClusterId, link: &Link) -> LinkEntry {
         cluster,
         cluster_name: link.name().map_or_else(|| cluster.to_string(), str::to_owned),
         cluster_version: link.version().map(str::to_owned),
-        address: link.far_end().address.clone(),
+        address: link.peer().address.clone(),
         round_trip: link.round_trip(),
         since: link.since(),
     }

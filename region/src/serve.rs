@@ -111,13 +111,13 @@ async fn serve(inner: Arc<Inner>, stream: BoxStream, from: String, turn: Turn) {
         inner.pool.remove(cluster, &link);
     }
     let cluster = cluster.map(|cluster| cluster.to_string());
-    tracing::info!(peer = from, cluster, reason = %lost, "a connection ended");
+    tracing::info!(peer = from, cluster, reason = %chain(&lost), "a connection ended");
 }
 
 /// Asks a peer that has proved itself who it is.
 async fn admit(inner: Arc<Inner>, link: Arc<Link>) {
     let timeout = inner.process.limits.handshake_timeout;
-    let peer = link.far_end().address.clone();
+    let peer = link.peer().address.clone();
     let client = Client::<Cluster>::new(Arc::clone(&link)).within(timeout);
     let asked = tokio::time::Instant::now();
     match client.call(Identify).await {

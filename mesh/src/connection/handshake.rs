@@ -14,7 +14,7 @@ use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
 use super::driver::{Driver, Ended};
-use super::link::{FarEndInfo, Link};
+use super::link::{Link, PeerInfo};
 use super::proof::{challenge, is_challenge_of, judge, proof};
 use crate::commands::Authenticate;
 use crate::peer::LinkPeer;
@@ -25,7 +25,7 @@ use crate::secret::Secret;
 pub struct Handshaking<S> {
     stream: S,
     connection: Connection,
-    far_end: FarEndInfo,
+    peer: PeerInfo,
     limits: Arc<Limits>,
     held: Vec<AskEvent>,
     received_bytes: usize,
@@ -38,7 +38,7 @@ pub struct Handshaking<S> {
 pub struct Open<S> {
     stream: S,
     connection: Connection,
-    far_end: FarEndInfo,
+    peer: PeerInfo,
     limits: Arc<Limits>,
     held: Vec<AskEvent>,
 }
@@ -91,7 +91,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Handshaking<S> {
         Self {
             stream,
             connection: Connection::new(Arc::clone(&limits)),
-            far_end: FarEndInfo { role, address, authentication: Authentication::Nothing },
+            peer: PeerInfo { role, address, authentication: Authentication::Nothing },
             limits,
             held: Vec::new(),
             received_bytes: 0,
@@ -103,7 +103,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Handshaking<S> {
     /// as a socket in a directory of this user.
     #[must_use]
     pub fn trusted(mut self) -> Open<S> {
-        self.far_end.authentication = Authentication::LocalSocket;
+        self.peer.authentication = Authentication::LocalSocket;
         self.open()
     }
 
@@ -127,7 +127,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Handshaking<S> {
         });
         match proved {
             Ok(()) => {
-                self.far_end.authentication = Authentication::SharedSecret;
+                self.peer.authentication = Authentication::SharedSecret;
                 Ok(self.open())
             }
             Err(error) => {
@@ -141,12 +141,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Handshaking<S> {
     }
 
     fn open(self) -> Open<S> {
-        let Self { stream, connection, far_end, limits, held, .. } = self;
-        Open { stream, connection, far_end, limits, held }
+        let Self { stream, connection, peer, limits, held, .. } = self;
+        Open { stream, connection, peer, limits, held }
     }
 
     async fn exchange_proofs(&mut self, secret: &Secret) -> Result<(), HandshakeError> {
-        let own_role = match self.far_end.role {
+        let own_role = match self.peer.role {
             RoleName::Region => RoleName::Cluster,
             RoleName::Cluster => RoleName::Region,
         };
@@ -276,9 +276,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Open<S> {
         self,
         responders: Arc<Responders>,
     ) -> (Arc<Link>, impl Future<Output = Ended<S>> + Send) {
-        let Self { stream, connection, far_end, limits, held } = self;
+        let Self { stream, connection, peer, limits, held } = self;
         let (inbound, exchange) = connection.into_parts();
-        let link = Link::new(exchange, far_end, limits);
+        let link = Link::new(exchange, peer, limits);
         let peer = Peer::new(Arc::new(LinkPeer::new(&link)));
         let driver = Driver::new(stream, inbound, Arc::clone(&link), responders, peer);
         let driving = async move {
@@ -292,10 +292,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Open<S> {
         (link, driving)
     }
 
-    /// What is known of the far end.
+    /// What is known of the peer.
     #[must_use]
-    pub fn far_end(&self) -> &FarEndInfo {
-        &self.far_end
+    pub fn peer(&self) -> &PeerInfo {
+        &self.peer
     }
 }
 
@@ -319,7 +319,7 @@ mod tests {
         let cluster = Handshaking::new(near, RoleName::Region, "region".to_owned(), limits);
         let ours = secret();
         let met = tokio::join!(region.authenticate(&ours), cluster.authenticate(&theirs));
-        let how = |open: Open<_>| open.far_end().authentication;
+        let how = |open: Open<_>| open.peer().authentication;
         [met.0.map(how), met.1.map(how)]
     }
 

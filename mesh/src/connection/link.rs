@@ -30,16 +30,16 @@ pub struct Link {
     draining: OnceLock<Lost>,
     lost: watch::Sender<Option<Lost>>,
     round_trip_us: AtomicU64,
-    far_end: FarEndInfo,
+    peer: PeerInfo,
     identity: OnceLock<Identity>,
     since: SystemTime,
     clock: Clock,
     limits: Arc<Limits>,
 }
 
-/// What is known of the far end from the connection itself.
+/// What is known of the peer from the connection itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FarEndInfo {
+pub struct PeerInfo {
     /// The peer's role.
     pub role: RoleName,
     /// Where it is, as text for people.
@@ -57,7 +57,7 @@ pub(crate) struct Identity {
 }
 
 impl Link {
-    pub(crate) fn new(exchange: Exchange, far_end: FarEndInfo, limits: Arc<Limits>) -> Arc<Self> {
+    pub(crate) fn new(exchange: Exchange, peer: PeerInfo, limits: Arc<Limits>) -> Arc<Self> {
         Arc::new(Self {
             exchange: Mutex::new(exchange),
             driver: AtomicWaker::new(),
@@ -68,7 +68,7 @@ impl Link {
             draining: OnceLock::new(),
             lost: watch::Sender::new(None),
             round_trip_us: AtomicU64::new(u64::MAX),
-            far_end,
+            peer,
             identity: OnceLock::new(),
             since: SystemTime::now(),
             clock: Clock::start(),
@@ -76,10 +76,10 @@ impl Link {
         })
     }
 
-    /// What is known of the far end from the connection itself.
+    /// What is known of the peer from the connection itself.
     #[must_use]
-    pub fn far_end(&self) -> &FarEndInfo {
-        &self.far_end
+    pub fn peer(&self) -> &PeerInfo {
+        &self.peer
     }
 
     /// The identity under which the peer was admitted.
@@ -289,8 +289,8 @@ impl Link {
 impl fmt::Debug for Link {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Link")
-            .field("role", &self.far_end.role)
-            .field("address", &self.far_end.address)
+            .field("role", &self.peer.role)
+            .field("address", &self.peer.address)
             .field("ident", &self.ident())
             .field("refusing", &self.refusing())
             .finish_non_exhaustive()

@@ -16,5 +16,5 @@ mod running;
 
 pub use self::driver::Ended;
 pub use self::handshake::{HandshakeError, Handshaking, Open};
-pub use self::link::{FarEndInfo, Link};
+pub use self::link::{Link, PeerInfo};
 pub(crate) use self::proof::{is_challenge_of, proof};

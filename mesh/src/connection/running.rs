@@ -13,6 +13,7 @@ use futures_util::FutureExt as _;
 use tokio::task::JoinSet;
 
 use super::link::Link;
+use crate::chain::chain;
 use crate::host::host_name;
 
 /// Everything it takes to answer the peer.
@@ -81,7 +82,7 @@ impl Running {
     pub(super) fn refuse_overloaded(&mut self, link: &Link, ask: &Ask<'_>) {
         // One line each time that it begins, not one for every ask.
         if !std::mem::replace(&mut self.is_overloaded, true) {
-            let peer = &link.far_end().address;
+            let peer = &link.peer().address;
             tracing::warn!(peer, "the peer asks for more than can be done: asks are refused");
         }
         finish(link, ask.tag, ask.command, Err(Refusal::Overloaded));
@@ -124,7 +125,7 @@ fn finish(link: &Link, tag: Option<&[u8]>, command: &[u8], outcome: Outcome) {
 
 fn refuse(link: &Link, tag: Option<&[u8]>, command: &[u8], refusal: Refusal) {
     let command = printable(command);
-    let peer = &link.far_end().address;
+    let peer = &link.peer().address;
     let send = |code: &str, description: &str| {
         if let Some(tag) = tag {
             link.exchange().refuse(tag, code, description);
@@ -142,6 +143,7 @@ fn refuse(link: &Link, tag: Option<&[u8]>, command: &[u8], refusal: Refusal) {
             error.fatal.then_some(error.code)
         }
         Refusal::BadArgument(error) => {
+            let error = chain(&error);
             tracing::warn!(peer, command, %error, "the peer asked with a bad argument");
             send("UNKNOWN", &format!("Unknown Error: {error}"));
             None
@@ -158,7 +160,8 @@ fn refuse(link: &Link, tag: Option<&[u8]>, command: &[u8], refusal: Refusal) {
         }
         Refusal::Undeclared(error) => {
             let reference = reference(&command, tag);
-            tracing::error!(peer, command, reference, error = &*error, "a responder failed");
+            let error = chain(&*error);
+            tracing::error!(peer, command, reference, %error, "a responder failed");
             send("UNKNOWN", &format!("Unknown Error [{reference}]"));
             None
         }

@@ -121,7 +121,7 @@ impl AsyncWrite for WireEnd {
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.wire.write_passage(self.side, cx) {
             Passage::Broken => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
-            // The far end hears of it when the gate opens: by then this end has been dropped.
+            // The peer hears of it when the gate opens: by then this end has been dropped.
             Passage::Held => Poll::Ready(Ok(())),
             Passage::Open => {
                 ready!(self.poll_send_held(cx))?;
