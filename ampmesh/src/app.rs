@@ -10,6 +10,7 @@ use crate::config::{
     ClusterSettings, CommonSettings, ConfigError, File, RegionSettings, Surroundings,
 };
 use crate::exit::{Exit, is_broken_pipe};
+use crate::failure;
 use crate::logging;
 use crate::shutdown::Endings;
 use crate::terminal::Terminal;
@@ -28,13 +29,18 @@ pub(crate) enum Ended {
 /// # Cancellation
 /// Whatever runs is dropped.
 pub(crate) async fn run(cli: Cli, terminal: &mut Terminal<'_>) -> Ended {
+    let in_json = matches!(&cli.command, Commands::Ask(question) if question.in_json());
     match dispatch(cli, terminal).await {
         Ok(ended) => ended,
         Err(error) if is_broken_pipe(&error) => Ended::InOrder(Exit::Ok.code()),
         Err(error) => {
             // With nowhere to write to, the exit code has to do.
+            let exit = Exit::of(&error);
             let _written = writeln!(terminal.err, "ampmesh: {error:#}");
-            Ended::InOrder(Exit::of(&error).code())
+            if in_json {
+                let _written = failure::write(exit, &format!("{error:#}"), terminal);
+            }
+            Ended::InOrder(exit.code())
         }
     }
 }

@@ -2,11 +2,13 @@
 
 use std::io::{self, Read as _};
 
+use amp_proto::RoleName;
 use amp_proto::dynamic::{ArgumentProblem, FieldDescription, encode_json, parse_argument_text};
 use serde_json::{Map, Value};
 
 use crate::near::nearest;
 use crate::operator::EncodedFields;
+use crate::twice::key_given_twice;
 
 /// Arguments of at most this many bytes are read from stdin.
 const STDIN_BYTES_MAX: u64 = 16 * 1024 * 1024;
@@ -24,6 +26,16 @@ pub(crate) enum ArgumentsError {
         command: String,
         /// One that looks like it.
         meant: Option<String>,
+    },
+    /// The target does not answer such a command, but the other side of the mesh does.
+    #[error("{target} does not answer `{command}`; {}", advice(*.side, .command))]
+    OtherSide {
+        /// Who was to be asked.
+        target: String,
+        /// The command that was given.
+        command: String,
+        /// Who answers it.
+        side: RoleName,
     },
     /// The argument looks like JSON, or was read from stdin, and is none.
     #[error("the arguments are not JSON")]
@@ -53,6 +65,13 @@ pub(crate) enum ArgumentsError {
 
 fn suggestion(meant: Option<&String>) -> String {
     meant.map_or_else(String::new, |meant| format!("; did you mean `{meant}`?"))
+}
+
+fn advice(side: RoleName, command: &str) -> String {
+    match side {
+        RoleName::Region => format!("regions answer it: `ampmesh call region {command} …`"),
+        RoleName::Cluster => format!("clusters answer it: `ampmesh call any {command} …`"),
+    }
 }
 
 impl ArgumentsError {
@@ -113,9 +132,12 @@ impl Typed {
 }
 
 fn object(text: &str) -> Result<Typed, ArgumentsError> {
-    match serde_json::from_str(text).map_err(ArgumentsError::NotJson)? {
-        Value::Object(object) => Ok(Typed::Object(object)),
-        _ => Err(ArgumentsError::NotAnObject),
+    let Value::Object(object) = serde_json::from_str(text).map_err(ArgumentsError::NotJson)? else {
+        return Err(ArgumentsError::NotAnObject);
+    };
+    match key_given_twice(text) {
+        Some(field) => Err(ArgumentsError::Twice { field }),
+        None => Ok(Typed::Object(object)),
     }
 }
 
@@ -137,7 +159,7 @@ fn pairs(words: &[String]) -> Result<Typed, ArgumentsError> {
 fn described(
     pairs: &[(String, String)],
     fields: &[FieldDescription],
-) -> Result<Map<String, Value>, ArgumentProblem> {
+) -> Result<Map<String, Value>, ArgumentsError> {
     let value = |(key, text): &(String, String)| {
         let value = match fields.iter().find(|field| field.name == *key) {
             Some(field) => {
@@ -145,7 +167,16 @@ fn described(
             }
             None => Value::String(text.clone()),
         };
-        Ok((key.clone(), value))
+        // Lists and structures are written in JSON.
+        let twice =
+            if value.is_array() || value.is_object() { key_given_twice(text) } else { None };
+        match twice {
+            Some(inner) => {
+                let dot = if inner.starts_with('[') { "" } else { "." };
+                Err(ArgumentsError::Twice { field: format!("{key}{dot}{inner}") })
+            }
+            None => Ok((key.clone(), value)),
+        }
     };
     pairs.iter().map(value).collect()
 }
@@ -156,7 +187,12 @@ mod tests {
 
     fn fields() -> Vec<FieldDescription> {
         let field = |text: &str| text.parse().unwrap();
-        vec![field("name: text"), field("rating: integer(0..=255)"), field("tags: list(text)?")]
+        vec![
+            field("name: text"),
+            field("rating: integer(0..=255)"),
+            field("tags: list(text)?"),
+            field("makers: boxes(since: text)?"),
+        ]
     }
 
     fn encode(words: &[&str]) -> Result<EncodedFields, String> {
@@ -194,6 +230,14 @@ mod tests {
             (vec!["name=x", "rating=seven"], "argument `rating`:"),
             (vec!["name=x", "rating=300"], "argument `rating`:"),
             (vec!["name=x", "name=y"], "argument `name`: it is given twice"),
+            (
+                vec![r#"{"name": "x", "rating": 1, "name": "y"}"#],
+                "argument `name`: it is given twice",
+            ),
+            (
+                vec!["name=x", "rating=1", r#"makers=[{"since": "1", "since": "2"}]"#],
+                "argument `makers[0].since`: it is given twice",
+            ),
         ];
         for (words, start) in mistakes {
             let error = encode(&words).unwrap_err();

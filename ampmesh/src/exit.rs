@@ -42,6 +42,19 @@ impl Exit {
         }
     }
 
+    /// The word for it in JSON.
+    pub(crate) fn kind(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Failed => "failed",
+            Self::Usage => "usage",
+            Self::Declared => "declared",
+            Self::NoTarget => "no-target",
+            Self::NoAnswer => "no-answer",
+            Self::NoRegion => "no-region",
+        }
+    }
+
     /// What an error of the program means.
     pub(crate) fn of(error: &anyhow::Error) -> Self {
         error.chain().find_map(of_cause).unwrap_or(Self::Failed)
@@ -63,8 +76,11 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<Exit> {
     if let Some(Problem { kind, .. }) = cause.downcast_ref() {
         return Some(Exit::of_problem(*kind));
     }
-    if cause.downcast_ref::<TargetError>().is_some() {
-        return Some(Exit::NoTarget);
+    match cause.downcast_ref() {
+        Some(TargetError::Empty) => return Some(Exit::Usage),
+        Some(TargetError::Silent { .. }) => return Some(Exit::NoAnswer),
+        Some(_) => return Some(Exit::NoTarget),
+        None => {}
     }
     match cause.downcast_ref() {
         Some(OperatorError::Failed { .. }) => return Some(Exit::NoAnswer),
@@ -107,6 +123,9 @@ mod tests {
         assert_eq!(Exit::of(&error), Exit::Usage);
         let error = anyhow::Error::new(TargetError::NoClusters).context("cannot call");
         assert_eq!(Exit::of(&error).code(), 4);
+        let silent = TargetError::silent("north", std::time::Duration::from_secs(1), true);
+        assert_eq!(Exit::of(&silent.into()).code(), 5);
+        assert_eq!(Exit::of(&TargetError::Empty.into()).code(), 2);
         assert_eq!(Exit::of(&anyhow::anyhow!("something else")), Exit::Failed);
     }
 

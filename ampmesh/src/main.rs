@@ -13,6 +13,7 @@ mod commands;
 mod config;
 mod demo;
 mod exit;
+mod failure;
 mod logging;
 mod near;
 mod operator;
@@ -26,7 +27,9 @@ mod table;
 mod target;
 mod terminal;
 mod text;
+mod twice;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -36,20 +39,17 @@ use crate::app::Ended;
 use crate::terminal::{Style, Terminal};
 
 fn main() -> ExitCode {
-    let cli = match cli::Cli::try_parse() {
-        Ok(cli) => cli,
-        Err(error) => {
-            // Nobody is left to tell when this fails.
-            let _printed = error.print();
-            return ExitCode::from(if error.use_stderr() { exit::Exit::Usage.code() } else { 0 });
-        }
-    };
     let (mut out, mut err) = (std::io::stdout(), std::io::stderr());
     let mut terminal = Terminal {
         out: &mut out,
         err: &mut err,
         style: Style::of_stdout(),
         err_style: Style::of_stderr(),
+    };
+    let words: Vec<OsString> = std::env::args_os().collect();
+    let cli = match cli::Cli::try_parse_from(&words) {
+        Ok(cli) => cli,
+        Err(error) => return misunderstood(&error, &words, &mut terminal),
     };
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -68,4 +68,23 @@ fn main() -> ExitCode {
     match ended {
         Ended::InOrder(code) | Ended::AtOnce(code) => ExitCode::from(code),
     }
+}
+
+/// Says what is wrong with the command line, or what was asked of it: help, or the version.
+fn misunderstood(error: &clap::Error, words: &[OsString], terminal: &mut Terminal<'_>) -> ExitCode {
+    // Nobody is left to tell when writing fails.
+    let _printed = error.print();
+    if !error.use_stderr() {
+        return ExitCode::SUCCESS;
+    }
+    let exit = exit::Exit::Usage;
+    if cli::wants_json(words) {
+        let text = error.render().to_string();
+        // What comes after the first paragraph is advice for people.
+        let lines = text.lines().take_while(|line| !line.is_empty()).map(str::trim);
+        let description = lines.collect::<Vec<_>>().join(" ");
+        let description = description.trim_start_matches("error: ");
+        let _written = failure::write(exit, description, terminal);
+    }
+    ExitCode::from(exit.code())
 }

@@ -11,13 +11,13 @@ use crate::private;
 /// whether it is new.
 ///
 /// # Errors
-/// [`SecretError`], [`private::PrivateError`].
+/// [`SecretError`], [`ConfigError::BadSecret`], [`private::PrivateError`].
 pub(crate) fn read_or_make(place: &SecretPlace) -> anyhow::Result<(Secret, bool)> {
     match place {
-        SecretPlace::Given(path) => Ok((Secret::from_file(path)?, false)),
+        SecretPlace::Given(path) => Ok((from_file(path)?, false)),
         SecretPlace::Usual(path) => {
             let made = make(path)?;
-            Ok((Secret::from_file(path)?, made))
+            Ok((from_file(path)?, made))
         }
     }
 }
@@ -25,7 +25,7 @@ pub(crate) fn read_or_make(place: &SecretPlace) -> anyhow::Result<(Secret, bool)
 /// The secret of a cluster process. It is never made here: it would be no other process's.
 ///
 /// # Errors
-/// [`ConfigError::NoSecret`], [`SecretError`].
+/// [`ConfigError::NoSecret`], [`ConfigError::BadSecret`], [`SecretError`].
 pub(crate) fn read(place: &SecretPlace) -> anyhow::Result<Secret> {
     let path = place.path();
     match Secret::from_file(path) {
@@ -34,7 +34,21 @@ pub(crate) fn read(place: &SecretPlace) -> anyhow::Result<Secret> {
         {
             Err(ConfigError::NoSecret { path: path.to_owned() }.into())
         }
-        read => Ok(read?),
+        read => read.map_err(|error| naming(path, error)),
+    }
+}
+
+fn from_file(path: &Path) -> anyhow::Result<Secret> {
+    Secret::from_file(path).map_err(|error| naming(path, error))
+}
+
+/// The error with the name of the file, if it has not told that itself.
+fn naming(path: &Path, error: SecretError) -> anyhow::Error {
+    match error {
+        SecretError::NotHex | SecretError::TooShort { .. } => {
+            ConfigError::BadSecret { path: path.to_owned(), error }.into()
+        }
+        told => told.into(),
     }
 }
 
@@ -83,5 +97,23 @@ mod tests {
         fs::set_permissions(&path, Permissions::from_mode(0o640)).unwrap();
         let error = read(&SecretPlace::Given(path)).unwrap_err();
         assert!(error.to_string().contains("chmod 600"), "{error}");
+    }
+
+    #[test]
+    fn a_file_without_a_secret_in_it_is_named_and_its_content_is_not() {
+        let scratch = Scratch::new().unwrap();
+        let path = scratch.path().join("secret");
+        private::write_new_file(&path, "drowssap-drowssap").unwrap();
+        let place = SecretPlace::Usual(path.clone());
+        for error in [read(&place).unwrap_err(), read_or_make(&place).unwrap_err()] {
+            assert_eq!(
+                format!("{error:#}"),
+                format!(
+                    "the secret file {} cannot be used: the secret is not written in hexadecimal \
+                     digits, two for each byte",
+                    path.display()
+                )
+            );
+        }
     }
 }

@@ -1,15 +1,24 @@
 //! Who is meant by the TARGET of a command line.
 
+use std::time::Duration;
+
 use amp_proto::RoleName;
 use uuid::Uuid;
 
 use crate::near::nearest;
 use crate::operator::{Directory, KnownCluster, KnownRegion, Target};
+use crate::text::span;
 
 /// There is nobody to ask. The list of `ampmesh ls` shows who is there.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub(crate) enum TargetError {
+    /// Nothing was given.
+    #[error(
+        "the target is empty: give a cluster's uuid or name, a region process's name, `any`, \
+         `all` or `region`"
+    )]
+    Empty,
     /// Any or all clusters were meant, and none is connected.
     #[error("no cluster is connected")]
     NoClusters,
@@ -35,6 +44,31 @@ pub(crate) enum TargetError {
         /// Its name.
         name: String,
     },
+    /// The region process is there and says nothing.
+    #[error(
+        "the region process `{name}` {}, but did not answer within {}; look whether it is \
+         stopped or hangs",
+        whereabouts(*.registered), span(*.waited)
+    )]
+    Silent {
+        /// Its name.
+        name: String,
+        /// How long it was waited for.
+        waited: Duration,
+        /// Whether the registry is known to know it. If not, its socket is there all the same.
+        registered: bool,
+    },
+}
+
+impl TargetError {
+    /// [`TargetError::Silent`].
+    pub(crate) fn silent(name: &str, waited: Duration, registered: bool) -> Self {
+        Self::Silent { name: name.to_owned(), waited, registered }
+    }
+}
+
+fn whereabouts(registered: bool) -> &'static str {
+    if registered { "is registered" } else { "has its socket in the data directory" }
 }
 
 fn suggestion(meant: Option<&String>) -> String {
@@ -130,9 +164,8 @@ fn region_target(region: &KnownRegion) -> Target {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
+    use crate::operator::Presence;
 
     fn cluster(name: &str, uuid: &str) -> KnownCluster {
         KnownCluster { uuid: uuid.to_owned(), name: name.to_owned(), version: None }
@@ -145,6 +178,7 @@ mod tests {
             addresses: Vec::new(),
             version: String::new(),
             up: Duration::ZERO,
+            presence: Presence::NotAsked,
         };
         let clusters = vec![
             cluster("rack-1", "aa11"),
@@ -152,7 +186,7 @@ mod tests {
             cluster("twin", "bb"),
             cluster("twin", "cc"),
         ];
-        Directory { regions: vec![north], clusters, connections: Vec::new() }
+        Directory { regions: vec![north], clusters, ..Directory::default() }
     }
 
     fn found(wanted: &str) -> Result<Vec<String>, TargetError> {
@@ -201,5 +235,17 @@ mod tests {
         let error = found("rack-3").unwrap_err();
         assert!(error.to_string().starts_with("there is no target `rack-3`; did you mean `rack-"));
         assert_eq!(found("zzz").unwrap_err().to_string(), "there is no target `zzz`");
+    }
+
+    #[test]
+    fn a_region_that_says_nothing_is_told_from_one_that_nobody_knows() {
+        let error = TargetError::silent("north", Duration::from_secs(1), true);
+        assert_eq!(
+            error.to_string(),
+            "the region process `north` is registered, but did not answer within 1 s; look \
+             whether it is stopped or hangs"
+        );
+        let error = TargetError::silent("north", Duration::from_millis(300), false);
+        assert!(error.to_string().contains("`north` has its socket in the data directory, but"));
     }
 }

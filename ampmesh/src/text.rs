@@ -49,6 +49,12 @@ pub(crate) fn uptime(time: Duration) -> String {
     }
 }
 
+/// How long something is waited for: `300 ms`, `1 s`, `1.5 s`.
+pub(crate) fn span(time: Duration) -> String {
+    let ms = time.as_millis();
+    if ms < 1000 { format!("{ms} ms") } else { format!("{} s", time.as_secs_f64()) }
+}
+
 /// Milliseconds with their fraction, rounded to a thousandth: what JSON outputs carry.
 pub(crate) fn milliseconds(time: Duration) -> f64 {
     (time.as_secs_f64() * 1_000_000.0).round() / 1000.0
@@ -68,6 +74,9 @@ mod tests {
         assert_eq!(round_trip(Duration::from_micros(417)), "0.42 ms");
         assert_eq!(round_trip(Duration::from_millis(13)), "13 ms");
         assert_eq!(round_trip(Duration::from_millis(1200)), "1.20 s");
+        assert_eq!(span(Duration::from_millis(300)), "300 ms");
+        assert_eq!(span(Duration::from_millis(1500)), "1.5 s");
+        assert_eq!(span(Duration::from_secs(1)), "1 s");
         assert_eq!(uptime(Duration::from_secs(45)), "45 s");
         assert_eq!(uptime(Duration::from_secs(12_000)), "3 h 20 min");
         assert_eq!(uptime(Duration::from_secs(9 * 86_400 + 4 * 3600)), "9 d 4 h");

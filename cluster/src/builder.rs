@@ -3,54 +3,40 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use amp_proto::{Cluster, CommandSchema, Limits, Region, ResponderTable, Role as _, UnusableLimit};
+use amp_proto::{Cluster, CommandSchema, Limits, Region, ResponderTable, Role as _};
 use futures_util::future::BoxFuture;
-use mesh::commands::Ident;
 use mesh::{
-    Answering, AnsweringError, BackoffSettings, Client, ClusterId, Common, Pool, RegionId, Secret,
-    TcpTransport, Transport,
+    BackoffSettings, Client, ClusterId, Pool, ProcessSettings, Secret, Services, SettingsError,
+    Transport,
 };
-use tokio::sync::mpsc;
+use tokio::sync::watch;
 
-use crate::controller::ClusterController;
+use crate::controller::{ClusterController, Inner};
 use crate::finder;
-use crate::responders::MeshResponders;
+use crate::responders::{MeshResponders, Told};
 
-pub(crate) type Service = Box<dyn FnOnce(ClusterController) -> BoxFuture<'static, ()> + Send>;
 pub(crate) type Registration = Arc<
     dyn Fn(Client<Region>) -> BoxFuture<'static, Result<(), RegistrationRefused>> + Send + Sync,
 >;
 
 /// Settings of a cluster process. Made by [`ClusterController::builder`].
 pub struct ClusterBuilder {
-    secret: Option<Secret>,
-    settings: Settings,
-    answering: Answering,
-    services: Vec<Service>,
-}
-
-/// What the controller goes by while it runs.
-pub(crate) struct Settings {
-    pub(crate) id: ClusterId,
-    pub(crate) name: Option<String>,
-    pub(crate) version: String,
-    pub(crate) regions: Vec<String>,
-    pub(crate) transport: Arc<dyn Transport>,
-    pub(crate) limits: Limits,
-    pub(crate) backoff: BackoffSettings,
-    pub(crate) registration: Option<Registration>,
-    pub(crate) client_wait: Duration,
-    pub(crate) drain_timeout: Duration,
-    pub(crate) pool: Arc<Pool<RegionId>>,
+    process: ProcessSettings,
+    id: ClusterId,
+    regions: Vec<String>,
+    connect_timeout: Duration,
+    backoff: BackoffSettings,
+    registration: Option<Registration>,
+    services: Services<ClusterController>,
 }
 
 /// Why a cluster process did not start. The fault is in its settings.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
-    /// No secret was given. Without one nobody could prove that they belong.
-    #[error("no shared secret was given")]
-    NoSecret,
+    /// The settings are not complete, or do not fit each other.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
     /// No address of a region process was given.
     #[error("no region address was given")]
     NoRegions,
@@ -60,12 +46,6 @@ pub enum StartError {
         /// The address.
         address: String,
     },
-    /// With one of the limits nothing could work.
-    #[error(transparent)]
-    Limits(#[from] UnusableLimit),
-    /// The responders do not fit a cluster or the vocabulary.
-    #[error(transparent)]
-    Answering(#[from] AnsweringError),
 }
 
 /// A region did not accept the application's own registration. The connection is closed, and tried
@@ -80,43 +60,34 @@ pub struct RegistrationRefused {
 impl ClusterBuilder {
     pub(crate) fn new() -> Self {
         Self {
-            secret: None,
-            settings: Settings {
-                id: ClusterId::random(),
-                name: None,
-                version: env!("CARGO_PKG_VERSION").to_owned(),
-                regions: Vec::new(),
-                transport: Arc::new(TcpTransport::new()),
-                limits: Limits::default(),
-                backoff: BackoffSettings::default(),
-                registration: None,
-                client_wait: Duration::from_secs(10),
-                drain_timeout: Duration::from_secs(10),
-                pool: Arc::new(Pool::new()),
-            },
-            answering: Answering::new(),
-            services: Vec::new(),
+            process: ProcessSettings::default(),
+            id: ClusterId::random(),
+            regions: Vec::new(),
+            connect_timeout: Duration::from_secs(3),
+            backoff: BackoffSettings::default(),
+            registration: None,
+            services: Services::new(),
         }
     }
 
     /// The identity of the cluster, the same at every start. Default: a new one.
     #[must_use]
     pub fn uuid(mut self, uuid: impl Into<ClusterId>) -> Self {
-        self.settings.id = uuid.into();
+        self.id = uuid.into();
         self
     }
 
     /// The name for people. Default: the uuid.
     #[must_use]
     pub fn name(mut self, name: impl Into<String>) -> Self {
-        self.settings.name = Some(name.into());
+        self.process.name = Some(name.into());
         self
     }
 
     /// The version that regions are told. Default: this crate's.
     #[must_use]
     pub fn version(mut self, version: impl Into<String>) -> Self {
-        self.settings.version = version.into();
+        self.process.version = version.into();
         self
     }
 
@@ -124,56 +95,66 @@ impl ClusterBuilder {
     /// others are learnt from it. More are for the day when that one is down.
     #[must_use]
     pub fn region(mut self, address: impl Into<String>) -> Self {
-        self.settings.regions.push(address.into());
+        self.regions.push(address.into());
         self
     }
 
     /// Adds several addresses.
     #[must_use]
     pub fn regions<A: Into<String>>(mut self, addresses: impl IntoIterator<Item = A>) -> Self {
-        self.settings.regions.extend(addresses.into_iter().map(Into::into));
+        self.regions.extend(addresses.into_iter().map(Into::into));
         self
     }
 
     /// The shared secret. There is no default.
     #[must_use]
     pub fn secret(mut self, secret: Secret) -> Self {
-        self.secret = Some(secret);
+        self.process.secret = Some(secret);
         self
     }
 
     /// Where streams come from. Default: TCP.
     #[must_use]
     pub fn transport(mut self, transport: Arc<dyn Transport>) -> Self {
-        self.settings.transport = transport;
+        self.process.transport = transport;
         self
     }
 
     /// What a connection will hold at most.
     #[must_use]
     pub fn limits(mut self, limits: Limits) -> Self {
-        self.settings.limits = limits;
+        self.process.limits = limits;
+        self
+    }
+
+    /// How long it may take to open a stream to an address, with looking its name up and trying
+    /// what the name stands for. Default 3 s. What comes after is the
+    /// [`handshake_timeout`](Limits::handshake_timeout)'s.
+    #[must_use]
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.connect_timeout = timeout;
         self
     }
 
     /// How long to wait between attempts to connect.
     #[must_use]
     pub fn backoff(mut self, backoff: BackoffSettings) -> Self {
-        self.settings.backoff = backoff;
+        self.backoff = backoff;
         self
     }
 
     /// How long [`ClusterController::get_client`] waits for a region. Default 10 s.
     #[must_use]
     pub fn client_wait(mut self, wait: Duration) -> Self {
-        self.settings.client_wait = wait;
+        self.process.client_wait = wait;
         self
     }
 
-    /// How long [`ClusterController::shutdown`] waits for what is under way. Default 10 s.
+    /// How long [`ClusterController::shutdown`] waits for what is under way, and how long a peer
+    /// that says that it leaves may take to close its connection. Default 10 s.
     #[must_use]
     pub fn drain_timeout(mut self, timeout: Duration) -> Self {
-        self.settings.drain_timeout = timeout;
+        self.process.drain_timeout = timeout;
         self
     }
 
@@ -189,7 +170,7 @@ impl ClusterBuilder {
     where
         F: Future<Output = Result<(), RegistrationRefused>> + Send + 'static,
     {
-        self.settings.registration = Some(Arc::new(move |region| Box::pin(register(region))));
+        self.registration = Some(Arc::new(move |region| Box::pin(register(region))));
         self
     }
 
@@ -202,7 +183,7 @@ impl ClusterBuilder {
     /// As [`ClusterBuilder::responders`], for one that is shared.
     #[must_use]
     pub fn responders_arc<S: ResponderTable>(mut self, responder: Arc<S>) -> Self {
-        self.answering.add(responder);
+        self.process.answering.add(responder);
         self
     }
 
@@ -213,7 +194,7 @@ impl ClusterBuilder {
         mut self,
         commands: impl IntoIterator<Item = &'static CommandSchema>,
     ) -> Self {
-        self.answering.require(commands);
+        self.process.answering.require(commands);
         self
     }
 
@@ -227,7 +208,7 @@ impl ClusterBuilder {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        self.services.push(Box::new(move |controller| Box::pin(service(controller))));
+        self.services.add(service);
         self
     }
 
@@ -240,30 +221,30 @@ impl ClusterBuilder {
     /// # Cancellation
     /// Dropping the future leaves nothing running.
     #[expect(clippy::unused_async, reason = "starting is an async step on both sides of the mesh")]
-    pub async fn start(mut self) -> Result<ClusterController, StartError> {
-        let secret = self.secret.take().ok_or(StartError::NoSecret)?;
-        if self.settings.regions.is_empty() {
+    pub async fn start(self) -> Result<ClusterController, StartError> {
+        let Self { process, id, regions, connect_timeout, backoff, registration, services } = self;
+        if regions.is_empty() {
             return Err(StartError::NoRegions);
         }
-        if let Some(address) = self.settings.regions.iter().find(|address| !has_port(address)) {
+        if let Some(address) = regions.iter().find(|address| !has_port(address)) {
             return Err(StartError::NoPort { address: address.clone() });
         }
-        self.settings.limits.check()?;
-        let id = self.settings.id;
-        let ident = Ident {
-            ident: id.to_string(),
-            name: Some(self.settings.name.clone().unwrap_or_else(|| id.to_string())),
-            version: Some(self.settings.version.clone()),
-        };
-        let common = Arc::new(Common::new(Cluster::NAME, ident.clone(), Some(secret.clone())));
-        let (told, regions_told) = mpsc::channel(finder::TOLD_MAX);
-        self.answering.add(Arc::clone(&common));
-        self.answering.add(Arc::new(MeshResponders::new(told)));
-        let responders = self.answering.finish(Cluster::NAME)?;
-        common.describe_as(responders.schemas().collect());
-
-        let controller = ClusterController::new(self.settings, secret, ident, responders);
-        finder::start(&controller, regions_told, self.services);
+        let (tell, told) = watch::channel(Told::default());
+        let own = MeshResponders::new(tell);
+        let ident = id.to_string();
+        let process = process.into_process(Cluster::NAME, ident.clone(), || ident, own)?;
+        let pool = Arc::new(Pool::new());
+        let controller = ClusterController::new(Inner {
+            process,
+            id,
+            regions,
+            connect_timeout,
+            backoff,
+            registration,
+            told,
+            pool,
+        });
+        finder::start(&controller, services);
         Ok(controller)
     }
 }
@@ -277,8 +258,8 @@ fn has_port(address: &str) -> bool {
 impl std::fmt::Debug for ClusterBuilder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("ClusterBuilder")
-            .field("id", &self.settings.id)
-            .field("regions", &self.settings.regions)
+            .field("id", &self.id)
+            .field("regions", &self.regions)
             .finish_non_exhaustive()
     }
 }

@@ -4,15 +4,12 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use amp_proto::{Region, Responders};
-use mesh::commands::Ident;
-use mesh::{
-    BoxStream, Client, ClusterId, Ended, Link, Pool, RegionId, Secret, drive_until_stopped,
-};
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
+use amp_proto::Region;
+use mesh::{BackoffSettings, Client, ClusterId, Pool, Process, RegionId};
+use tokio::sync::watch;
 
-use crate::builder::{ClusterBuilder, Settings};
+use crate::builder::{ClusterBuilder, Registration};
+use crate::responders::Told;
 
 /// A running cluster process. Cheap to clone; it runs until [`ClusterController::shutdown`].
 ///
@@ -39,15 +36,15 @@ pub struct ClusterController {
 }
 
 pub(crate) struct Inner {
-    pub(crate) settings: Settings,
-    pub(crate) secret: Secret,
-    pub(crate) ident: Ident,
-    pub(crate) responders: Arc<Responders>,
-    pub(crate) tasks: TaskTracker,
-    /// No new connections; what is under way may finish.
-    pub(crate) stopping: CancellationToken,
-    /// Everything is dropped where it stands.
-    pub(crate) aborting: CancellationToken,
+    pub(crate) process: Process,
+    pub(crate) id: ClusterId,
+    /// The addresses of the settings.
+    pub(crate) regions: Vec<String>,
+    pub(crate) connect_timeout: Duration,
+    pub(crate) backoff: BackoffSettings,
+    pub(crate) registration: Option<Registration>,
+    pub(crate) told: watch::Receiver<Told>,
+    pub(crate) pool: Arc<Pool<RegionId>>,
 }
 
 /// Why there is no client.
@@ -70,28 +67,20 @@ impl ClusterController {
         ClusterBuilder::new()
     }
 
-    pub(crate) fn new(
-        settings: Settings,
-        secret: Secret,
-        ident: Ident,
-        responders: Responders,
-    ) -> Self {
-        let (tasks, stopping) = (TaskTracker::new(), CancellationToken::new());
-        let (responders, aborting) = (Arc::new(responders), CancellationToken::new());
-        let inner = Inner { settings, secret, ident, responders, tasks, stopping, aborting };
+    pub(crate) fn new(inner: Inner) -> Self {
         Self { inner: Arc::new(inner) }
     }
 
     /// The identity of this cluster.
     #[must_use]
     pub fn uuid(&self) -> ClusterId {
-        self.inner.settings.id
+        self.inner.id
     }
 
     /// Its name for people.
     #[must_use]
     pub fn name(&self) -> &str {
-        self.inner.ident.name.as_deref().unwrap_or_default()
+        self.inner.process.name()
     }
 
     /// A client for a random region process. Waits for one to be connected, if it has to, for the
@@ -107,7 +96,7 @@ impl ClusterController {
     /// Dropping the future only ends the waiting.
     pub async fn get_client(&self) -> Result<Client<Region>, ClientError> {
         let pool = self.pool();
-        let waited = self.inner.settings.client_wait;
+        let waited = self.inner.process.client_wait;
         let link = match pool.random() {
             Some(link) => link,
             None => tokio::time::timeout(waited, pool.wait_until(Pool::random))
@@ -126,54 +115,31 @@ impl ClusterController {
     /// The connections by region process.
     #[must_use]
     pub fn pool(&self) -> &Arc<Pool<RegionId>> {
-        &self.inner.settings.pool
+        &self.inner.pool
     }
 
     /// Leaves the mesh in good order: tells the regions, lets what is under way finish, and closes.
     /// Takes no longer than the [`drain_timeout`](ClusterBuilder::drain_timeout) of the settings.
     ///
+    /// Every task that the cluster runs is ended by this, [services](ClusterBuilder::service) too.
+    /// So a service may call it, and its own future is then dropped where it waits, as it would be
+    /// by anyone's call; the rest goes on without it. A responder that waits for it is itself under
+    /// way, and holds the end up until the drain time-out drops it.
+    ///
     /// # Cancellation
-    /// Dropping the future leaves the cluster half shut down; calling it again goes on.
+    /// Dropping the future only ends the waiting: the cluster goes on to its end. Calling it again
+    /// waits for the same end.
     pub async fn shutdown(&self) {
-        let Inner { settings, tasks, stopping, aborting, .. } = &*self.inner;
-        stopping.cancel();
-        let deadline = tokio::time::Instant::now() + settings.drain_timeout;
-        tasks.close();
-        if tokio::time::timeout_at(deadline, tasks.wait()).await.is_err() {
-            tracing::warn!("not everything finished in time; the rest is dropped");
-        }
-        aborting.cancel();
-        tasks.wait().await;
-        tracing::info!(name = self.name(), "the cluster has left");
+        self.inner.process.shut_down().await;
     }
 
-    /// Drops everything where it stands: no goodbye to anyone, as in a crash.
+    /// Drops everything where it stands: no goodbye to anyone, as in a crash. A service that calls
+    /// it is dropped as well.
     ///
     /// # Cancellation
     /// The drop has begun whether the future is polled to its end or not.
     pub async fn abort(&self) {
-        self.inner.aborting.cancel();
-        self.inner.stopping.cancel();
-        self.inner.tasks.close();
-        self.inner.tasks.wait().await;
-    }
-}
-
-impl Inner {
-    /// Runs a connection until it ends, in good order when the cluster stops.
-    pub(crate) fn keep(
-        self: &Arc<Self>,
-        link: Arc<Link>,
-        driving: impl Future<Output = Ended<BoxStream>> + Send + 'static,
-    ) {
-        let (aborting, stopping) = (self.aborting.clone(), self.stopping.clone());
-        self.tasks.spawn(async move {
-            let running = drive_until_stopped(Arc::clone(&link), driving, &stopping);
-            if let Some(lost) = aborting.run_until_cancelled(running).await {
-                let address = &link.peer().address;
-                tracing::info!(region = link.name(), address, reason = %lost, "a connection ended");
-            }
-        });
+        self.inner.process.lifetime.abort().await;
     }
 }
 

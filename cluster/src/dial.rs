@@ -6,14 +6,11 @@ use std::time::Duration;
 
 use amp_proto::{CallError, Lost, Never, Region, RoleName};
 use futures_util::FutureExt as _;
-use mesh::commands::{Ident, Identify, ListRegions, RegionRow, RegisterCluster};
-use mesh::{Client, HandshakeError, Handshaking, Link, RegionId};
+use mesh::commands::{Ident, Identify, ListRegions, RegionRow, Regions, RegisterCluster};
+use mesh::{Client, HandshakeError, Link, RegionId, chain};
 
 use crate::builder::RegistrationRefused;
 use crate::controller::Inner;
-
-/// How long a TCP connection may take to be made.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// A region process that we are connected to.
 #[derive(Debug)]
@@ -21,7 +18,15 @@ pub(crate) struct Reached {
     pub(crate) region: RegionId,
     pub(crate) link: Arc<Link>,
     /// The region processes that it knows; `None` from a stock region.
-    pub(crate) others: Option<Vec<RegionRow>>,
+    pub(crate) others: Option<Listed>,
+}
+
+/// An answer to `ListRegions`.
+#[derive(Debug)]
+pub(crate) struct Listed {
+    pub(crate) regions: Vec<RegionRow>,
+    /// How often regions had told of others by themselves when this one was asked.
+    pub(crate) told_before: u64,
 }
 
 /// What came of trying the addresses of one place.
@@ -36,25 +41,27 @@ pub(crate) struct Attempt {
 /// Why an attempt failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DialError {
-    #[error("cannot connect: {0}")]
-    Connect(std::io::Error),
-    #[error("cannot connect within {} s", CONNECT_TIMEOUT.as_secs())]
-    ConnectTimedOut,
+    #[error("cannot connect")]
+    Connect(#[source] std::io::Error),
+    #[error("cannot connect within {} ms", .0.as_millis())]
+    ConnectTimedOut(Duration),
     #[error("another region process, {0}, answers there")]
     SomeoneElse(RegionId),
-    #[error("{0}")]
+    #[error(transparent)]
     Handshake(#[from] HandshakeError),
-    #[error("the region does not say who it is: {0}")]
-    Identify(CallError<Never>),
-    #[error("the region does not take the registration: {0}")]
-    Register(CallError<Never>),
+    #[error("the region does not say who it is")]
+    Identify(#[source] CallError<Never>),
+    #[error("the region does not take the registration")]
+    Register(#[source] CallError<Never>),
+    #[error("the region does not say where the others are")]
+    List(#[source] CallError<Never>),
     #[error("the registration took longer than {} ms", .0.as_millis())]
     RegisterTimedOut(Duration),
-    #[error("the connection was lost before the registration was done: {0}")]
-    Lost(Lost),
+    #[error("the connection was lost before the registration was done")]
+    Lost(#[source] Lost),
     #[error("the application's registration panicked")]
     Panicked,
-    #[error("{0}")]
+    #[error(transparent)]
     Refused(#[from] RegistrationRefused),
 }
 
@@ -72,7 +79,7 @@ pub(crate) enum Gravity {
 impl DialError {
     pub(crate) fn gravity(&self) -> Gravity {
         match self {
-            Self::Connect(_) | Self::ConnectTimedOut | Self::SomeoneElse(_) | Self::Lost(_) => {
+            Self::Connect(_) | Self::ConnectTimedOut(_) | Self::SomeoneElse(_) | Self::Lost(_) => {
                 Gravity::Absent
             }
             Self::Handshake(error) if error.is_refusal() => Gravity::Refused,
@@ -80,6 +87,7 @@ impl DialError {
             Self::Handshake(_)
             | Self::Identify(_)
             | Self::Register(_)
+            | Self::List(_)
             | Self::RegisterTimedOut(_)
             | Self::Panicked => Gravity::Failed,
         }
@@ -122,18 +130,24 @@ async fn dial(
     wanted: Option<&RegionId>,
     address: &str,
 ) -> Result<Reached, DialError> {
-    let settings = &inner.settings;
-    let connecting = settings.transport.connect(address);
-    let stream = tokio::time::timeout(CONNECT_TIMEOUT, connecting).await;
-    let stream = stream.map_err(|_| DialError::ConnectTimedOut)?.map_err(DialError::Connect)?;
-    let limits = Arc::new(settings.limits.clone());
-    let handshaking = Handshaking::new(stream, RoleName::Region, address.to_owned(), limits);
-    let open = handshaking.authenticate(&inner.secret).await?;
-    let (link, driving) = open.drive(Arc::clone(&inner.responders));
-    inner.keep(Arc::clone(&link), driving);
+    let process = &inner.process;
+    let connecting = process.transport.connect(address);
+    let within = inner.connect_timeout;
+    let stream = tokio::time::timeout(within, connecting).await;
+    let stream =
+        stream.map_err(|_| DialError::ConnectTimedOut(within))?.map_err(DialError::Connect)?;
+    let open = process.authenticate(stream, RoleName::Region, address.to_owned()).await?;
+    let (link, driving) = process.drive(open);
+    let driven = Arc::clone(&link);
+    process.lifetime.run_until_aborted(async move {
+        let lost = driving.await;
+        let address = &driven.peer().address;
+        let reason = chain(&lost);
+        tracing::info!(region = driven.name(), address, %reason, "a connection ended");
+    });
 
     let mut half_open = HalfOpen { link: &link, is_introduced: false };
-    let timeout = settings.limits.handshake_timeout;
+    let timeout = process.limits.handshake_timeout;
     let introduced = tokio::select! {
         // What the region said before it closed is worth more than that it closed.
         biased;
@@ -165,7 +179,7 @@ async fn introduce(
     wanted: Option<&RegionId>,
     link: &Arc<Link>,
 ) -> Result<Reached, DialError> {
-    let timeout = inner.settings.limits.handshake_timeout;
+    let timeout = inner.process.limits.handshake_timeout;
     let client = Client::<Region>::new(Arc::clone(link)).within(timeout);
     let asked = tokio::time::Instant::now();
     let (negotiated, identified) = tokio::join!(client.negotiate(), client.call(Identify));
@@ -173,15 +187,14 @@ async fn introduce(
     let Ident { ident, name, version } = identified.map_err(DialError::Identify)?;
     link.set_round_trip(asked.elapsed());
     let region = RegionId::from(ident.clone());
-    if wanted.is_some_and(|wanted| *wanted != region) && inner.settings.pool.get(&region).is_some()
-    {
+    if wanted.is_some_and(|wanted| *wanted != region) && inner.pool.get(&region).is_some() {
         return Err(DialError::SomeoneElse(region));
     }
     let registered = client
         .call(RegisterCluster {
-            uuid: inner.ident.ident.clone(),
-            name: inner.ident.name.clone().unwrap_or_default(),
-            version: inner.ident.version.clone().unwrap_or_default(),
+            uuid: inner.id.to_string(),
+            name: inner.process.name().to_owned(),
+            version: inner.process.ident.version.clone().unwrap_or_default(),
         })
         .await;
     match registered {
@@ -189,14 +202,43 @@ async fn introduce(
         Ok(_) | Err(CallError::Unhandled { .. }) => {}
         Err(error) => return Err(DialError::Register(error)),
     }
-    if let Some(register) = &inner.settings.registration {
+    if let Some(register) = &inner.registration {
         register(client.clone()).await?;
     }
+    let told_before = inner.told.borrow().times;
     let others = match client.call(ListRegions).await {
-        Ok(listed) => Some(listed.regions),
+        Ok(Regions { regions }) => Some(Listed { regions, told_before }),
         Err(CallError::Unhandled { .. }) => None,
-        Err(error) => return Err(DialError::Register(error)),
+        Err(error) => return Err(DialError::List(error)),
     };
     let _first = link.admit(&ident, name, version);
     Ok(Reached { region, link: Arc::clone(link), others })
+}
+
+#[cfg(test)]
+mod tests {
+    use mesh::chain;
+
+    use super::*;
+
+    #[test]
+    fn a_failure_says_its_own_part_and_the_chain_all() {
+        let refused = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
+        let lost = CallError::Lost { lost: Lost::ClosedByPeer, maybe_done: true };
+        let known = [
+            (DialError::Connect(refused), "cannot connect: connection refused"),
+            (DialError::Identify(lost), "the region does not say who it is: "),
+            (
+                DialError::Lost(Lost::ClosedByPeer),
+                "the connection was lost before the registration was",
+            ),
+        ];
+        for (error, told) in known {
+            let whole = chain(&error).to_string();
+            assert!(whole.starts_with(told), "{whole}");
+            assert!(whole.len() > error.to_string().len(), "{whole}");
+        }
+        let refused = DialError::Handshake(HandshakeError::WrongSecret);
+        assert_eq!(chain(&refused).to_string(), "the peer does not know the shared secret");
+    }
 }

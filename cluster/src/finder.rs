@@ -10,41 +10,29 @@ use std::time::Duration;
 
 use amp_proto::Region;
 use mesh::commands::RegionRow;
-use mesh::{Client, Link, RegionId};
-use tokio::sync::{Semaphore, mpsc};
+use mesh::{Client, Link, RegionId, Services, chain};
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::builder::Service;
 use crate::controller::{ClusterController, Inner};
-use crate::dial::{Attempt, DialError, Gravity, Reached, dial_any};
+use crate::dial::{Attempt, DialError, Gravity, Listed, Reached, dial_any};
 use crate::places::{Place, State, Target};
+use crate::responders::Told;
 
-/// How many lists of regions may wait to be looked at.
-pub(crate) const TOLD_MAX: usize = 16;
-/// How many places are kept in mind; a list of more is cut.
+/// How many places are kept in mind; a list of more is cut. Fixed: far more than a mesh has, and
+/// there only against a region that tells nonsense.
 const PLACES_MAX: usize = 4096;
-/// How many places are dialled at once; the others wait for their turn.
+/// How many places are dialled at once; the others wait for their turn. Fixed: a mesh has fewer
+/// region processes, unless a region tells nonsense, and then it bounds what comes of it.
 const DIALS_MAX: usize = 64;
 
 /// Starts the finder and the services beside it. They end when the controller stops.
-pub(crate) fn start(
-    controller: &ClusterController,
-    told: mpsc::Receiver<Vec<RegionRow>>,
-    services: Vec<Service>,
-) {
+pub(crate) fn start(controller: &ClusterController, services: Services<ClusterController>) {
     let inner = &controller.inner;
-    let finding = Finder::new(Arc::clone(inner), told).run();
-    spawn(inner, finding);
-    for service in services {
-        spawn(inner, service(controller.clone()));
-    }
-}
-
-/// Runs a task until the cluster stops.
-fn spawn(inner: &Arc<Inner>, task: impl Future<Output = ()> + Send + 'static) {
-    let stopping = inner.stopping.clone();
-    inner.tasks.spawn(async move { stopping.run_until_cancelled(task).await });
+    let lifetime = &inner.process.lifetime;
+    lifetime.run_until_stopping(Finder::new(Arc::clone(inner)).run());
+    services.start(lifetime, controller);
 }
 
 /// What comes of the tasks that run beside the finder.
@@ -67,14 +55,15 @@ struct Connected {
 struct Finder {
     inner: Arc<Inner>,
     targets: HashMap<Place, Target>,
-    told: mpsc::Receiver<Vec<RegionRow>>,
+    told: watch::Receiver<Told>,
     dials: Arc<Semaphore>,
     tasks: JoinSet<News>,
 }
 
 impl Finder {
-    fn new(inner: Arc<Inner>, told: mpsc::Receiver<Vec<RegionRow>>) -> Self {
-        let seeds = inner.settings.regions.iter().cloned();
+    fn new(inner: Arc<Inner>) -> Self {
+        let told = inner.told.clone();
+        let seeds = inner.regions.iter().cloned();
         let target =
             |address: String| (Place::Seed(address.clone()), Target::new(&inner, vec![address]));
         let targets = seeds.map(target).collect();
@@ -92,14 +81,14 @@ impl Finder {
                     Ok(News::Lost(connected)) => self.lost(&connected),
                     Err(error) => tracing::error!(%error, "an attempt to connect failed badly"),
                 },
-                Some(regions) = self.told.recv() => self.learn(regions),
+                Ok(()) = self.told.changed() => self.learn_told(),
                 else => return,
             }
         }
     }
 
     fn dial_what_is_due(&mut self) {
-        let pool = &self.inner.settings.pool;
+        let pool = &self.inner.pool;
         let is_busy = |(_, target): &(_, &Target)| target.state == State::Dialling;
         let busy = self.targets.iter().filter(is_busy);
         let mut dialled: HashSet<String> =
@@ -111,7 +100,7 @@ impl Finder {
                 continue;
             }
             if target.region(place).is_some_and(|region| pool.get(region).is_some()) {
-                target.state = State::Content;
+                target.reached(place);
                 continue;
             }
             target.state = State::Dialling;
@@ -137,8 +126,8 @@ impl Finder {
             (Some((address, error)), _) => self.failed(place, &address, &error),
             (None, Some(found)) => {
                 if let Some(target) = self.targets.get_mut(place) {
-                    target.state = State::Content;
                     target.region = Some(found);
+                    target.reached(place);
                 }
             }
             (None, None) => {
@@ -157,12 +146,12 @@ impl Finder {
                 target.region = Some(region.clone());
             }
         }
-        let pool = &self.inner.settings.pool;
+        let pool = &self.inner.pool;
         if pool.get(&region).is_some() {
             // Two addresses of one region process: the first connection is enough.
             tracing::debug!(region = %region, "already connected to this region");
             let spare = Client::<Region>::new(link);
-            self.inner.tasks.spawn(async move { spare.leave().await });
+            self.inner.process.lifetime.run_until_aborted(async move { spare.leave().await });
         } else {
             tracing::info!(
                 region = link.name(),
@@ -176,28 +165,47 @@ impl Finder {
                 News::Lost(connected)
             });
         }
-        if let Some(others) = others {
-            self.learn(others);
+        match others {
+            Some(Listed { regions, told_before })
+                if self.told.borrow_and_update().times == told_before =>
+            {
+                self.learn(regions);
+            }
+            // What somebody told since the question was asked may be newer than the answer.
+            Some(_) => self.learn_told(),
+            None => {}
         }
+    }
+
+    fn learn_told(&mut self) {
+        let regions = self.told.borrow_and_update().regions.clone();
+        self.learn(regions);
     }
 
     fn failed(&mut self, place: &Place, address: &str, error: &DialError) {
         let Some(target) = self.targets.get_mut(place) else { return };
         target.state = State::Waiting;
-        let wait = match error.gravity() {
+        let gravity = error.gravity();
+        let wait = match gravity {
             Gravity::Refused => target.backoff.after_refusal(),
             Gravity::Failed | Gravity::Absent => target.backoff.after_failure(),
         };
         let again_in_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
-        match error.gravity() {
+        let error = chain(error).to_string();
+        let is_news = target.attempts.failed(format!("{address}: {error}"));
+        let failures = target.attempts.failures();
+        match gravity {
+            _ if !is_news => {
+                tracing::debug!(address, error, failures, again_in_ms, "still not joined");
+            }
             Gravity::Refused => {
-                tracing::error!(address, %error, again_in_ms, "a region refused us");
+                tracing::error!(address, error, failures, again_in_ms, "a region refused us");
             }
             Gravity::Failed => {
-                tracing::warn!(address, %error, again_in_ms, "could not join a region");
+                tracing::warn!(address, error, failures, again_in_ms, "could not join a region");
             }
             Gravity::Absent => {
-                tracing::info!(address, %error, again_in_ms, "no region there");
+                tracing::info!(address, error, failures, again_in_ms, "no region there");
             }
         }
         self.wait(place.clone(), wait);
@@ -211,10 +219,10 @@ impl Finder {
     }
 
     fn lost(&mut self, Connected { region, link, since }: &Connected) {
-        self.inner.settings.pool.remove(region, link);
+        self.inner.pool.remove(region, link);
         // What others tell of its place may be wrong for us, and an address of the settings right,
         // so both are tried. With nobody left to tell, everything is.
-        let alone = self.inner.settings.pool.random().is_none();
+        let alone = self.inner.pool.random().is_none();
         let mut due = Vec::new();
         for (place, target) in &mut self.targets {
             let was_there = target.region(place) == Some(region);
@@ -230,7 +238,7 @@ impl Finder {
     /// Takes in a list of all region processes. Those that are not on it and not connected are
     /// forgotten; the addresses of the settings never are.
     fn learn(&mut self, regions: Vec<RegionRow>) {
-        let pool = &self.inner.settings.pool;
+        let pool = &self.inner.pool;
         self.targets.retain(|place, _| match place {
             Place::Seed(_) => true,
             Place::Known(id) => {

@@ -11,8 +11,11 @@ mod finder;
 mod places;
 mod responders;
 
-pub use amp_proto::Cluster;
-pub use mesh::{CallError, Client, ClusterId, Limits, RegionId, Secret};
+pub use amp_proto::{Cluster, Region};
+pub use mesh::{
+    BackoffSettings, CallError, Client, ClusterId, GATHER_CONCURRENCY, Gathered, Gathering, Limits,
+    PeerExt, RegionId, Secret, SettingsError, gather, gather_with,
+};
 
 pub use crate::builder::{ClusterBuilder, RegistrationRefused, StartError};
 pub use crate::controller::{ClientError, ClusterController};

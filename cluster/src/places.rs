@@ -1,6 +1,8 @@
 //! Where region processes may be, and what is to be done about each place.
 
-use mesh::{Backoff, RegionId};
+use std::fmt;
+
+use mesh::{Backoff, RegionId, Repeats};
 use tokio::time::Instant;
 
 use crate::controller::Inner;
@@ -24,10 +26,21 @@ impl Place {
     }
 }
 
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Seed(address) => f.write_str(address),
+            Self::Known(region) => region.fmt(f),
+        }
+    }
+}
+
 #[derive(Debug)]
 pub(crate) struct Target {
     pub(crate) addresses: Vec<String>,
     pub(crate) backoff: Backoff,
+    /// The attempts since somebody was there.
+    pub(crate) attempts: Repeats,
     pub(crate) state: State,
     /// Who was there last, at a seed.
     pub(crate) region: Option<RegionId>,
@@ -47,8 +60,16 @@ pub(crate) enum State {
 
 impl Target {
     pub(crate) fn new(inner: &Inner, addresses: Vec<String>) -> Self {
-        let backoff = Backoff::new(inner.settings.backoff.clone());
-        Self { addresses, backoff, state: State::Due, region: None }
+        let backoff = Backoff::new(inner.backoff.clone());
+        Self { addresses, backoff, attempts: Repeats::new(), state: State::Due, region: None }
+    }
+
+    /// Whoever is looked for here is connected.
+    pub(crate) fn reached(&mut self, place: &Place) {
+        self.state = State::Content;
+        if let Some(failures) = self.attempts.worked() {
+            tracing::info!(%place, failures, "a region is there again");
+        }
     }
 
     /// Who has to be connected for this place to need no attempt.
@@ -60,7 +81,7 @@ impl Target {
     pub(crate) fn lost(&mut self, inner: &Inner, since: Instant) -> std::time::Duration {
         self.state = State::Waiting;
         // Who takes connections only to drop them has not come back, and is not to be run down.
-        if since.elapsed() >= inner.settings.backoff.max {
+        if since.elapsed() >= inner.backoff.max {
             self.backoff.reset();
         }
         // A crowd that lost the same region must not come back all at once.

@@ -2,15 +2,24 @@
 
 use amp_proto::{Never, responders};
 use mesh::commands::{RegionRow, RegionsChanged};
-use tokio::sync::mpsc;
+use tokio::sync::watch;
+
+/// What regions told without being asked.
+#[derive(Debug, Default)]
+pub(crate) struct Told {
+    /// How often any of them did.
+    pub(crate) times: u64,
+    /// The regions that the last one told of.
+    pub(crate) regions: Vec<RegionRow>,
+}
 
 #[derive(Debug)]
 pub(crate) struct MeshResponders {
-    told: mpsc::Sender<Vec<RegionRow>>,
+    told: watch::Sender<Told>,
 }
 
 impl MeshResponders {
-    pub(crate) fn new(told: mpsc::Sender<Vec<RegionRow>>) -> Self {
+    pub(crate) fn new(told: watch::Sender<Told>) -> Self {
         Self { told }
     }
 }
@@ -19,8 +28,10 @@ impl MeshResponders {
 impl MeshResponders {
     #[responder]
     async fn regions_changed(&self, it: RegionsChanged) -> Result<(), Never> {
-        // When nobody listens any more the cluster is shutting down.
-        let _told = self.told.send(it.regions).await;
+        self.told.send_modify(|told| {
+            told.times += 1;
+            told.regions = it.regions;
+        });
         Ok(())
     }
 }

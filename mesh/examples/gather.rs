@@ -2,14 +2,11 @@
 #![expect(clippy::print_stdout, reason = "an example shows what it does")]
 
 use std::error::Error;
-use std::pin::pin;
 use std::time::Duration;
 
 use amp_proto::{Arguments, Cluster, Command, Never, responders};
 use cluster::ClusterController;
-use futures_util::StreamExt as _;
-use mesh::{Client, Listen, Secret, gather};
-use region::RegionController;
+use region::{Client, Listen, RegionController, Secret, gather};
 
 /// Count what lies on the shelves.
 #[derive(Clone, Debug, PartialEq, Command)]
@@ -37,7 +34,7 @@ impl Cellar {
 // ANCHOR: gather
 async fn count_all(clients: Vec<Client<Cluster>>) -> u32 {
     let mut total = 0;
-    let mut answers = pin!(gather(clients, TakeStock));
+    let mut answers = gather(clients, TakeStock);
     while let Some((cellar, answer)) = answers.next().await {
         match answer {
             Ok(Stock { cheezes }) => {

@@ -124,6 +124,7 @@ impl<R: Role> Client<R> {
     ///
     /// # Specification
     /// `docs/src/reference/protocol.md#streams`.
+    #[expect(clippy::needless_pass_by_value, reason = "a command is given away, as in `call`")]
     pub fn stream<C>(&self, command: C) -> Result<StreamingCall<C>, CallError<C::Error>>
     where
         C: AnsweredBy<R> + Streaming,

@@ -1,9 +1,10 @@
 //! What every process of the mesh answers, whatever the application adds.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use amp_proto::{
-    CommandSchema, ErrorSchema, Failure, FieldSchema, Never, Peer, RoleName, responders,
+    CommandSchema, ErrorSchema, Failure, FieldSchema, Lost, Never, Peer, RoleName, responders,
 };
 
 use crate::agreement::terms_of;
@@ -12,6 +13,7 @@ use crate::commands::{
     Negotiate, Ping, Terms,
 };
 use crate::connection::{is_challenge_of, proof};
+use crate::lifetime::Lifetime;
 use crate::peer::PeerExt as _;
 use crate::secret::Secret;
 
@@ -23,6 +25,8 @@ pub struct Common {
     ident: Ident,
     secret: Option<Secret>,
     schemas: OnceLock<Vec<&'static CommandSchema>>,
+    /// How long a peer that says that it leaves may stay, and who sees to it.
+    departures: Option<(Duration, Arc<Lifetime>)>,
 }
 
 impl Common {
@@ -30,7 +34,15 @@ impl Common {
     /// refused.
     #[must_use]
     pub fn new(role: RoleName, ident: Ident, secret: Option<Secret>) -> Self {
-        Self { role, ident, secret, schemas: OnceLock::new() }
+        Self { role, ident, secret, schemas: OnceLock::new(), departures: None }
+    }
+
+    /// Closes a connection whose peer said that it leaves and is still there after `stay_max`, as
+    /// soon as nothing is under way on it: nothing can be asked on it any more, and nobody would
+    /// look for a better one. Without this such a peer may stay as long as it likes.
+    #[must_use]
+    pub fn close_left_after(self, stay_max: Duration, lifetime: Arc<Lifetime>) -> Self {
+        Self { departures: Some((stay_max, lifetime)), ..self }
     }
 
     /// Says what commands the process answers, sorted by name. Until then [`Describe`] gives
@@ -64,8 +76,17 @@ impl Common {
 
     #[responder]
     async fn leave(&self, _: Leave, peer: &Peer) -> Result<(), Never> {
-        if let Some(link) = peer.link() {
-            link.leave(amp_proto::Lost::PeerLeaving);
+        let Some(link) = peer.link() else { return Ok(()) };
+        let is_first = link.is_open();
+        link.leave(Lost::PeerLeaving);
+        if let Some((stay_max, lifetime)) = self.departures.as_ref().filter(|_| is_first) {
+            let stay_max = *stay_max;
+            lifetime.run_until_aborted(async move {
+                if tokio::time::timeout(stay_max, link.closed()).await.is_err() {
+                    // Calls that the peer still answers have time-outs of their own.
+                    link.drain(Lost::PeerLeaving);
+                }
+            });
         }
         Ok(())
     }

@@ -14,7 +14,7 @@ use crate::connection::{Ended, Link};
 ///
 /// # Cancellation
 /// Dropping the future drops the connection where it stands.
-pub async fn drive_until_stopped<S>(
+pub(crate) async fn drive_until_stopped<S>(
     link: Arc<Link>,
     driving: impl Future<Output = Ended<S>>,
     stopping: &CancellationToken,

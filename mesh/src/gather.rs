@@ -1,7 +1,13 @@
 //! Asking many peers the same thing.
 
-use amp_proto::{AnsweredBy, CallError, Role};
-use futures_util::stream::{self, Stream, StreamExt as _};
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::vec;
+
+use amp_proto::{AnsweredBy, CallError, Command, Role};
+use futures_util::future::BoxFuture;
+use futures_util::stream::{FuturesUnordered, Stream, StreamExt as _};
 
 use crate::Client;
 
@@ -9,10 +15,18 @@ use crate::Client;
 pub const GATHER_CONCURRENCY: usize = 64;
 
 /// What one peer made of a command: the client that was asked, and its answer.
-pub type Gathered<R, C> = (
-    Client<R>,
-    Result<<C as amp_proto::Command>::Response, CallError<<C as amp_proto::Command>::Error>>,
-);
+pub type Gathered<R, C> =
+    (Client<R>, Result<<C as Command>::Response, CallError<<C as Command>::Error>>);
+
+/// The answers to a command, as they arrive. Made by [`gather`].
+///
+/// [`Gathering::next`] is all that it takes; it is a [`Stream`] besides.
+pub struct Gathering<R, C: Command> {
+    waiting: vec::IntoIter<Client<R>>,
+    command: C,
+    concurrency: usize,
+    calls: FuturesUnordered<BoxFuture<'static, Gathered<R, C>>>,
+}
 
 /// Asks every client to carry out `command`, and gives each answer as it arrives.
 ///
@@ -23,30 +37,24 @@ pub type Gathered<R, C> = (
 /// None of its own: every client's failure is an item.
 ///
 /// # Cancellation
-/// Dropping the stream forgets the answers that have not come, and makes no further calls.
+/// Nothing is asked before the first answer is waited for. Dropping the stream forgets the answers
+/// that have not come, and makes no further calls.
 ///
 /// # Examples
 /// ```
 /// # use amp_proto::{Cluster, Command};
 /// # use mesh::{Client, gather};
-/// use std::pin::pin;
-///
-/// use futures_util::StreamExt as _;
-///
 /// # #[derive(Clone, Debug, Command)]
 /// # #[command(answered_by = Cluster)]
 /// # struct LockCellar;
 /// async fn lock_all(cellars: Vec<Client<Cluster>>) {
-///     let mut answers = pin!(gather(cellars, LockCellar));
+///     let mut answers = gather(cellars, LockCellar);
 ///     while let Some((cellar, answer)) = answers.next().await {
 ///         println!("{}: {answer:?}", cellar.name());
 ///     }
 /// }
 /// ```
-pub fn gather<R, C>(
-    clients: impl IntoIterator<Item = Client<R>>,
-    command: C,
-) -> impl Stream<Item = Gathered<R, C>>
+pub fn gather<R, C>(clients: impl IntoIterator<Item = Client<R>>, command: C) -> Gathering<R, C>
 where
     R: Role,
     C: AnsweredBy<R> + Clone + Sync,
@@ -59,17 +67,65 @@ pub fn gather_with<R, C>(
     concurrency: usize,
     clients: impl IntoIterator<Item = Client<R>>,
     command: C,
-) -> impl Stream<Item = Gathered<R, C>>
+) -> Gathering<R, C>
 where
     R: Role,
     C: AnsweredBy<R> + Clone + Sync,
 {
-    let calls = clients.into_iter().map(move |client| {
-        let command = command.clone();
-        async move {
-            let answer = client.call(command).await;
-            (client, answer)
+    let waiting: Vec<Client<R>> = clients.into_iter().collect();
+    Gathering {
+        waiting: waiting.into_iter(),
+        command,
+        concurrency: concurrency.max(1),
+        calls: FuturesUnordered::new(),
+    }
+}
+
+impl<R, C> Gathering<R, C>
+where
+    R: Role,
+    C: AnsweredBy<R> + Clone + Sync,
+{
+    /// The next answer, from whichever peer it comes; `None` after the last.
+    ///
+    /// # Cancellation
+    /// Dropping the future loses nothing: the calls stay under way, and go on when the next answer
+    /// is waited for.
+    pub async fn next(&mut self) -> Option<Gathered<R, C>> {
+        std::future::poll_fn(|cx| self.poll_next_unpin(cx)).await
+    }
+}
+
+impl<R, C> Stream for Gathering<R, C>
+where
+    R: Role,
+    C: AnsweredBy<R> + Clone + Sync,
+{
+    type Item = Gathered<R, C>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = self.get_mut();
+        while this.calls.len() < this.concurrency {
+            let Some(client) = this.waiting.next() else { break };
+            let command = this.command.clone();
+            this.calls.push(Box::pin(async move {
+                let answer = client.call(command).await;
+                (client, answer)
+            }));
         }
-    });
-    stream::iter(calls).buffer_unordered(concurrency.max(1))
+        this.calls.poll_next_unpin(cx)
+    }
+}
+
+// The command is only ever cloned, wherever it lies.
+impl<R, C: Command> Unpin for Gathering<R, C> {}
+
+impl<R, C: Command> fmt::Debug for Gathering<R, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Gathering")
+            .field("command", &C::NAME)
+            .field("waiting", &self.waiting.len())
+            .field("under_way", &self.calls.len())
+            .finish_non_exhaustive()
+    }
 }

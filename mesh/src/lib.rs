@@ -8,12 +8,14 @@
 //! - [`Client`] asks through a link, and [`gather`] through many;
 //! - [`Answering`] gathers what a process answers;
 //! - [`Pool`] keeps the links of a process by peer;
+//! - [`ProcessSettings`] become a [`Process`], whose tasks have a [`Lifetime`];
 //! - [`Transport`] is where streams come from: [`TcpTransport`], [`MemoryTransport`];
 //! - [`commands`] are the mesh's own, and [`Common`] answers those that both sides answer.
 
 mod agreement;
 mod answering;
 mod backoff;
+mod chain;
 mod client;
 mod clock;
 pub mod commands;
@@ -25,10 +27,14 @@ mod farewell;
 mod gather;
 mod host;
 mod ids;
+mod lifetime;
 mod local;
 mod peer;
 mod pool;
+mod process;
+mod repeats;
 mod secret;
+mod services;
 mod transport;
 
 pub use amp_proto::{CallError, Limits, Lost};
@@ -36,6 +42,7 @@ pub use amp_proto::{CallError, Limits, Lost};
 pub use crate::agreement::{Agreement, EXTENSIONS_VERSION, Features};
 pub use crate::answering::{Answering, AnsweringError};
 pub use crate::backoff::{Backoff, BackoffSettings};
+pub use crate::chain::chain;
 pub use crate::client::{Client, Others};
 pub use crate::common::Common;
 pub use crate::connection::{
@@ -43,14 +50,17 @@ pub use crate::connection::{
 };
 pub use crate::context::{CallContext, NotATraceParent, TraceParent};
 pub use crate::describe::CommandDescription;
-pub use crate::farewell::drive_until_stopped;
-pub use crate::gather::{GATHER_CONCURRENCY, Gathered, gather, gather_with};
+pub use crate::gather::{GATHER_CONCURRENCY, Gathered, Gathering, gather, gather_with};
 pub use crate::host::host_name;
 pub use crate::ids::{ClusterId, RegionId};
+pub use crate::lifetime::Lifetime;
 pub use crate::local::{connect_trusted, run_trusted};
 pub use crate::peer::PeerExt;
 pub use crate::pool::Pool;
+pub use crate::process::{Process, ProcessSettings, SettingsError};
+pub use crate::repeats::Repeats;
 pub use crate::secret::{Secret, SecretError};
+pub use crate::services::Services;
 pub use crate::transport::{
     BoxStream, Listen, Listener, MemoryTransport, Stream, TcpTransport, Transport,
 };

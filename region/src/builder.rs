@@ -4,60 +4,41 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use amp_proto::{CommandSchema, Limits, Region, ResponderTable, Role as _, UnusableLimit};
-use futures_util::future::BoxFuture;
-use mesh::commands::Ident;
+use amp_proto::{CommandSchema, Limits, Region, ResponderTable, Role as _};
 use mesh::{
-    Answering, AnsweringError, ClusterId, Common, Listen, Pool, RegionId, Secret, TcpTransport,
-    Transport,
+    ClusterId, Listen, Pool, ProcessSettings, RegionId, Secret, Services, SettingsError, Transport,
+    host_name,
 };
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use crate::admission::{Admission, Admissions};
-use crate::controller::{RegionController, Running};
+use crate::controller::{Inner, RegionController};
+use crate::handshakes::HandshakesMax;
 use crate::registry::{MemoryRegistry, RegionEntry, Registry, RegistryError};
 use crate::responders::MeshResponders;
 use crate::serve;
-
-pub(crate) type Service = Box<dyn FnOnce(RegionController) -> BoxFuture<'static, ()> + Send>;
+use crate::sparing::Sparing;
 
 /// Settings of a region process. Made by [`RegionController::builder`].
 pub struct RegionBuilder {
+    process: ProcessSettings,
     id: RegionId,
-    name: Option<String>,
-    version: String,
     listen: Listen,
     advertise: Vec<IpAddr>,
-    secret: Option<Secret>,
-    transport: Arc<dyn Transport>,
-    settings: Settings,
-    answering: Answering,
-    services: Vec<Service>,
-}
-
-/// What the controller goes by while it runs.
-pub(crate) struct Settings {
-    pub(crate) registry: Arc<dyn Registry>,
-    pub(crate) limits: Limits,
-    pub(crate) admission: Admission,
-    pub(crate) client_wait: Duration,
-    pub(crate) drain_timeout: Duration,
-    pub(crate) pool: Arc<Pool<ClusterId>>,
+    registry: Arc<dyn Registry>,
+    admission: Admission,
+    handshakes_max: HandshakesMax,
+    pool: Arc<Pool<ClusterId>>,
+    services: Services<RegionController>,
 }
 
 /// Why a region process did not start. The fault is in its settings, or in this machine.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
-    /// No secret was given. Without one nobody could prove that they belong.
-    #[error("no shared secret was given")]
-    NoSecret,
-    /// The responders do not fit a region or the vocabulary.
+    /// The settings are not complete, or do not fit each other.
     #[error(transparent)]
-    Answering(#[from] AnsweringError),
-    /// With one of the limits nothing could work.
-    #[error(transparent)]
-    Limits(#[from] UnusableLimit),
+    Settings(#[from] SettingsError),
     /// The address or port cannot be had.
     #[error("cannot listen")]
     Listen(#[source] std::io::Error),
@@ -69,37 +50,29 @@ pub enum StartError {
 impl RegionBuilder {
     pub(crate) fn new() -> Self {
         Self {
+            process: ProcessSettings::default(),
             id: RegionId::random(),
-            name: None,
-            version: env!("CARGO_PKG_VERSION").to_owned(),
             listen: Listen::default(),
             advertise: Vec::new(),
-            secret: None,
-            transport: Arc::new(TcpTransport::new()),
-            settings: Settings {
-                registry: Arc::new(MemoryRegistry::new()),
-                limits: Limits::default(),
-                admission: Admission::default(),
-                client_wait: Duration::from_secs(10),
-                drain_timeout: Duration::from_secs(10),
-                pool: Arc::new(Pool::new()),
-            },
-            answering: Answering::new(),
-            services: Vec::new(),
+            registry: Arc::new(MemoryRegistry::new()),
+            admission: Admission::default(),
+            handshakes_max: HandshakesMax::default(),
+            pool: Arc::new(Pool::new()),
+            services: Services::new(),
         }
     }
 
     /// The name for people. Default: `host:pid=123`.
     #[must_use]
     pub fn name(mut self, name: impl Into<String>) -> Self {
-        self.name = Some(name.into());
+        self.process.name = Some(name.into());
         self
     }
 
     /// The version that others are told. Default: this crate's.
     #[must_use]
     pub fn version(mut self, version: impl Into<String>) -> Self {
-        self.version = version.into();
+        self.process.version = version.into();
         self
     }
 
@@ -121,7 +94,7 @@ impl RegionBuilder {
     /// The shared secret. There is no default.
     #[must_use]
     pub fn secret(mut self, secret: Secret) -> Self {
-        self.secret = Some(secret);
+        self.process.secret = Some(secret);
         self
     }
 
@@ -129,48 +102,65 @@ impl RegionBuilder {
     /// one process.
     #[must_use]
     pub fn registry(mut self, registry: Arc<dyn Registry>) -> Self {
-        self.settings.registry = registry;
+        self.registry = registry;
         self
     }
 
     /// Where streams come from. Default: TCP.
     #[must_use]
     pub fn transport(mut self, transport: Arc<dyn Transport>) -> Self {
-        self.transport = transport;
+        self.process.transport = transport;
         self
     }
 
     /// What a connection will hold at most.
     #[must_use]
     pub fn limits(mut self, limits: Limits) -> Self {
-        self.settings.limits = limits;
+        self.process.limits = limits;
         self
     }
 
     /// When an authenticated peer counts as a cluster. Default: when it says who it is.
     #[must_use]
     pub fn admission(mut self, admission: Admission) -> Self {
-        self.settings.admission = admission;
+        self.admission = admission;
         self
     }
 
     /// The handle through which an application's own registration command admits peers.
     #[must_use]
     pub fn admissions(&self) -> Admissions {
-        Admissions::new(&self.settings.pool)
+        Admissions::new(&self.pool)
+    }
+
+    /// How many peers may be proving who they are at once; further ones are turned away. At least
+    /// one. Default 4,096.
+    #[must_use]
+    pub fn handshakes_max(mut self, peers: usize) -> Self {
+        self.handshakes_max.all = peers.max(1);
+        self
+    }
+
+    /// How many of these may come from one address that is not this machine's. At least one.
+    /// Default 64: more is for many clusters behind one address.
+    #[must_use]
+    pub fn handshakes_per_address_max(mut self, peers: usize) -> Self {
+        self.handshakes_max.per_address = peers.max(1);
+        self
     }
 
     /// How long [`RegionController::get_client_for`] waits for a cluster to appear. Default 10 s.
     #[must_use]
     pub fn client_wait(mut self, wait: Duration) -> Self {
-        self.settings.client_wait = wait;
+        self.process.client_wait = wait;
         self
     }
 
-    /// How long [`RegionController::shutdown`] waits for what is under way. Default 10 s.
+    /// How long [`RegionController::shutdown`] waits for what is under way, and how long a peer
+    /// that says that it leaves may take to close its connection. Default 10 s.
     #[must_use]
     pub fn drain_timeout(mut self, timeout: Duration) -> Self {
-        self.settings.drain_timeout = timeout;
+        self.process.drain_timeout = timeout;
         self
     }
 
@@ -183,7 +173,7 @@ impl RegionBuilder {
     /// As [`RegionBuilder::responders`], for one that is shared.
     #[must_use]
     pub fn responders_arc<S: ResponderTable>(mut self, responder: Arc<S>) -> Self {
-        self.answering.add(responder);
+        self.process.answering.add(responder);
         self
     }
 
@@ -194,7 +184,7 @@ impl RegionBuilder {
         mut self,
         commands: impl IntoIterator<Item = &'static CommandSchema>,
     ) -> Self {
-        self.answering.require(commands);
+        self.process.answering.require(commands);
         self
     }
 
@@ -208,7 +198,7 @@ impl RegionBuilder {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        self.services.push(Box::new(move |controller| Box::pin(service(controller))));
+        self.services.add(service);
         self
     }
 
@@ -219,49 +209,43 @@ impl RegionBuilder {
     ///
     /// # Cancellation
     /// Dropping the future leaves nothing running.
-    pub async fn start(mut self) -> Result<RegionController, StartError> {
-        let secret = self.secret.take().ok_or(StartError::NoSecret)?;
-        self.settings.limits.check()?;
-        let name = self.name.take().unwrap_or_else(default_name);
-        let ident = Ident {
-            ident: self.id.to_string(),
-            name: Some(name.clone()),
-            version: Some(self.version.clone()),
-        };
-        let common = Arc::new(Common::new(Region::NAME, ident, Some(secret.clone())));
+    pub async fn start(self) -> Result<RegionController, StartError> {
         let known = Arc::new(watch::Sender::new(Vec::new()));
-        let (admission, admissions) = (self.settings.admission, self.admissions());
-        self.answering.add(Arc::clone(&common));
-        self.answering.add(Arc::new(MeshResponders::new(
-            admission,
-            admissions,
-            Arc::clone(&known),
-        )));
-        let responders = self.answering.finish(Region::NAME)?;
-        common.describe_as(responders.schemas().collect());
+        let own = MeshResponders::new(self.admission, self.admissions(), Arc::clone(&known));
+        let ident = self.id.to_string();
+        let process = self.process.into_process(Region::NAME, ident, default_name, own)?;
 
-        let listener = self.transport.listen(&self.listen).await.map_err(StartError::Listen)?;
+        let listener = process.transport.listen(&self.listen).await.map_err(StartError::Listen)?;
         let entry = RegionEntry {
             id: self.id,
-            name,
+            name: process.name().to_owned(),
             addresses: listener.reachable(&self.advertise),
-            version: self.version,
+            version: process.ident.version.clone().unwrap_or_default(),
             started: to_the_millisecond(SystemTime::now()),
         };
         known.send_replace(vec![entry.clone()]);
-        self.settings.registry.announce(&entry).await?;
-        tracing::info!(name = entry.name, address = listener.address(), "a region listens");
-        let running = Running { entry, secret, responders: Arc::new(responders), known };
-        let controller = RegionController::new(self.settings, running, listener.address());
+        self.registry.announce(&entry).await?;
+        let address = listener.address();
+        tracing::info!(name = entry.name, address, "a region listens");
+        let controller = RegionController::new(Inner {
+            process,
+            registry: self.registry,
+            admission: self.admission,
+            handshakes_max: self.handshakes_max,
+            pool: self.pool,
+            address,
+            entry,
+            known,
+            forgotten: Notify::new(),
+            strangers: Sparing::default(),
+        });
         serve::start(&controller, self.services, listener);
         Ok(controller)
     }
 }
 
 fn default_name() -> String {
-    let host = std::fs::read_to_string("/proc/sys/kernel/hostname");
-    let host = host.unwrap_or_else(|_| "localhost".to_owned());
-    format!("{}:pid={}", host.trim(), std::process::id())
+    format!("{}:pid={}", host_name(), std::process::id())
 }
 
 /// Registries keep milliseconds, and entries are compared.
@@ -274,7 +258,7 @@ fn to_the_millisecond(time: SystemTime) -> SystemTime {
 impl std::fmt::Debug for RegionBuilder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("RegionBuilder")
-            .field("name", &self.name)
+            .field("name", &self.process.name)
             .field("listen", &self.listen)
             .finish_non_exhaustive()
     }

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use amp_proto::{Cluster, Responders};
-use mesh::{Client, ClusterId, Pool, RegionId, Secret};
+use mesh::{Client, ClusterId, Pool, Process, RegionId};
 use tokio::sync::{Notify, watch};
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
-use crate::builder::{RegionBuilder, Settings};
+use crate::admission::Admission;
+use crate::builder::RegionBuilder;
+use crate::handshakes::HandshakesMax;
 use crate::registry::{RegionEntry, Registry, RegistryError};
 use crate::report::MeshReport;
 use crate::sparing::Sparing;
@@ -39,26 +39,21 @@ pub struct RegionController {
 }
 
 pub(crate) struct Inner {
-    pub(crate) settings: Settings,
-    pub(crate) running: Running,
+    pub(crate) process: Process,
+    pub(crate) registry: Arc<dyn Registry>,
+    pub(crate) admission: Admission,
+    pub(crate) handshakes_max: HandshakesMax,
+    pub(crate) pool: Arc<Pool<ClusterId>>,
+    /// Where it listens.
     pub(crate) address: String,
-    pub(crate) tasks: TaskTracker,
-    /// No new connections, no new heartbeats; what is under way may finish.
-    pub(crate) stopping: CancellationToken,
-    /// Everything is dropped where it stands.
-    pub(crate) aborting: CancellationToken,
+    /// What is announced of it.
+    pub(crate) entry: RegionEntry,
+    /// The region processes that the registry last told of.
+    pub(crate) known: Arc<watch::Sender<Vec<RegionEntry>>>,
     /// Told when the registry has lost what was written down here.
     pub(crate) forgotten: Notify,
     /// Spares the log what strangers cause.
     pub(crate) strangers: Sparing,
-}
-
-pub(crate) struct Running {
-    pub(crate) entry: RegionEntry,
-    pub(crate) secret: Secret,
-    pub(crate) responders: Arc<Responders>,
-    /// The region processes that the registry last told of.
-    pub(crate) known: Arc<watch::Sender<Vec<RegionEntry>>>,
 }
 
 /// Why there is no client.
@@ -83,30 +78,20 @@ impl RegionController {
         RegionBuilder::new()
     }
 
-    pub(crate) fn new(settings: Settings, running: Running, address: String) -> Self {
-        let inner = Inner {
-            settings,
-            running,
-            address,
-            tasks: TaskTracker::new(),
-            stopping: CancellationToken::new(),
-            aborting: CancellationToken::new(),
-            forgotten: Notify::new(),
-            strangers: Sparing::default(),
-        };
+    pub(crate) fn new(inner: Inner) -> Self {
         Self { inner: Arc::new(inner) }
     }
 
     /// The identity of this process.
     #[must_use]
     pub fn id(&self) -> &RegionId {
-        &self.inner.running.entry.id
+        &self.inner.entry.id
     }
 
     /// Its name for people.
     #[must_use]
     pub fn name(&self) -> &str {
-        &self.inner.running.entry.name
+        &self.inner.entry.name
     }
 
     /// Where it listens: the port is the one that was taken.
@@ -118,7 +103,7 @@ impl RegionController {
     /// Where clusters are told to reach it, the best address first.
     #[must_use]
     pub fn addresses(&self) -> &[String] {
-        &self.inner.running.entry.addresses
+        &self.inner.entry.addresses
     }
 
     /// A client for the cluster with this uuid. Waits for it to connect, if it has to, for the
@@ -133,7 +118,7 @@ impl RegionController {
         &self,
         cluster: impl Into<ClusterId>,
     ) -> Result<Client<Cluster>, ClientError> {
-        self.get_client_for_within(self.inner.settings.client_wait, cluster).await
+        self.get_client_for_within(cluster, self.inner.process.client_wait).await
     }
 
     /// As [`RegionController::get_client_for`], waiting no longer than `wait`.
@@ -145,8 +130,8 @@ impl RegionController {
     /// Dropping the future only ends the waiting.
     pub async fn get_client_for_within(
         &self,
-        wait: Duration,
         cluster: impl Into<ClusterId>,
+        wait: Duration,
     ) -> Result<Client<Cluster>, ClientError> {
         let cluster = cluster.into();
         let pool = self.pool();
@@ -166,19 +151,19 @@ impl RegionController {
     /// The connections by cluster.
     #[must_use]
     pub fn pool(&self) -> &Arc<Pool<ClusterId>> {
-        &self.inner.settings.pool
+        &self.inner.pool
     }
 
     /// Everything that this process answers.
     #[must_use]
     pub fn responders(&self) -> &Arc<Responders> {
-        &self.inner.running.responders
+        &self.inner.process.responders
     }
 
     /// Where region processes find each other.
     #[must_use]
     pub fn registry(&self) -> &Arc<dyn Registry> {
-        &self.inner.settings.registry
+        &self.inner.registry
     }
 
     /// The whole mesh as the registry knows it.
@@ -197,30 +182,25 @@ impl RegionController {
     /// what is under way finish, and closes. Takes no longer than the
     /// [`drain_timeout`](RegionBuilder::drain_timeout) of the settings.
     ///
+    /// Every task that the region runs is ended by this, [services](RegionBuilder::service) too.
+    /// So a service may call it, and its own future is then dropped where it waits, as it would be
+    /// by anyone's call; the rest goes on without it. A responder that waits for it is itself under
+    /// way, and holds the end up until the drain time-out drops it.
+    ///
     /// # Cancellation
-    /// Dropping the future leaves the region half shut down; calling it again goes on.
+    /// Dropping the future only ends the waiting: the region goes on to its end. Calling it again
+    /// waits for the same end.
     pub async fn shutdown(&self) {
-        let Inner { settings, tasks, stopping, aborting, .. } = &*self.inner;
-        stopping.cancel();
-        let deadline = tokio::time::Instant::now() + settings.drain_timeout;
-        tasks.close();
-        if tokio::time::timeout_at(deadline, tasks.wait()).await.is_err() {
-            tracing::warn!("not everything finished in time; the rest is dropped");
-        }
-        aborting.cancel();
-        tasks.wait().await;
-        tracing::info!(name = self.name(), "the region has left");
+        self.inner.process.shut_down().await;
     }
 
-    /// Drops everything where it stands: no goodbye to anyone, as in a crash.
+    /// Drops everything where it stands: no goodbye to anyone, as in a crash. A service that calls
+    /// it is dropped as well.
     ///
     /// # Cancellation
     /// The drop has begun whether the future is polled to its end or not.
     pub async fn abort(&self) {
-        self.inner.aborting.cancel();
-        self.inner.stopping.cancel();
-        self.inner.tasks.close();
-        self.inner.tasks.wait().await;
+        self.inner.process.lifetime.abort().await;
     }
 }
 

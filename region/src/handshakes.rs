@@ -4,16 +4,27 @@ use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// How many there may be in all; more are turned away until some are done.
-const HANDSHAKES_MAX: usize = 4096;
-/// How many there may be from one remote address. From this machine there may be as many as in all:
-/// whoever wants to harm it from there has other means.
-const HANDSHAKES_PER_ADDRESS_MAX: usize = 64;
-
 /// The places for handshakes.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Handshakes {
+    max: HandshakesMax,
     taken: Arc<Mutex<Taken>>,
+}
+
+/// How many there are.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct HandshakesMax {
+    /// In all; more peers are turned away until some are done.
+    pub(crate) all: usize,
+    /// For one remote address. For this machine there are as many as in all: whoever wants to harm
+    /// it from there has other means.
+    pub(crate) per_address: usize,
+}
+
+impl Default for HandshakesMax {
+    fn default() -> Self {
+        Self { all: 4096, per_address: 64 }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -30,17 +41,21 @@ pub(crate) struct Turn {
 }
 
 impl Handshakes {
+    pub(crate) fn new(max: HandshakesMax) -> Self {
+        Self { max, taken: Arc::default() }
+    }
+
     /// A place for a peer at `from`, if there is one.
     pub(crate) fn enter(&self, from: &str) -> Option<Turn> {
         let remote = from.parse::<SocketAddr>().ok().map(|from| from.ip().to_canonical());
         let remote = remote.filter(|ip| !ip.is_loopback());
         let mut taken = self.taken();
-        if taken.all >= HANDSHAKES_MAX {
+        if taken.all >= self.max.all {
             return None;
         }
         if let Some(ip) = remote {
             let of_address = taken.by_address.entry(ip).or_default();
-            if *of_address >= HANDSHAKES_PER_ADDRESS_MAX {
+            if *of_address >= self.max.per_address {
                 return None;
             }
             *of_address += 1;
@@ -78,7 +93,7 @@ mod tests {
 
     #[test]
     fn one_remote_address_takes_no_more_than_its_share() {
-        let handshakes = Handshakes::default();
+        let handshakes = Handshakes::new(HandshakesMax::default());
         let mut greedy = crowd(&handshakes, "192.0.2.1", 100);
         assert_eq!(greedy.len(), 64);
         assert_eq!(crowd(&handshakes, "[::ffff:192.0.2.1]", 1).len(), 0, "the same in disguise");
@@ -92,10 +107,18 @@ mod tests {
     #[test]
     fn this_machine_takes_as_much_as_there_is() {
         for local in ["127.0.0.1", "[::1]", "[::ffff:127.0.0.1]", "memory"] {
-            let handshakes = Handshakes::default();
+            let handshakes = Handshakes::new(HandshakesMax::default());
             let crowd = crowd(&handshakes, local, 5000);
             assert_eq!(crowd.len(), 4096);
             assert!(handshakes.enter("192.0.2.1:1024").is_none());
         }
+    }
+
+    #[test]
+    fn there_are_as_many_as_the_settings_say() {
+        let handshakes = Handshakes::new(HandshakesMax { all: 5, per_address: 3 });
+        let _first = crowd(&handshakes, "192.0.2.1", 100);
+        assert_eq!(handshakes.taken().all, 3);
+        assert_eq!(crowd(&handshakes, "192.0.2.2", 100).len(), 2);
     }
 }

@@ -17,8 +17,11 @@ mod serve;
 mod sparing;
 mod tell;
 
-pub use amp_proto::Region;
-pub use mesh::{CallError, Client, ClusterId, Limits, Listen, RegionId, Secret};
+pub use amp_proto::{Cluster, Region};
+pub use mesh::{
+    CallError, Client, ClusterId, GATHER_CONCURRENCY, Gathered, Gathering, Limits, Listen, PeerExt,
+    RegionId, Secret, SettingsError, gather, gather_with,
+};
 
 pub use crate::admission::{Admission, AdmissionError, Admissions};
 pub use crate::builder::{RegionBuilder, StartError};

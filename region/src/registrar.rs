@@ -6,14 +6,16 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mesh::{ClusterId, Link};
+use mesh::{ClusterId, Link, Repeats, chain};
 
 use crate::controller::Inner;
 use crate::registry::{HEARTBEAT, LinkEntry};
 
-/// How long changes are gathered before they are written down together.
+/// How long changes are gathered before they are written down together. Fixed: shorter than anybody
+/// notices, and long enough for a crowd that connects at once.
 const SETTLE: Duration = Duration::from_millis(20);
-/// How often round-trip times are written down although nothing else has changed.
+/// How often round-trip times are written down although nothing else has changed. Fixed: they are
+/// for people to look at.
 const REFRESH: Duration = Duration::from_secs(10);
 
 /// Announces this process until it stops, and then takes it out.
@@ -21,50 +23,54 @@ const REFRESH: Duration = Duration::from_secs(10);
 /// An announcement is waited for even then: it might otherwise be carried out after the entry was
 /// taken out, and bring it back.
 pub(crate) async fn announce(inner: Arc<Inner>) {
-    let Inner { settings, running, stopping, aborting, .. } = &*inner;
+    let Inner { process, registry, entry, .. } = &*inner;
+    let stopping = process.lifetime.stopping();
     let mut every = tokio::time::interval(HEARTBEAT);
-    let mut failing = false;
+    let mut announcing = Repeats::new();
     while stopping.run_until_cancelled(every.tick()).await.is_some() {
-        match settings.registry.announce(&running.entry).await {
+        match registry.announce(entry).await {
             Ok(is_new) => {
-                failing = false;
+                if let Some(failures) = announcing.worked() {
+                    tracing::info!(failures, "the registry works again");
+                }
                 if is_new {
                     inner.forgotten.notify_one();
                 }
             }
-            Err(error) if !failing => {
-                failing = true;
-                let error: &dyn std::error::Error = &error;
-                tracing::error!(error, "the registry fails");
+            Err(error) => {
+                let error = chain(&error).to_string();
+                if announcing.failed(error.clone()) {
+                    tracing::error!(error, "the registry fails");
+                }
             }
-            Err(_) => {}
         }
     }
     // In a crash nobody is told.
-    if aborting.is_cancelled() {
+    if process.lifetime.is_aborted() {
         return;
     }
-    if let Err(error) = settings.registry.withdraw(&running.entry.id).await {
+    if let Err(error) = registry.withdraw(&entry.id).await {
+        let error = chain(&error);
         tracing::warn!(%error, "could not leave the registry; the entry will expire");
     }
 }
 
 /// Learns which region processes there are, whenever that changes.
 pub(crate) async fn watch_regions(inner: Arc<Inner>) {
-    let mut changes = inner.settings.registry.changes();
+    let mut changes = inner.registry.changes();
     loop {
         changes.borrow_and_update();
-        let read = inner.settings.registry.regions().await;
+        let read = inner.registry.regions().await;
         let again_after = if read.is_ok() { Duration::MAX } else { HEARTBEAT };
         match read {
             Ok(regions) => {
-                inner.running.known.send_if_modified(|known| {
+                inner.known.send_if_modified(|known| {
                     let changed = *known != regions;
                     *known = regions;
                     changed
                 });
             }
-            Err(error) => tracing::debug!(%error, "the registry could not be read"),
+            Err(error) => tracing::debug!(error = %chain(&error), "the registry could not be read"),
         }
         let changed = tokio::time::timeout(again_after, changes.changed()).await;
         if changed.is_ok_and(|changed| changed.is_err()) {
@@ -76,7 +82,7 @@ pub(crate) async fn watch_regions(inner: Arc<Inner>) {
 /// Writes down which clusters are connected here.
 pub(crate) async fn record_links(inner: Arc<Inner>) {
     let mut recorded = HashMap::new();
-    let mut changes = inner.settings.pool.changes();
+    let mut changes = inner.pool.changes();
     loop {
         changes.borrow_and_update();
         let now = links_of(&inner);
@@ -88,12 +94,14 @@ pub(crate) async fn record_links(inner: Arc<Inner>) {
         let lost: Vec<ClusterId> =
             recorded.keys().filter(|cluster| !now.contains_key(*cluster)).copied().collect();
         if !(opened.is_empty() && lost.is_empty()) {
-            let region = &inner.running.entry.id;
-            match inner.settings.registry.record_links(region, &opened, &lost).await {
+            let region = &inner.entry.id;
+            match inner.registry.record_links(region, &opened, &lost).await {
                 Ok(true) => recorded = now,
                 // It will be announced again, and then everything is written down.
                 Ok(false) => recorded.clear(),
-                Err(error) => tracing::debug!(%error, "could not write down the links"),
+                Err(error) => {
+                    tracing::debug!(error = %chain(&error), "could not write down the links")
+                }
             }
         }
         tokio::select! {
@@ -106,13 +114,13 @@ pub(crate) async fn record_links(inner: Arc<Inner>) {
 }
 
 fn links_of(inner: &Inner) -> HashMap<ClusterId, LinkEntry> {
-    let links = inner.settings.pool.all().into_iter();
+    let links = inner.pool.all().into_iter();
     links.map(|(cluster, link)| (cluster, entry_of(inner, cluster, &link))).collect()
 }
 
 fn entry_of(inner: &Inner, cluster: ClusterId, link: &Link) -> LinkEntry {
     LinkEntry {
-        region: inner.running.entry.id.clone(),
+        region: inner.entry.id.clone(),
         cluster,
         cluster_name: link.name().map_or_else(|| cluster.to_string(), str::to_owned),
         cluster_version: link.version().map(str::to_owned),

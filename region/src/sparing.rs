@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// How many lines are written in one [`PERIOD`].
+/// How many lines are written in one [`PERIOD`]. Fixed: enough to see what is going on, and few
+/// enough for any disk.
 const LINES_MAX: u32 = 10;
 /// How long lines are counted together.
 pub(crate) const PERIOD: Duration = Duration::from_secs(1);

@@ -1,23 +1,21 @@
 //! Tells every cluster when the set of region processes changes.
 
-use std::pin::pin;
 use std::sync::Arc;
 
 use amp_proto::{CallError, Cluster, Never};
-use futures_util::StreamExt as _;
 use mesh::commands::{RegionRow, RegionsChanged};
-use mesh::{Client, gather_with};
+use mesh::{Client, chain, gather_with};
 
 use crate::controller::Inner;
 use crate::registry::HEARTBEAT;
 use crate::responders::rows_of;
 
 pub(crate) async fn tell_clusters(inner: Arc<Inner>) {
-    let mut known = inner.running.known.subscribe();
+    let mut known = inner.known.subscribe();
     let mut changed = known.changed().await;
     while changed.is_ok() {
         let regions = rows_of(&known.borrow_and_update());
-        let links = inner.settings.pool.all();
+        let links = inner.pool.all();
         let everyone = links.into_iter().map(|(_, link)| Client::new(link)).collect();
         // One cluster that stands still must not keep the news from the others, nor the next news
         // from any.
@@ -33,7 +31,7 @@ async fn tell(mut clients: Vec<Client<Cluster>>, regions: Vec<RegionRow>) {
     loop {
         let mut missed = Vec::new();
         let news = RegionsChanged { regions: regions.clone() };
-        let mut told = pin!(gather_with(clients.len(), clients, news));
+        let mut told = gather_with(clients.len(), clients, news);
         while let Some((client, answer)) = told.next().await {
             if !is_told(&client, &answer) {
                 missed.push(client);
@@ -52,7 +50,8 @@ fn is_told(client: &Client<Cluster>, answer: &Result<(), CallError<Never>>) -> b
         // A stock peer asks by itself, if it wants to know; so does one that comes back.
         Ok(()) | Err(CallError::Unhandled { .. } | CallError::Lost { .. }) => true,
         Err(error) => {
-            tracing::debug!(cluster = client.name(), %error, "could not tell of regions");
+            let words = chain(error);
+            tracing::debug!(cluster = client.name(), error = %words, "could not tell of regions");
             // Only these may pass.
             !matches!(error, CallError::TimedOut { .. } | CallError::Overloaded)
         }

@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests fail as tests do")]
 
+use std::error::Error as _;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -132,4 +135,39 @@ async fn a_file_of_the_first_version_is_brought_up_to_date() {
     let b = region("b", 1, &["b:1"]);
     registry.announce(&b).await.unwrap();
     assert_eq!(registry.regions().await.unwrap(), [b]);
+}
+
+#[tokio::test]
+async fn what_a_registry_writes_is_for_its_user_alone() {
+    let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("deep/er/registry.sqlite");
+    let registry = SqliteRegistry::open(&path).await.unwrap();
+    registry.announce(&region("a", 1, &["a:1"])).await.unwrap();
+    for ending in ["", "-wal", "-shm"] {
+        let file = format!("{}{ending}", path.display());
+        assert_eq!(mode(Path::new(&file)), 0o600, "{file}");
+    }
+    assert_eq!(mode(&directory.path().join("deep")), 0o700);
+}
+
+#[tokio::test]
+async fn a_registry_that_others_may_read_stays_so() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("registry.sqlite");
+    std::fs::write(&path, "").unwrap();
+    std::fs::set_permissions(&path, Permissions::from_mode(0o660)).unwrap();
+    SqliteRegistry::open(&path).await.unwrap();
+    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o660);
+}
+
+#[tokio::test]
+async fn a_failing_database_says_why_through_its_source() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("registry.sqlite");
+    std::fs::write(&path, "this is no database, and long enough to be sure of it".repeat(20))
+        .unwrap();
+    let error = SqliteRegistry::open(&path).await.unwrap_err();
+    assert_eq!(error.to_string(), "the registry's database failed");
+    assert!(error.source().unwrap().is::<rusqlite::Error>(), "{error:?}");
 }

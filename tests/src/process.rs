@@ -90,7 +90,7 @@ impl RegionProcess {
     /// Shuts it down in good order.
     ///
     /// # Cancellation
-    /// Dropping the future leaves it half shut down.
+    /// Dropping the future only ends the waiting.
     pub async fn stop(&self) {
         let controller = self.set_running(false);
         controller.shutdown().await;
@@ -194,7 +194,7 @@ impl ClusterProcess {
     /// Shuts it down in good order.
     ///
     /// # Cancellation
-    /// Dropping the future leaves it half shut down.
+    /// Dropping the future only ends the waiting.
     pub async fn stop(&self) {
         let controller = self.set_running(false);
         controller.shutdown().await;

@@ -144,7 +144,7 @@ impl Exchange {
                 let number = alloc::format!("{}", part.number);
                 let reserved = [
                     (&b"_command"[..], PART),
-                    (b"_last", &b"1"[..usize::from(part.is_last)]),
+                    (b"_last", if part.is_last { &b"1"[..] } else { b"" }),
                     (b"_part", number.as_bytes()),
                 ];
                 // A piece is shorter than a value may be.

@@ -19,8 +19,8 @@ pub enum Lost {
         reason: String,
     },
     /// The peer broke the protocol, so we closed.
-    #[error("the peer broke the protocol: {0}")]
-    PeerMisbehaved(PeerMisbehaved),
+    #[error("the peer broke the protocol")]
+    PeerMisbehaved(#[source] PeerMisbehaved),
     /// Nothing was heard of the peer, not even an answer to `Ping`.
     #[error("the peer has been silent for {} s", .silent.as_secs())]
     Silent {

@@ -11,7 +11,8 @@ use crate::schema::{ArgumentType, FieldSchema};
 /// The type of a value, in AMP's terms: [`ArgumentType`] for types that are known at run time
 /// only.
 ///
-/// It is parsed from, and displayed in, the notation of [`ArgumentType`].
+/// It is parsed from, and displayed in, the notation of [`ArgumentType`]; `{:#}` displays it for
+/// people.
 ///
 /// # Examples
 /// ```
@@ -134,22 +135,27 @@ impl From<&FieldSchema> for FieldDescription {
 }
 
 impl fmt::Display for TypeDescription {
+    /// The notation of [`ArgumentType`], exact to the letter. With `{:#}`, for people: bounds that
+    /// are those of a type of 32 bits or more give way to its name, as `integer(u64)`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Integer => f.write_str("integer"),
-            Self::IntegerWithin { min, max } => write!(f, "integer({min}..={max})"),
+            Self::IntegerWithin { min, max } => match native(*min, *max) {
+                Some(native) if f.alternate() => write!(f, "integer({native})"),
+                _ => write!(f, "integer({min}..={max})"),
+            },
             Self::Bytes => f.write_str("bytes"),
             Self::Text => f.write_str("text"),
             Self::Boolean => f.write_str("boolean"),
             Self::Float => f.write_str("float"),
             Self::Decimal => f.write_str("decimal"),
             Self::DateTime => f.write_str("datetime"),
-            Self::List(of) => write!(f, "list({of})"),
+            Self::List(of) => write_all(f, "list", core::iter::once(of)),
             Self::Boxes(fields) => write_all(f, "boxes", fields.iter()),
             Self::Path => f.write_str("path"),
             Self::Json => f.write_str("json"),
-            Self::Compressed(of) => write!(f, "compressed({of})"),
-            Self::Large(of) => write!(f, "large({of})"),
+            Self::Compressed(of) => write_all(f, "compressed", core::iter::once(of)),
+            Self::Large(of) => write_all(f, "large", core::iter::once(of)),
             Self::IpAddress => f.write_str("ip-address"),
             Self::IpNetwork => f.write_str("ip-network"),
             Self::Url => f.write_str("url"),
@@ -159,11 +165,28 @@ impl fmt::Display for TypeDescription {
     }
 }
 
+/// The name of the integer type with these bounds, if they are too long to read.
+fn native(min: i128, max: u128) -> Option<&'static str> {
+    let types = [
+        ("i32", i128::from(i32::MIN), i32::MAX.unsigned_abs().into()),
+        ("i64", i128::from(i64::MIN), i64::MAX.unsigned_abs().into()),
+        ("i128", i128::MIN, i128::MAX.unsigned_abs()),
+        ("u32", 0, u32::MAX.into()),
+        ("u64", 0, u64::MAX.into()),
+        ("u128", 0, u128::MAX),
+    ];
+    let found = types.into_iter().find(|(_, least, most)| (*least, *most) == (min, max));
+    found.map(|(name, ..)| name)
+}
+
 impl fmt::Display for FieldDescription {
-    /// `name: text`, with a question mark where the key may be absent.
+    /// `name: text`, with a question mark where the key may be absent. With `{:#}`, the type as
+    /// people read it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { name, kind, optional, .. } = self;
-        write!(f, "{name}: {kind}{}", if *optional { "?" } else { "" })
+        write!(f, "{name}: ")?;
+        kind.fmt(f)?;
+        f.write_str(if *optional { "?" } else { "" })
     }
 }
 
@@ -174,8 +197,8 @@ fn write_all<T: fmt::Display>(
 ) -> fmt::Result {
     write!(f, "{word}(")?;
     for (index, part) in parts.enumerate() {
-        let comma = if index == 0 { "" } else { ", " };
-        write!(f, "{comma}{part}")?;
+        f.write_str(if index == 0 { "" } else { ", " })?;
+        part.fmt(f)?;
     }
     f.write_str(")")
 }

@@ -79,7 +79,7 @@ pub fn encode_json(
             if *optional {
                 continue;
             }
-            return Err(ProblemReason::Missing { expected: format!("{kind}") }.at(name));
+            return Err(ProblemReason::Missing { expected: format!("{kind:#}") }.at(name));
         };
         let mut out = Vec::new();
         encode(kind, given, &mut out).map_err(|problem| problem.inside(name))?;

@@ -33,7 +33,7 @@ pub enum ProblemReason {
     /// The argument is required, and not given.
     #[error("it is required, and missing: expected {expected}")]
     Missing {
-        /// The type, in its notation.
+        /// The type, as people read it.
         expected: String,
     },
     /// It is of another type, or not of the expected form.

@@ -70,6 +70,24 @@ fn every_type_is_read_as_it_is_displayed() {
 }
 
 #[test]
+fn people_read_the_bounds_of_a_wide_type_as_its_name() {
+    let kinds = [
+        ("integer(0..=255)", "integer(0..=255)"),
+        ("integer(-2147483648..=2147483647)", "integer(i32)"),
+        ("list(integer(0..=18446744073709551615))", "list(integer(u64))"),
+        (
+            "boxes(at: integer(-9223372036854775808..=9223372036854775807)?, of: text)",
+            "boxes(at: integer(i64)?, of: text)",
+        ),
+        ("compressed(integer(0..=4294967294))", "compressed(integer(0..=4294967294))"),
+    ];
+    for (exact, short) in kinds {
+        let kind: TypeDescription = exact.parse().unwrap();
+        assert_eq!((format!("{kind}"), format!("{kind:#}")), (exact.to_owned(), short.to_owned()));
+    }
+}
+
+#[test]
 fn what_is_no_type_is_refused_with_its_place() {
     let places = [
         ("", 0),

@@ -34,20 +34,35 @@ second one ends it at once, with 128 plus the signal's number.
 With --json it says when it is up:
   {"role":"cluster","name":…,"uuid":…}"#;
 
-pub(super) const LS: &str = r#"With --json, one object:
-  {"regions": [{"name", "id", "addresses": [text], "version", "uptime_s"}],
+pub(super) const LS: &str = r#"Region processes with a socket in the data directory are asked for a
+sign of life. One that does not answer within 1 s is marked, also when the registry has forgotten it
+already; id, version and uptime_s are null then. Processes without a socket here are not asked.
+
+With --json, one object:
+  {"regions": [{"name", "id", "addresses": [text], "version", "uptime_s",
+                "registered": true or false, "answer": "yes", "none" or "not-asked",
+                "waited_ms": number or null}],
    "clusters": [{"name", "uuid", "version", "connections"}],
    "connections": [{"region", "region_id", "cluster", "cluster_uuid", "address",
                     "round_trip_ms": number or null, "uptime_s"}]}"#;
 
-pub(super) const DESCRIBE: &str = r#"With --json, an array with one object per process:
+pub(super) const DESCRIBE: &str = r#"The application's commands come first; of the mesh's own, which
+are the same everywhere, the names. A question mark after a type says that the key may be absent.
+integer(u64) and the like stand for the whole range of that type: u for numbers from 0, i for those
+with a sign, and the bits; JSON has the bounds in figures.
+
+  ampmesh describe any
+  ampmesh describe any EatCheez
+
+With --json, an array with one object per process:
   {"target": {"kind": "region" or "cluster", "name", "id"},
    "commands": [{"name", "doc", "answered_by": [text],
                  "arguments": [{"name", "type", "optional", "doc"}], "response": likewise,
-                 "errors": [code], "requires_answer"}]}"#;
+                 "errors": [code], "requires_answer", "of_the_mesh": true or false}]}"#;
 
 pub(super) const CALL: &str = r#"Arguments are checked against the target's own description before
 anything is sent. In key=value, lists and structures are written in JSON: tags='["a","b"]'.
+A key that is given twice is refused.
 
   ampmesh call any EatCheez name=Idiazabal origin=Navarra
   ampmesh call all EatCheez '{"name": "Idiazabal", "origin": "Navarra"}'
@@ -55,13 +70,17 @@ anything is sent. In key=value, lists and structures are written in JSON: tags='
 
 With --json, one object (for `all`, an array of them, one per cluster):
   {"target": {"kind": "region" or "cluster", "name", "id"},
-   "command", "round_trip_ms", "response": {…}}
+   "command", "round_trip_ms": number or null, "response": {…}, "exit_code"}
 or, instead of "response":
    "error": {"kind", "code": text or null, "description", "maybe_done": true or false}
 
 The kind of an error is declared, unhandled, undeclared, overloaded, timed-out, lost,
 not-connected, unreadable or unsendable; maybe_done is whether the command may have been carried
-out all the same.
+out all the same. round_trip_ms is null where no answer came.
+
+If nothing was sent at all, one object, also for `all`:
+  {"error": {…}, "exit_code"}
+The kind is usage, no-target, no-answer, no-region or failed then, one for each exit code.
 
 The exit code for `all` is the highest of the single ones."#;
 

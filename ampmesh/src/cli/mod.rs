@@ -5,9 +5,10 @@ mod help;
 mod operate;
 mod process;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 pub(crate) use self::operate::{CallArgs, DescribeArgs, LsArgs, PingArgs};
 pub(crate) use self::process::{ClusterArgs, DevArgs, ProcessArgs, RegionArgs};
@@ -91,10 +92,30 @@ pub(crate) enum AskCommands {
     Ping(PingArgs),
 }
 
+impl AskCommands {
+    /// Whether the answer is to be JSON.
+    pub(crate) fn in_json(&self) -> bool {
+        match self {
+            Self::Ls(args) => args.json,
+            Self::Describe(args) => args.json,
+            Self::Call(args) => args.json,
+            Self::Ping(args) => args.json,
+        }
+    }
+}
+
+/// Whether a command line that cannot be understood was to be answered in JSON.
+pub(crate) fn wants_json(words: &[OsString]) -> bool {
+    let matched = Cli::command().ignore_errors(true).try_get_matches_from(words);
+    let asks = matched.is_ok_and(|it| {
+        let name = it.subcommand_name().unwrap_or_default();
+        AskCommands::has_subcommand(name)
+    });
+    asks && words.iter().any(|word| word == "--json")
+}
+
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
 
     #[test]
@@ -106,5 +127,16 @@ mod tests {
     fn common_flags_may_stand_after_the_subcommand() {
         let cli = Cli::try_parse_from(["ampmesh", "ls", "--data-dir", "/d"]).unwrap();
         assert_eq!(cli.common.data_dir, Some(PathBuf::from("/d")));
+    }
+
+    #[test]
+    fn a_mistaken_question_is_answered_in_json_if_it_asks_for_it() {
+        let wants =
+            |line: &str| wants_json(&line.split(' ').map(OsString::from).collect::<Vec<_>>());
+        assert!(wants("ampmesh call --json"));
+        assert!(wants("ampmesh --data-dir /d call any EatCheez --colour --json"));
+        assert!(wants("ampmesh ls --colour --json"));
+        assert!(!wants("ampmesh call any"));
+        assert!(!wants("ampmesh region --colour --json"));
     }
 }

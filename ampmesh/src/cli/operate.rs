@@ -20,6 +20,8 @@ pub(crate) struct LsArgs {
 pub(crate) struct DescribeArgs {
     /// Whom to describe, as for `ampmesh call`; without it, a region process and a cluster
     pub(crate) target: Option<String>,
+    /// Show this command in full
+    pub(crate) command: Option<String>,
     /// Write JSON
     #[arg(long)]
     pub(crate) json: bool,

@@ -1,12 +1,11 @@
 //! The subcommands that run processes.
 
-use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::Args;
 use uuid::Uuid;
 
-use crate::config::{Name, Ports, RegionAddress};
+use crate::config::{Ip, Name, Ports, RegionAddress};
 
 /// `ampmesh dev`.
 #[derive(Clone, Debug, Args)]
@@ -32,14 +31,14 @@ pub(crate) struct RegionArgs {
     pub(crate) name: Option<Name>,
     /// The address to listen on; `::` listens for IPv4, too [default: ::]
     #[arg(long, value_name = "IP", env = "AMPMESH_LISTEN", hide_env_values = true)]
-    pub(crate) listen: Option<IpAddr>,
+    pub(crate) listen: Option<Ip>,
     /// The ports to try, in this order: the first free one is taken; 0 is any [default: 5250-5299]
     #[arg(long, value_name = "PORT[-PORT]", env = "AMPMESH_PORTS", hide_env_values = true)]
     pub(crate) ports: Option<Ports>,
     /// The addresses that clusters are told to connect to [default: those of this machine]
     #[arg(long, value_name = "IP", env = "AMPMESH_ADVERTISE", hide_env_values = true)]
     #[arg(value_delimiter = ',')]
-    pub(crate) advertise: Vec<IpAddr>,
+    pub(crate) advertise: Vec<Ip>,
     /// The database in which region processes find each other [default: registry.sqlite in the
     /// data directory]
     #[arg(long, value_name = "FILE", env = "AMPMESH_REGISTRY", hide_env_values = true)]

@@ -3,14 +3,12 @@
 use std::path::Path;
 use std::time::Duration;
 
-use amp_proto::RoleName;
 use amp_proto::dynamic::FieldDescription;
 use futures_util::future::join_all;
-use mesh::CommandDescription;
 use serde::Serialize;
 
-use super::reach;
-use crate::arguments::{ArgumentsError, Typed};
+use super::{no_such_command, reach};
+use crate::arguments::Typed;
 use crate::cli::CallArgs;
 use crate::exit::Exit;
 use crate::operator::{EncodedFields, Operator, Problem, ProblemKind, Target};
@@ -33,7 +31,7 @@ pub(crate) async fn run(
     terminal: &mut Terminal<'_>,
 ) -> anyhow::Result<Exit> {
     let CallArgs { target, command, arguments, timeout, json } = args;
-    let (operator, targets) = reach(data_dir, target).await?;
+    let (operator, targets) = reach(data_dir, target, timeout.0).await?;
     let outcomes = ask(&operator, &targets, command, arguments, timeout.0).await?;
     let exit = outcomes.iter().map(Outcome::exit).max().unwrap_or(Exit::Ok);
     match (extent(target), outcomes.as_slice()) {
@@ -91,12 +89,16 @@ struct Report<'a> {
     response: Option<&'a Response>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<&'a Problem>,
+    exit_code: u8,
 }
 
 impl Outcome {
-    /// How long the answer took.
+    /// How long the answer took, a refusal or a failure as well.
     pub(crate) fn round_trip(&self) -> Option<Duration> {
-        self.result.as_ref().ok().map(|(_, time)| *time)
+        match &self.result {
+            Ok((_, time)) => Some(*time),
+            Err(problem) => problem.round_trip,
+        }
     }
 
     /// The response on one line, or why there is none.
@@ -123,6 +125,7 @@ impl Outcome {
             round_trip_ms: self.round_trip().map(milliseconds),
             response: result.as_ref().ok().map(|(response, _)| response),
             error: result.as_ref().err(),
+            exit_code: self.exit().code(),
         }
     }
 }
@@ -140,7 +143,7 @@ fn summary_of(problem: &Problem) -> String {
 /// arguments are checked against each target's own description.
 ///
 /// # Errors
-/// [`ArgumentsError`].
+/// [`ArgumentsError`](crate::arguments::ArgumentsError).
 ///
 /// # Cancellation
 /// The answers are forgotten; the command may still be carried out.
@@ -158,7 +161,12 @@ pub(crate) async fn ask(
     let mut calls = Vec::new();
     for (target, described) in targets.iter().zip(described) {
         let prepared = match described {
-            Ok(known) => Ok(prepare(target, command, known, &typed)?),
+            Ok(known) => match known.iter().find(|it| it.name == command) {
+                Some(it) => Ok((typed.encode(&it.arguments)?, it.response.clone())),
+                None => {
+                    return Err(no_such_command(operator, target, command, &known).await.into());
+                }
+            },
             Err(problem) => Err(of_describing(problem)),
         };
         calls.push((target, prepared));
@@ -177,34 +185,13 @@ pub(crate) async fn ask(
 
 /// Says what a peer without descriptions means for whoever wants to call it.
 fn of_describing(problem: Problem) -> Problem {
+    let problem = Problem { round_trip: None, ..problem };
     if problem.kind != ProblemKind::Unhandled {
         return problem;
     }
     let description = "it does not describe its commands, as stock peers do not, so arguments for \
                        it cannot be checked and no call is made";
     Problem { description: description.to_owned(), ..problem }
-}
-
-/// The encoded arguments for one target, and the fields that its response will have.
-fn prepare(
-    target: &Target,
-    command: &str,
-    known: Vec<CommandDescription>,
-    typed: &Typed,
-) -> Result<(EncodedFields, Vec<FieldDescription>), ArgumentsError> {
-    let Some(at) = known.iter().position(|it| it.name == command) else {
-        let role = match target.role {
-            RoleName::Region => "region",
-            RoleName::Cluster => "cluster",
-        };
-        let target = format!("the {role} {}", harmless(&target.name));
-        let names = known.iter().map(|it| it.name.as_str());
-        return Err(ArgumentsError::no_such_command(&target, command, names));
-    };
-    let arguments = known.get(at).map_or(&[][..], |it| &it.arguments);
-    let encoded = typed.encode(arguments)?;
-    let response = known.into_iter().nth(at).map(|it| it.response).unwrap_or_default();
-    Ok((encoded, response))
 }
 
 async fn carry_out(
@@ -218,12 +205,16 @@ async fn carry_out(
     let answer = operator.call(target, command, arguments, patience).await?;
     match Response::decode(response, &answer.fields) {
         Ok(response) => Ok((response, answer.round_trip)),
-        Err(error) => Err(Problem::unreadable(&error)),
+        Err(error) => {
+            let round_trip = Some(answer.round_trip);
+            Err(Problem { round_trip, ..Problem::unreadable(&error) })
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use amp_proto::RoleName;
     use serde_json::json;
 
     use super::*;
@@ -246,6 +237,7 @@ mod tests {
             json!({
                 "target": {"kind": "cluster", "name": "rack-7", "id": "5f"},
                 "command": "EatCheez", "round_trip_ms": 0.42, "response": {"rating": 9},
+                "exit_code": 0,
             })
         );
     }
@@ -257,6 +249,7 @@ mod tests {
             code: Some("CELLAR_LOCKED".to_owned()),
             description: "the cellar is locked".to_owned(),
             maybe_done: true,
+            round_trip: Some(Duration::from_micros(310)),
         };
         let bad = outcome(Err(refusal));
         assert_eq!(bad.exit(), Exit::Declared);
@@ -264,6 +257,7 @@ mod tests {
         let json = serde_json::to_value(bad.report()).unwrap();
         assert_eq!(json["error"]["kind"], "declared");
         assert_eq!(json["error"]["code"], "CELLAR_LOCKED");
+        assert_eq!((&json["round_trip_ms"], &json["exit_code"]), (&json!(0.31), &json!(3)));
         assert_eq!(json.get("response"), None);
     }
 }

@@ -8,10 +8,12 @@ use serde::Serialize;
 
 use crate::cli::LsArgs;
 use crate::exit::Exit;
-use crate::operator::{Connection, Directory, KnownCluster, KnownRegion, Operator};
+use crate::operator::{
+    Connection, Directory, KnownCluster, KnownRegion, Operator, Presence, ask_all,
+};
 use crate::table::Table;
 use crate::terminal::{Style, Terminal};
-use crate::text::{count, harmless, milliseconds, round_trip, uptime};
+use crate::text::{count, harmless, milliseconds, round_trip, span, uptime};
 
 /// Lists what the mesh consists of.
 ///
@@ -22,7 +24,10 @@ pub(crate) async fn run(
     data_dir: &Path,
     terminal: &mut Terminal<'_>,
 ) -> anyhow::Result<Exit> {
-    let directory = Operator::connect_any(data_dir).await?.directory().await?;
+    let listing = async { Operator::connect_any(data_dir, Duration::MAX).await?.directory().await };
+    let (directory, asked) = tokio::join!(listing, ask_all(data_dir));
+    let mut directory = directory?;
+    directory.mark(asked?);
     if args.json {
         terminal.json(&Listing::of(&directory))?;
     } else {
@@ -37,20 +42,8 @@ fn write(
     out: &mut dyn Write,
     style: Style,
 ) -> io::Result<()> {
-    let Directory { regions, clusters, connections } = directory;
-    let mut table = Table::new(["REGION", "ID", "ADDRESS", "VERSION", "UP", "CLUSTERS"]);
-    for region in regions {
-        let own = connections.iter().filter(|it| it.region_id == region.id).count();
-        table.push([
-            harmless(&region.name),
-            harmless(&region.id),
-            harmless(region.addresses.first().map_or("-", String::as_str)),
-            harmless(&region.version),
-            uptime(region.up),
-            own.to_string(),
-        ]);
-    }
-    table.write(out, style)?;
+    let Directory { regions, clusters, connections, .. } = directory;
+    region_table(directory).write(out, style)?;
     writeln!(out)?;
     let mut table = Table::new(["CLUSTER", "UUID", "VERSION", "UP", "REGIONS", "ROUND TRIP"]);
     for cluster in clusters {
@@ -70,12 +63,53 @@ fn write(
         writeln!(out)?;
         connection_table(connections).write(out, style)?;
     }
-    let summary = [
-        count(regions.len(), "region"),
+    let mut summary = [
+        count(regions.len() + directory.forgotten.len(), "region"),
         count(clusters.len(), "cluster"),
         count(connections.len(), "connection"),
-    ];
-    writeln!(out, "\n{}", style.faint(&summary.join(", ")))
+    ]
+    .join(", ");
+    let silent = directory.silent();
+    if silent > 0 {
+        summary += &format!("; no answer from {}", count(silent, "region"));
+    }
+    writeln!(out, "\n{}", style.faint(&summary))
+}
+
+/// The column of answers is there only when one is missing.
+fn region_table(directory: &Directory) -> Table {
+    let Directory { regions, forgotten, connections, .. } = directory;
+    let complete = directory.silent() == 0;
+    let mut heading = vec!["REGION", "ID", "ADDRESS", "VERSION", "UP", "CLUSTERS"];
+    heading.extend((!complete).then_some("ANSWER"));
+    let mut table = Table::new(heading);
+    for region in regions {
+        let own = connections.iter().filter(|it| it.region_id == region.id).count();
+        let mut row = vec![
+            harmless(&region.name),
+            harmless(&region.id),
+            harmless(region.addresses.first().map_or("-", String::as_str)),
+            harmless(&region.version),
+            uptime(region.up),
+            own.to_string(),
+        ];
+        row.extend((!complete).then(|| answer(region.presence)));
+        table.push(row);
+    }
+    for (name, waited) in forgotten {
+        let unknown = std::iter::repeat_n("-".to_owned(), 5);
+        let answer = answer(Presence::Silent(*waited));
+        table.push(std::iter::once(harmless(name)).chain(unknown).chain([answer]));
+    }
+    table
+}
+
+fn answer(presence: Presence) -> String {
+    match presence {
+        Presence::NotAsked => "not asked".to_owned(),
+        Presence::Answers => "yes".to_owned(),
+        Presence::Silent(waited) => format!("no answer in {}", span(waited)),
+    }
 }
 
 fn connection_table(connections: &[Connection]) -> Table {
@@ -113,10 +147,14 @@ struct Listing<'a> {
 #[derive(Serialize)]
 struct ListedRegion<'a> {
     name: &'a str,
-    id: &'a str,
+    /// Absent, as version and uptime are, if the registry does not know the process.
+    id: Option<&'a str>,
     addresses: &'a [String],
-    version: &'a str,
-    uptime_s: f64,
+    version: Option<&'a str>,
+    uptime_s: Option<f64>,
+    registered: bool,
+    answer: &'static str,
+    waited_ms: Option<f64>,
 }
 
 #[derive(Serialize)]
@@ -146,8 +184,11 @@ impl<'a> Listing<'a> {
             version: it.version.as_deref(),
             connections: directory.connections_of(&it.uuid).count(),
         };
+        let registered = directory.regions.iter().map(listed_region);
+        let forgotten =
+            directory.forgotten.iter().map(|(name, waited)| forgotten_region(name, *waited));
         Self {
-            regions: directory.regions.iter().map(listed_region).collect(),
+            regions: registered.chain(forgotten).collect(),
             clusters: directory.clusters.iter().map(cluster).collect(),
             connections: directory.connections.iter().map(listed_connection).collect(),
         }
@@ -155,8 +196,35 @@ impl<'a> Listing<'a> {
 }
 
 fn listed_region(it: &KnownRegion) -> ListedRegion<'_> {
-    let KnownRegion { name, id, addresses, version, up } = it;
-    ListedRegion { name, id, addresses, version, uptime_s: up.as_secs_f64() }
+    let KnownRegion { name, id, addresses, version, up, presence } = it;
+    let (answer, waited) = match presence {
+        Presence::NotAsked => ("not-asked", None),
+        Presence::Answers => ("yes", None),
+        Presence::Silent(waited) => ("none", Some(*waited)),
+    };
+    ListedRegion {
+        name,
+        id: Some(id),
+        addresses,
+        version: Some(version),
+        uptime_s: Some(up.as_secs_f64()),
+        registered: true,
+        answer,
+        waited_ms: waited.map(milliseconds),
+    }
+}
+
+fn forgotten_region(name: &str, waited: Duration) -> ListedRegion<'_> {
+    ListedRegion {
+        name,
+        id: None,
+        addresses: &[],
+        version: None,
+        uptime_s: None,
+        registered: false,
+        answer: "none",
+        waited_ms: Some(milliseconds(waited)),
+    }
 }
 
 fn listed_connection(it: &Connection) -> ListedConnection<'_> {
@@ -189,5 +257,41 @@ mod tests {
         write(&Directory::default(), true, &mut out, Style::plain()).unwrap();
         let text = String::from_utf8(out).unwrap();
         assert!(text.ends_with("0 regions, 0 clusters, 0 connections\n"), "{text}");
+    }
+
+    #[test]
+    fn a_region_that_does_not_answer_is_in_the_table_and_in_the_json() {
+        let region = |name: &str, presence| KnownRegion {
+            id: format!("id-{name}"),
+            name: name.to_owned(),
+            addresses: Vec::new(),
+            version: "0.1.0".to_owned(),
+            up: Duration::from_secs(9),
+            presence,
+        };
+        let second = Duration::from_secs(1);
+        let directory = Directory {
+            regions: vec![
+                region("north", Presence::Answers),
+                region("south", Presence::Silent(second)),
+            ],
+            forgotten: vec![("west".to_owned(), second)],
+            ..Directory::default()
+        };
+        let mut out = Vec::new();
+        region_table(&directory).write(&mut out, Style::plain()).unwrap();
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            "REGION  ID        ADDRESS  VERSION  UP   CLUSTERS  ANSWER\n\
+             north   id-north  -        0.1.0    9 s  0         yes\n\
+             south   id-south  -        0.1.0    9 s  0         no answer in 1 s\n\
+             west    -         -        -        -    -         no answer in 1 s\n"
+        );
+        let json = serde_json::to_value(Listing::of(&directory)).unwrap();
+        assert_eq!(json["regions"][0]["answer"], "yes");
+        assert_eq!(json["regions"][1]["answer"], "none");
+        assert_eq!(json["regions"][1]["waited_ms"], 1000.0);
+        assert_eq!(json["regions"][2]["registered"], false);
+        assert!(json["regions"][2]["id"].is_null());
     }
 }

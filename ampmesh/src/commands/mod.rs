@@ -10,29 +10,102 @@ pub(crate) mod ping;
 pub(crate) mod region;
 
 use std::path::Path;
+use std::time::Duration;
 
 use amp_proto::RoleName;
+use mesh::CommandDescription;
 
-use crate::operator::{Operator, OperatorError, Target};
+use crate::arguments::ArgumentsError;
+use crate::operator::{ANSWER_MAX, Operator, OperatorError, Target};
 use crate::target::{self, TargetError};
+use crate::text::harmless;
 
-/// Connects to the region process that can ask whoever is meant by `wanted`.
+/// Connects to the region process that can ask whoever is meant by `wanted`. No region process may
+/// take longer than `patience` to answer for itself, and most have less.
 ///
 /// # Errors
 /// [`OperatorError`], [`TargetError`].
-async fn reach(data_dir: &Path, wanted: &str) -> anyhow::Result<(Operator, Vec<Target>)> {
-    let operator = Operator::connect_any(data_dir).await?;
+async fn reach(
+    data_dir: &Path,
+    wanted: &str,
+    patience: Duration,
+) -> anyhow::Result<(Operator, Vec<Target>)> {
+    if wanted.is_empty() {
+        return Err(TargetError::Empty.into());
+    }
+    let operator = match Operator::connect_any(data_dir, patience).await {
+        Err(OperatorError::Silent { names, waited }) if names.iter().any(|name| name == wanted) => {
+            return Err(TargetError::silent(wanted, waited, false).into());
+        }
+        connected => connected?,
+    };
     let directory = operator.directory().await?;
-    let targets = target::resolve(wanted, &directory, &operator.as_target())?;
-    match targets.as_slice() {
-        [it] if it.role == RoleName::Region && it.id != operator.id() => {
-            let elsewhere = || TargetError::Elsewhere { name: it.name.clone() };
-            match Operator::connect_to(data_dir, &it.name).await {
-                Ok(other) if other.id() == it.id => Ok((other, targets)),
-                Ok(_) | Err(OperatorError::NoRegion { .. }) => Err(elsewhere().into()),
-                Err(error) => Err(error.into()),
+    let wait = ANSWER_MAX.min(patience);
+    match target::resolve(wanted, &directory, &operator.as_target()) {
+        Ok(targets) => match targets.as_slice() {
+            [it] if it.role == RoleName::Region && it.id != operator.id() => {
+                let other = named_region(data_dir, it, wait).await?;
+                Ok((other, targets))
+            }
+            _ => Ok((operator, targets)),
+        },
+        // The registry forgets a process that says nothing, but its socket is still there.
+        Err(unknown @ TargetError::Unknown { .. }) => {
+            match Operator::connect_to(data_dir, wanted, wait).await {
+                Ok(other) => {
+                    let target = other.as_target();
+                    Ok((other, vec![target]))
+                }
+                Err(OperatorError::Silent { waited, .. }) => {
+                    Err(TargetError::silent(wanted, waited, false).into())
+                }
+                Err(_) => Err(unknown.into()),
             }
         }
-        _ => Ok((operator, targets)),
+        Err(error) => Err(error.into()),
     }
+}
+
+/// Connects to a region process that the registry knows.
+async fn named_region(data_dir: &Path, it: &Target, wait: Duration) -> anyhow::Result<Operator> {
+    let elsewhere = || TargetError::Elsewhere { name: it.name.clone() };
+    match Operator::connect_to(data_dir, &it.name, wait).await {
+        Ok(other) if other.id() == it.id => Ok(other),
+        Ok(_) | Err(OperatorError::NoRegion { .. }) => Err(elsewhere().into()),
+        Err(OperatorError::Silent { waited, .. }) => {
+            Err(TargetError::silent(&it.name, waited, true).into())
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Says that `target` does not answer the command, only what is `known`; and who does, if somebody
+/// on the other side of the mesh does.
+async fn no_such_command(
+    operator: &Operator,
+    target: &Target,
+    command: &str,
+    known: &[CommandDescription],
+) -> ArgumentsError {
+    let name = format!("the {} {}", target.role, harmless(&target.name));
+    match other_side(operator, target, command).await {
+        Some(side) => ArgumentsError::OtherSide { target: name, command: command.to_owned(), side },
+        None => {
+            let names = known.iter().map(|it| it.name.as_str());
+            ArgumentsError::no_such_command(&name, command, names)
+        }
+    }
+}
+
+/// The other side than the target's, if somebody there answers the command.
+async fn other_side(operator: &Operator, target: &Target, command: &str) -> Option<RoleName> {
+    let other = match target.role {
+        RoleName::Cluster => operator.as_target(),
+        RoleName::Region => {
+            let directory = operator.directory().await.ok()?;
+            target::resolve("any", &directory, &operator.as_target()).ok()?.pop()?
+        }
+    };
+    let known = operator.describe(&other, ANSWER_MAX).await.ok()?;
+    known.iter().any(|it| it.name == command).then_some(other.role)
 }

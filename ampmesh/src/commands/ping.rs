@@ -4,6 +4,8 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::time::Duration;
 
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
 use serde::Serialize;
 
 use super::reach;
@@ -24,12 +26,16 @@ pub(crate) async fn run(
     data_dir: &Path,
     terminal: &mut Terminal<'_>,
 ) -> anyhow::Result<Exit> {
-    let (operator, targets) = reach(data_dir, &args.target).await?;
-    let mut series = Vec::new();
-    for target in targets {
-        let mut own = Series::new(target);
-        measure(&operator, args, &mut own, terminal).await?;
-        series.push(own);
+    let (operator, targets) = reach(data_dir, &args.target, args.timeout.0).await?;
+    let mut series: Vec<Series> = targets.into_iter().map(Series::new).collect();
+    for turn in 0..args.count {
+        if turn > 0 {
+            tokio::time::sleep(args.interval.0).await;
+        }
+        ping_each(&operator, args, &mut series, terminal).await?;
+    }
+    if !args.json {
+        series.iter().try_for_each(|own| own.write(terminal.out))?;
     }
     let exit = series.iter().filter_map(|own| own.failure).max().unwrap_or(Exit::Ok);
     if args.json {
@@ -41,30 +47,32 @@ pub(crate) async fn run(
     Ok(exit)
 }
 
-async fn measure(
+/// Pings all of them at the same time, once, and shows each answer as it comes.
+async fn ping_each(
     operator: &Operator,
     args: &PingArgs,
-    series: &mut Series,
+    series: &mut [Series],
     terminal: &mut Terminal<'_>,
 ) -> io::Result<()> {
-    for turn in 0..args.count {
-        if turn > 0 {
-            tokio::time::sleep(args.interval.0).await;
-        }
-        let outcome = operator.ping(&series.target, args.timeout.0, args.timeout.0).await;
+    let wait = args.timeout.0;
+    let mut pinging: FuturesUnordered<_> = series
+        .iter_mut()
+        .map(|own| async move {
+            let outcome = operator.ping(&own.target, wait, wait).await;
+            (own, outcome)
+        })
+        .collect();
+    while let Some((own, outcome)) = pinging.next().await {
         if !args.json {
-            let name = harmless(&series.target.name);
+            let name = harmless(&own.target.name);
             match &outcome {
                 Ok(time) => writeln!(terminal.out, "{name}: {}", round_trip(*time))?,
                 Err(problem) => {
-                    writeln!(terminal.err, "{name}: {}", harmless(&problem.description))?
+                    writeln!(terminal.err, "{name}: {}", harmless(&problem.description))?;
                 }
             }
         }
-        series.count(outcome);
-    }
-    if !args.json {
-        series.write(terminal.out)?;
+        own.count(outcome);
     }
     Ok(())
 }

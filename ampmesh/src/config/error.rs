@@ -43,6 +43,15 @@ pub(crate) enum ConfigError {
         /// Where one was looked for.
         path: PathBuf,
     },
+    /// What is in the file of the secret is no secret. The source never tells its content.
+    #[error("the secret file {} cannot be used", .path.display())]
+    BadSecret {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        error: mesh::SecretError,
+    },
     /// A file that the program keeps in its data directory is not what it wrote there.
     #[error("{} does not hold a uuid; correct or remove it", .path.display())]
     NotAUuid {

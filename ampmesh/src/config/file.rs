@@ -23,14 +23,13 @@
 //! call-timeout = "30s"
 //! ```
 
-use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use uuid::Uuid;
 
 use super::limits::LimitsTable;
-use super::{ConfigError, LogFormat, Name, Ports, RegionAddress};
+use super::{ConfigError, Ip, LogFormat, Name, Ports, RegionAddress};
 use crate::near::nearest;
 
 /// Everything that a configuration file can say.
@@ -51,9 +50,9 @@ pub(crate) struct File {
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub(crate) struct RegionTable {
     pub(crate) name: Option<Name>,
-    pub(crate) listen: Option<IpAddr>,
+    pub(crate) listen: Option<Ip>,
     pub(crate) ports: Option<Ports>,
-    pub(crate) advertise: Option<Vec<IpAddr>>,
+    pub(crate) advertise: Option<Vec<Ip>>,
     pub(crate) registry: Option<PathBuf>,
     pub(crate) demo: Option<bool>,
 }

@@ -16,4 +16,4 @@ pub(crate) use self::error::ConfigError;
 pub(crate) use self::file::File;
 pub(crate) use self::settings::{ClusterSettings, CommonSettings, RegionSettings, SecretPlace};
 pub(crate) use self::surroundings::Surroundings;
-pub(crate) use self::values::{LogFormat, Name, Ports, RegionAddress, Span};
+pub(crate) use self::values::{Ip, LogFormat, Name, Ports, RegionAddress, Span};

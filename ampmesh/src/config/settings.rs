@@ -107,13 +107,15 @@ impl RegionSettings {
         let data_dir = common.data_dir()?;
         let name = flags.name.as_ref().or(table.name.as_ref()).cloned();
         let ports = flags.ports.as_ref().or(table.ports.as_ref()).cloned();
+        let listen = flags.listen.or(table.listen);
+        let advertise = layered_list(&flags.advertise, table.advertise.as_deref());
         let registry = flags.registry.as_ref().or(table.registry.as_ref()).cloned();
         Ok(Self {
             data_dir: data_dir.to_owned(),
             name: name.unwrap_or_else(|| surroundings.name()),
-            listen: flags.listen.or(table.listen).unwrap_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED)),
+            listen: listen.map_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED), |ip| ip.0),
             ports: ports.unwrap_or_default(),
-            advertise: layered_list(&flags.advertise, table.advertise.as_deref()),
+            advertise: advertise.into_iter().map(|ip| ip.0).collect(),
             registry: registry.unwrap_or_else(|| data_dir.join("registry.sqlite")),
             secret: SecretPlace::resolve(&flags.process, file, data_dir),
             demo: !flags.process.no_demo && table.demo.unwrap_or(true),

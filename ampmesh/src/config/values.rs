@@ -1,6 +1,7 @@
 //! The kinds of values that settings have, each with the one way to write it.
 
 use std::fmt;
+use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
@@ -104,6 +105,30 @@ impl FromStr for Ports {
     }
 }
 
+/// An IP address of this machine. Names are not looked up: one can stand for several addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Ip(pub(crate) IpAddr);
+
+impl FromStr for Ip {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let without = text.strip_prefix('[').and_then(|text| text.strip_suffix(']'));
+        let form = match text {
+            "localhost" => "write 127.0.0.1 or ::1 for this machine alone, or :: for everyone",
+            "*" => "write :: to listen on every address",
+            _ if without.is_some_and(|text| text.parse::<IpAddr>().is_ok()) => {
+                "write it without brackets"
+            }
+            _ if text.parse::<SocketAddr>().is_ok() => "write it without the port, which is apart",
+            _ => {
+                "write one such as 192.0.2.1 or 2001:db8::1, or :: for all; names are not looked up"
+            }
+        };
+        text.parse().map(Self).map_err(|_| format!("`{text}` is not an IP address: {form}"))
+    }
+}
+
 /// Where a region process listens: `HOST:PORT`, the host a name or an address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct RegionAddress(String);
@@ -188,7 +213,7 @@ macro_rules! deserialize_from_text {
     )*};
 }
 
-deserialize_from_text!(Name, Ports, RegionAddress, Span);
+deserialize_from_text!(Ip, Name, Ports, RegionAddress, Span);
 
 #[cfg(test)]
 mod tests {
@@ -206,6 +231,20 @@ mod tests {
         );
         assert!("0-9".parse::<Ports>().is_err());
         assert!("70000".parse::<Ports>().unwrap_err().contains("`70000` is not a port"));
+    }
+
+    #[test]
+    fn an_address_to_listen_on_is_no_name_and_has_no_port() {
+        let refusal = |text: &str| text.parse::<Ip>().unwrap_err();
+        assert_eq!("::1".parse(), Ok(Ip(IpAddr::V6(std::net::Ipv6Addr::LOCALHOST))));
+        assert_eq!(
+            refusal("localhost"),
+            "`localhost` is not an IP address: write 127.0.0.1 or ::1 for this machine alone, or \
+             :: for everyone"
+        );
+        assert!(refusal("tower").ends_with("names are not looked up"));
+        assert!(refusal("[::1]").ends_with("without brackets"));
+        assert!(refusal("127.0.0.1:5250").contains("without the port"));
     }
 
     #[test]

@@ -1,13 +1,14 @@
 //! What a cluster answers.
 
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use amp_proto::{assert_answers, responders};
 use cluster::ClusterController;
 
 use super::commands::{
-    CheezError, CheezRating, EatCheez, RateCheez, RecommendCheez, Recommendation,
-    RecommendationError,
+    AgeCheez, AgeingError, CheezError, CheezRating, EatCheez, RateCheez, RecommendCheez,
+    Recommendation, RecommendationError,
 };
 
 /// A cheez: its name, its rating, and whether it is locked away.
@@ -25,6 +26,9 @@ const SHELF: [Cheez; 6] = [
 
 /// From this age on a cheez is better by one.
 const OLD_MONTHS: u8 = 12;
+
+/// For no longer is a cheez left to ripen, and a call kept open.
+const AGEING_SECONDS_MAX: u8 = 60;
 
 /// A cluster's cheez.
 #[derive(Debug, Default)]
@@ -80,6 +84,18 @@ impl Cellar {
     }
 
     #[responder]
+    async fn age_cheez(&self, cheez: AgeCheez) -> Result<CheezRating, AgeingError> {
+        let AgeCheez { name, seconds } = cheez;
+        if seconds > AGEING_SECONDS_MAX {
+            return Err(AgeingError::TooLong);
+        }
+        let rating = taste(&name, None)?;
+        tracing::debug!(name, seconds, "a cheez is left to ripen");
+        tokio::time::sleep(Duration::from_secs(seconds.into())).await;
+        Ok(CheezRating { rating: rating + u8::from(seconds > 0) })
+    }
+
+    #[responder]
     async fn recommend_cheez(
         &self,
         it: RecommendCheez,
@@ -89,7 +105,7 @@ impl Cellar {
     }
 }
 
-assert_answers!(Cellar: EatCheez, RecommendCheez);
+assert_answers!(Cellar: EatCheez, AgeCheez, RecommendCheez);
 
 #[cfg(test)]
 mod tests {
@@ -101,6 +117,20 @@ mod tests {
         assert_eq!(taste("Idiazabal", Some(12)), Ok(10));
         assert_eq!(taste("Casu Marzu", None), Err(CheezError::CellarLocked));
         assert_eq!(taste("Plastic", None), Err(CheezError::NoSuchCheez("Plastic".to_owned())));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_cheez_ripens_for_as_long_as_was_said_and_no_longer_than_a_minute() {
+        let age = |name: &str, seconds| {
+            let cheez = AgeCheez { name: name.to_owned(), seconds };
+            async move { Cellar::new().age_cheez(cheez).await }
+        };
+        let begun = tokio::time::Instant::now();
+        assert_eq!(age("Gouda", 60).await, Ok(CheezRating { rating: 7 }));
+        assert_eq!(begun.elapsed().as_secs(), 60);
+        assert_eq!(age("Gouda", 61).await, Err(AgeingError::TooLong));
+        assert_eq!(age("Casu Marzu", 9).await, Err(AgeingError::CellarLocked));
+        assert_eq!(begun.elapsed().as_secs(), 60, "who is refused does not wait");
     }
 
     #[tokio::test]

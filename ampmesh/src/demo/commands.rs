@@ -35,6 +35,35 @@ pub(crate) enum CheezError {
     CellarLocked,
 }
 
+/// Leave a cheez to ripen for some seconds, and rate it then. The call is on its way for as long,
+/// to be watched while a process is killed.
+#[derive(Clone, Debug, PartialEq, Eq, Command)]
+#[command(answered_by = Cluster, response = CheezRating, errors = AgeingError)]
+pub(crate) struct AgeCheez {
+    /// What it is called.
+    pub(crate) name: String,
+    /// How long it ripens, 60 at most.
+    pub(crate) seconds: u8,
+}
+
+/// Why a cheez is not left to ripen.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, CommandError)]
+#[non_exhaustive]
+pub(crate) enum AgeingError {
+    /// There is none of that name.
+    #[error("no cheez here is called {0}")]
+    #[code("NO_SUCH_CHEEZ")]
+    NoSuchCheez(String),
+    /// It is there, and under lock and key.
+    #[error("the cellar is locked")]
+    #[code("CELLAR_LOCKED")]
+    CellarLocked,
+    /// Nobody waits for it as long as that.
+    #[error("a cheez ripens for 60 s at most")]
+    #[code("TOO_LONG")]
+    TooLong,
+}
+
 /// Taste a cheez and tell a random region process what you think of it.
 #[derive(Clone, Debug, PartialEq, Eq, Command)]
 #[command(answered_by = Cluster, response = Recommendation, errors = RecommendationError)]
@@ -100,6 +129,15 @@ pub(crate) enum TowerError {
 }
 
 impl From<CheezError> for RecommendationError {
+    fn from(error: CheezError) -> Self {
+        match error {
+            CheezError::NoSuchCheez(name) => Self::NoSuchCheez(name),
+            CheezError::CellarLocked => Self::CellarLocked,
+        }
+    }
+}
+
+impl From<CheezError> for AgeingError {
     fn from(error: CheezError) -> Self {
         match error {
             CheezError::NoSuchCheez(name) => Self::NoSuchCheez(name),

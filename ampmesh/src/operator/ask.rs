@@ -69,9 +69,10 @@ impl Operator {
         }
         let start = Instant::now();
         let client = self.client.clone().within(patience);
-        let received = client.call_encoded(command, &arguments).await?;
-        let fields = encoded::of_response(&received.fields());
-        Ok(Answer { fields, round_trip: start.elapsed() })
+        let received = client.call_encoded(command, &arguments).await;
+        let round_trip = start.elapsed();
+        let received = received.map_err(|error| Problem::from(error).after(round_trip))?;
+        Ok(Answer { fields: encoded::of_response(&received.fields()), round_trip })
     }
 
     async fn relay(
@@ -90,14 +91,20 @@ impl Operator {
             timeout_ms: milliseconds(patience),
         };
         let client = self.client.clone().within(connect + patience + OVERHEAD);
-        let mut relayed = client.call(relay).await.map_err(without_declared)?;
+        let mut relayed = client.call(relay).await.map_err(|error| self.lost_on_the_way(error))?;
+        let round_trip = Duration::from_micros(relayed.round_trip_us);
         match relayed.problem.pop() {
-            Some(problem) => Err(problem.into()),
-            None => Ok(Answer {
-                fields: relayed.response,
-                round_trip: Duration::from_micros(relayed.round_trip_us),
-            }),
+            Some(problem) => Err(Problem::from(problem).after(round_trip)),
+            None => Ok(Answer { fields: relayed.response, round_trip }),
         }
+    }
+
+    /// The region process failed, not the cluster that is asked through it.
+    fn lost_on_the_way(&self, error: CallError<Never>) -> Problem {
+        let problem = without_declared(error);
+        let description =
+            format!("asked through the region process {}: {}", self.name(), problem.description);
+        Problem { description, ..problem }
     }
 
     /// Measures the way to `target` and back: to a cluster from the region process, which waits up
@@ -124,7 +131,7 @@ impl Operator {
             timeout_ms: milliseconds(patience),
         };
         let client = self.client.clone().within(connect + patience + OVERHEAD);
-        let mut pinged = client.call(ping).await.map_err(without_declared)?;
+        let mut pinged = client.call(ping).await.map_err(|error| self.lost_on_the_way(error))?;
         match (pinged.problem.pop(), pinged.round_trip_us) {
             (None, Some(time)) => Ok(Duration::from_micros(time)),
             (Some(problem), _) => Err(problem.into()),

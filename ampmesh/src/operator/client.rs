@@ -1,4 +1,4 @@
-//! The operator's side: finds a region process and asks it.
+//! The operator's side: a connection to a region process, and what is asked through it.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -15,6 +15,7 @@ use tokio_util::task::TaskTracker;
 use super::commands::{ReportConnections, ReportRegions};
 use super::directory::Directory;
 use super::socket;
+use crate::text::span;
 
 /// How long a region process on this machine may take to answer for itself.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -42,9 +43,21 @@ pub(crate) enum OperatorError {
         /// The data directory.
         data_dir: PathBuf,
     },
-    /// There are sockets, but nobody answers. The process may hang, or be another user's.
-    #[error("the region process at {} does not answer", .path.display())]
+    /// There are processes, and none of them answers in time: they hang, are stopped, or have too
+    /// much to do.
+    #[error(
+        "no region process answers: {} did not within {}; look whether it is stopped or hangs",
+        .names.join(" and "), span(*.waited)
+    )]
     Silent {
+        /// Their names.
+        names: Vec<String>,
+        /// How long each had.
+        waited: Duration,
+    },
+    /// A process cannot be talked to. It may have died this moment, or be another user's.
+    #[error("the region process at {} cannot be asked", .path.display())]
+    Unreachable {
         /// The socket.
         path: PathBuf,
         /// Why the connection failed.
@@ -72,57 +85,33 @@ pub(crate) struct Operator {
 }
 
 impl Operator {
-    /// Connects to any live region process of the data directory. Sockets of dead ones are removed.
-    ///
-    /// # Errors
-    /// [`OperatorError`].
-    ///
-    /// # Cancellation
-    /// Nothing is left behind.
-    pub(crate) async fn connect_any(data_dir: &Path) -> Result<Self, OperatorError> {
-        let mut silent = None;
-        for path in sockets(data_dir)? {
-            match Self::connect(&path).await {
-                Ok(operator) => return Ok(operator),
-                Err(OperatorError::Silent { error, .. })
-                    if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => silent = Some(error),
-            }
+    /// Connects to a socket and asks who is there. `None`: its process is gone, and the socket
+    /// with it.
+    pub(super) async fn connect(
+        path: &Path,
+        wait: Duration,
+    ) -> Result<Option<Self>, OperatorError> {
+        match timeout(wait, Self::connect_patiently(path)).await {
+            Ok(Ok(operator)) => Ok(Some(operator)),
+            Ok(Err(error)) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Ok(Err(error)) => Err(OperatorError::Unreachable { path: path.to_owned(), error }),
+            Err(_) => Err(OperatorError::Silent { names: vec![socket::name(path)], waited: wait }),
         }
-        Err(silent.unwrap_or_else(|| OperatorError::NoRegion { data_dir: data_dir.to_owned() }))
     }
 
-    /// Connects to the region process with this name, if it runs with the data directory.
-    ///
-    /// # Errors
-    /// [`OperatorError`].
-    ///
-    /// # Cancellation
-    /// Nothing is left behind.
-    pub(crate) async fn connect_to(data_dir: &Path, name: &str) -> Result<Self, OperatorError> {
-        let found = sockets(data_dir)?
-            .into_iter()
-            .find(|path| path.file_stem().is_some_and(|stem| stem == name));
-        let path =
-            found.ok_or_else(|| OperatorError::NoRegion { data_dir: data_dir.to_owned() })?;
-        Self::connect(&path).await
-    }
-
-    async fn connect(path: &Path) -> Result<Self, OperatorError> {
-        let silent = |error| OperatorError::Silent { path: path.to_owned(), error };
-        let connected = timeout(PATIENCE, socket::connect(path)).await;
-        let stream = connected.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
+    async fn connect_patiently(path: &Path) -> io::Result<Self> {
+        let stream = socket::connect(path).await?;
         let nothing = Arc::new(Responders::new());
         let (client, driving) =
-            mesh::connect_trusted::<Region, _>(stream.map_err(silent)?, nothing, Limits::default());
+            mesh::connect_trusted::<Region, _>(stream, nothing, Limits::default());
         let stop = CancellationToken::new();
         let stopped = stop.clone();
         let _detached = TaskTracker::new().spawn(async move {
             stopped.run_until_cancelled(driving).await;
         });
-        let ident = client.clone().within(PATIENCE).call(Identify).await;
-        let ident = ident.map_err(|error| silent(io::Error::other(error)))?;
-        Ok(Self { client, ident, _driving: stop.drop_guard() })
+        let driving = stop.drop_guard();
+        let ident = client.call(Identify).await.map_err(io::Error::other)?;
+        Ok(Self { client, ident, _driving: driving })
     }
 
     /// The region process's name.
@@ -178,45 +167,4 @@ impl Operator {
 
 fn position<T>(rows: &[T]) -> u32 {
     u32::try_from(rows.len()).unwrap_or(u32::MAX)
-}
-
-/// The sockets of a data directory, sorted by name. None if there is no such directory.
-fn sockets(data_dir: &Path) -> Result<Vec<PathBuf>, OperatorError> {
-    let folder = socket::folder(data_dir);
-    let unreadable = |error| OperatorError::Unreadable { folder: folder.clone(), error };
-    let entries = match std::fs::read_dir(&folder) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(unreadable(error)),
-    };
-    let mut paths = Vec::new();
-    for entry in entries {
-        let path = entry.map_err(unreadable)?.path();
-        if path.extension().is_some_and(|extension| extension == "sock") {
-            paths.push(path);
-        }
-    }
-    paths.sort();
-    Ok(paths)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::scratch::Scratch;
-
-    #[tokio::test]
-    async fn without_a_live_region_the_operator_is_told_so() {
-        let scratch = Scratch::new().unwrap();
-        let found = Operator::connect_any(scratch.path()).await;
-        assert!(matches!(found, Err(OperatorError::NoRegion { .. })));
-
-        let folder = socket::folder(scratch.path());
-        std::fs::create_dir(&folder).unwrap();
-        let dead = folder.join("north.sock");
-        drop(std::os::unix::net::UnixListener::bind(&dead).unwrap());
-        let found = Operator::connect_any(scratch.path()).await;
-        assert!(matches!(found, Err(OperatorError::NoRegion { .. })));
-        assert!(!dead.exists(), "stale sockets are removed");
-    }
 }

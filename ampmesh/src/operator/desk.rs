@@ -77,11 +77,13 @@ impl Desk {
         let client = self.client(&it.cluster, it.connect_ms).await?;
         let client = client.within(Duration::from_millis(it.timeout_ms));
         let start = Instant::now();
-        let received = client.call_encoded(&it.command, &it.arguments).await?;
+        let received = client.call_encoded(&it.command, &it.arguments).await;
+        let took = start.elapsed();
+        let received = received.map_err(|error| Problem::from(error).after(took))?;
         Ok(Relayed {
             response: encoded::of_response(&received.fields()),
             problem: Vec::new(),
-            round_trip_us: microseconds(start.elapsed()),
+            round_trip_us: microseconds(took),
         })
     }
 
@@ -120,8 +122,8 @@ impl Desk {
     async fn relay_command(&self, it: RelayCommand) -> Result<Relayed, Never> {
         Ok(self.relay(&it).await.unwrap_or_else(|problem| Relayed {
             response: Vec::new(),
+            round_trip_us: problem.round_trip.map_or(0, microseconds),
             problem: vec![ReportedProblem::from(problem)],
-            round_trip_us: 0,
         }))
     }
 

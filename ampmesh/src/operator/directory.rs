@@ -4,12 +4,16 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::commands::{ReportedConnection, ReportedRegion};
+use super::find::Asked;
 
 /// Everything that is up.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Directory {
-    /// Sorted by name.
+    /// Those that the registry knows, sorted by name.
     pub(crate) regions: Vec<KnownRegion>,
+    /// The names of processes that the registry has forgotten and that do not answer, each with
+    /// how long it was waited for. Known after [`Directory::mark`].
+    pub(crate) forgotten: Vec<(String, Duration)>,
     /// Sorted by name.
     pub(crate) clusters: Vec<KnownCluster>,
     /// Sorted by the cluster's name, then the region's.
@@ -24,6 +28,19 @@ pub(crate) struct KnownRegion {
     pub(crate) addresses: Vec<String>,
     pub(crate) version: String,
     pub(crate) up: Duration,
+    pub(crate) presence: Presence,
+}
+
+/// Whether a region process answers an operator.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Presence {
+    /// Nobody asked: it has no socket in this data directory, or [`Directory::mark`] was not used.
+    #[default]
+    NotAsked,
+    /// It does.
+    Answers,
+    /// It did not for as long as this.
+    Silent(Duration),
 }
 
 /// A cluster that is connected to at least one region process.
@@ -80,7 +97,36 @@ impl Directory {
             };
             key(a).cmp(&key(b))
         });
-        Self { regions, clusters, connections: known }
+        Self { regions, forgotten: Vec::new(), clusters, connections: known }
+    }
+
+    /// Notes which region processes answer.
+    pub(crate) fn mark(&mut self, asked: Vec<Asked>) {
+        let mut silent = Vec::new();
+        for it in asked {
+            match it {
+                Asked::Answers { id } => {
+                    let answering = self.regions.iter_mut().filter(|region| region.id == id);
+                    answering.for_each(|region| region.presence = Presence::Answers);
+                }
+                Asked::Silent { name, waited } => silent.push((name, waited)),
+            }
+        }
+        // The silent do not tell their identity: they are known by the names of their sockets.
+        for (name, waited) in silent {
+            let mut others = self.regions.iter_mut();
+            let is_it = |it: &&mut KnownRegion| it.name == name && it.presence != Presence::Answers;
+            match others.find(is_it) {
+                Some(region) => region.presence = Presence::Silent(waited),
+                None => self.forgotten.push((name, waited)),
+            }
+        }
+    }
+
+    /// How many region processes do not answer.
+    pub(crate) fn silent(&self) -> usize {
+        let is_silent = |it: &&KnownRegion| matches!(it.presence, Presence::Silent(_));
+        self.forgotten.len() + self.regions.iter().filter(is_silent).count()
     }
 
     /// The connections of one cluster.
@@ -94,12 +140,23 @@ impl Directory {
 
 fn known_region(region: ReportedRegion) -> KnownRegion {
     let ReportedRegion { id, name, addresses, version, up_ms } = region;
-    KnownRegion { id, name, addresses, version, up: Duration::from_millis(up_ms) }
+    let up = Duration::from_millis(up_ms);
+    KnownRegion { id, name, addresses, version, up, presence: Presence::NotAsked }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn region(id: &str, name: &str) -> ReportedRegion {
+        ReportedRegion {
+            id: id.to_owned(),
+            name: name.to_owned(),
+            addresses: Vec::new(),
+            version: String::new(),
+            up_ms: 5,
+        }
+    }
 
     fn connection(region: &str, cluster: &str) -> ReportedConnection {
         ReportedConnection {
@@ -115,19 +172,25 @@ mod tests {
 
     #[test]
     fn clusters_are_listed_once_and_regions_by_name() {
-        let north = ReportedRegion {
-            id: "r1".to_owned(),
-            name: "north".to_owned(),
-            addresses: Vec::new(),
-            version: String::new(),
-            up_ms: 5,
-        };
         let connections = vec![connection("r2", "c"), connection("r1", "c"), connection("r1", "b")];
-        let directory = Directory::new(vec![north], connections);
+        let directory = Directory::new(vec![region("r1", "north")], connections);
         let clusters: Vec<_> = directory.clusters.iter().map(|it| it.uuid.as_str()).collect();
         assert_eq!(clusters, ["b", "c"]);
         let of_c: Vec<_> =
             directory.connections_of("c").map(|it| it.region_name.as_str()).collect();
         assert_eq!(of_c, ["north", "r2"], "an unknown region is named by its identity");
+    }
+
+    #[test]
+    fn a_region_that_does_not_answer_is_marked_or_listed_though_the_registry_forgot_it() {
+        let regions = ["north", "south", "west"].map(|name| region(&format!("id-{name}"), name));
+        let mut directory = Directory::new(regions.into(), Vec::new());
+        let waited = Duration::from_secs(1);
+        let silent = |name: &str| Asked::Silent { name: name.to_owned(), waited };
+        let answers = Asked::Answers { id: "id-north".to_owned() };
+        directory.mark(vec![answers, silent("east"), silent("south")]);
+        let presences: Vec<_> = directory.regions.iter().map(|it| it.presence).collect();
+        assert_eq!(presences, [Presence::Answers, Presence::Silent(waited), Presence::NotAsked]);
+        assert_eq!(directory.forgotten, [("east".to_owned(), waited)]);
     }
 }

@@ -5,6 +5,9 @@
 //! the application's commands, and those of [`commands`], which nobody else can ask for. A command
 //! for a cluster is relayed as it stands, in encoded fields: the program that asks has the
 //! cluster's description and does the translation.
+//!
+//! Several region processes may share a data directory: [`find`] chooses the one to ask, and tells
+//! those that hang.
 
 mod ask;
 mod client;
@@ -12,6 +15,7 @@ mod commands;
 mod desk;
 mod directory;
 mod encoded;
+mod find;
 mod problem;
 mod relay;
 mod server;
@@ -19,7 +23,8 @@ mod socket;
 
 pub(crate) use self::ask::Target;
 pub(crate) use self::client::{Operator, OperatorError};
-pub(crate) use self::directory::{Connection, Directory, KnownCluster, KnownRegion};
+pub(crate) use self::directory::{Connection, Directory, KnownCluster, KnownRegion, Presence};
 pub(crate) use self::encoded::{EncodedFields, with_fields};
+pub(crate) use self::find::{ANSWER_MAX, ask_all};
 pub(crate) use self::problem::{Problem, ProblemKind};
 pub(crate) use self::server::{OperatorSocket, ServeError};

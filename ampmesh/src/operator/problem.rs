@@ -4,6 +4,8 @@
 //! for the other, a failure on the way to the cluster is part of the region's *response*; an AMP
 //! error on the operator's socket is the region process's own.
 
+use std::time::Duration;
+
 use amp_proto::{Arguments, CallError, Choice, PassedError};
 
 /// In what way a call failed.
@@ -51,6 +53,9 @@ pub(crate) struct Problem {
     pub(crate) description: String,
     /// Whether the command may have been carried out.
     pub(crate) maybe_done: bool,
+    /// How long the peer took, if it answered at all.
+    #[serde(skip)]
+    pub(crate) round_trip: Option<Duration>,
 }
 
 /// A [`Problem`] on the wire.
@@ -66,16 +71,43 @@ pub(super) struct ReportedProblem {
     pub(super) maybe_done: bool,
 }
 
+impl ProblemKind {
+    /// Whether the peer answered, with whatever it was.
+    fn is_answer(self) -> bool {
+        match self {
+            Self::Declared
+            | Self::Unhandled
+            | Self::Undeclared
+            | Self::Overloaded
+            | Self::Unreadable => true,
+            Self::TimedOut | Self::Lost | Self::NotConnected | Self::Unsendable => false,
+        }
+    }
+}
+
 impl Problem {
+    /// The same problem, after a call that took so long.
+    pub(super) fn after(self, time: Duration) -> Self {
+        let round_trip = self.kind.is_answer().then_some(time);
+        Self { round_trip, ..self }
+    }
+
     /// A problem that the peer has no part in, before anything was sent.
     pub(crate) fn before_sending(kind: ProblemKind, description: impl Into<String>) -> Self {
-        Self { kind, code: None, description: description.into(), maybe_done: false }
+        Self {
+            kind,
+            code: None,
+            description: description.into(),
+            maybe_done: false,
+            round_trip: None,
+        }
     }
 
     /// The peer answered, with something that it should not have.
     pub(crate) fn unreadable(error: &dyn std::error::Error) -> Self {
         let description = format!("the response cannot be read: {}", with_causes(error));
-        Self { kind: ProblemKind::Unreadable, code: None, description, maybe_done: true }
+        let kind = ProblemKind::Unreadable;
+        Self { kind, code: None, description, maybe_done: true, round_trip: None }
     }
 }
 
@@ -91,7 +123,7 @@ impl From<CallError<PassedError>> for Problem {
             }
             other => (kind_of(&other), None, with_causes(&other)),
         };
-        Self { kind, code, description, maybe_done }
+        Self { kind, code, description, maybe_done, round_trip: None }
     }
 }
 
@@ -116,7 +148,7 @@ pub(super) fn with_causes(error: &dyn std::error::Error) -> String {
 
 impl From<Problem> for ReportedProblem {
     fn from(problem: Problem) -> Self {
-        let Problem { kind, code, description, maybe_done } = problem;
+        let Problem { kind, code, description, maybe_done, round_trip: _ } = problem;
         Self { kind, code, description, maybe_done }
     }
 }
@@ -124,14 +156,12 @@ impl From<Problem> for ReportedProblem {
 impl From<ReportedProblem> for Problem {
     fn from(problem: ReportedProblem) -> Self {
         let ReportedProblem { kind, code, description, maybe_done } = problem;
-        Self { kind, code, description, maybe_done }
+        Self { kind, code, description, maybe_done, round_trip: None }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]
@@ -153,5 +183,13 @@ mod tests {
         let problem = Problem::from(CallError::TimedOut { after, maybe_done: true });
         assert_eq!(problem.kind, ProblemKind::TimedOut);
         assert!(problem.maybe_done);
+    }
+
+    #[test]
+    fn only_what_was_answered_has_a_round_trip() {
+        let time = Duration::from_millis(3);
+        let after = |kind| Problem::before_sending(kind, "").after(time).round_trip;
+        assert_eq!(after(ProblemKind::Declared), Some(time));
+        assert_eq!(after(ProblemKind::TimedOut), None);
     }
 }

@@ -32,7 +32,8 @@ pub(super) struct Relayed {
     pub(super) response: EncodedFields,
     /// None, or one.
     pub(super) problem: Vec<ReportedProblem>,
-    /// How long the region process waited for the cluster's answer, in microseconds.
+    /// How long the region process waited for the cluster's answer, in microseconds. 0 if none
+    /// came.
     pub(super) round_trip_us: u64,
 }
 

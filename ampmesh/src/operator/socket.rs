@@ -17,6 +17,32 @@ pub(super) fn path(data_dir: &Path, name: &Name) -> PathBuf {
     folder(data_dir).join(format!("{name}.sock"))
 }
 
+/// The name of the region process whose socket this is.
+pub(super) fn name(path: &Path) -> String {
+    path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// The sockets of a data directory, sorted by name. None if there is no such directory.
+///
+/// # Errors
+/// The operating system's.
+pub(super) fn all(data_dir: &Path) -> io::Result<Vec<PathBuf>> {
+    let entries = match std::fs::read_dir(folder(data_dir)) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let mut paths = Vec::new();
+    for entry in entries {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "sock") {
+            paths.push(path);
+        }
+    }
+    paths.sort();
+    Ok(paths)
+}
+
 /// Connects to a socket, and removes it if its process is gone.
 ///
 /// # Errors

@@ -129,6 +129,18 @@ fn a_secret_that_others_can_read_is_refused() {
 }
 
 #[test]
+fn a_secret_that_is_none_is_refused_with_its_file() {
+    let home = scratch();
+    let secret = home.path().join("secret");
+    fs::write(&secret, "drowssap").unwrap();
+    fs::set_permissions(&secret, Permissions::from_mode(0o600)).unwrap();
+    let (exit, err) = failure(&run(&["region", "--data-dir", path(home.path())]));
+    assert_eq!(exit, 2);
+    assert!(err.contains(&format!("the secret file {} cannot be used: ", path(&secret))), "{err}");
+    assert!(!err.contains("drowssap"), "{err}");
+}
+
+#[test]
 fn the_secret_is_never_logged() {
     let (home, site) = (scratch(), scratch());
     let mut north = region(home.path(), &["--log", "trace"]);

@@ -20,6 +20,10 @@ fn a_mistake_in_the_file_is_told_with_its_place_and_what_was_meant() {
     let cases = [
         ("[region]\nlissten = '::'\n", ":2:1: unknown key `lissten`; did you mean `listen`?"),
         ("[regions]\n", ":1:2: unknown key `regions`; did you mean `region`?"),
+        (
+            "[region]\nlisten = 'localhost'\n",
+            ":2:10: `localhost` is not an IP address: write 127.0.0.1 or ::1",
+        ),
         ("[region]\nports = 'many'\n", ":2:9: `many` is not a port, 0 to 65535"),
         ("[cluster]\nregions = ['tower']\n", ":2:12: the port is missing: write tower:5250"),
         ("[limits]\ncall-timeout = '5 parsecs'\n", ":2:16: `parsecs` is not a unit of time"),

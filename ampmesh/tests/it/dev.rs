@@ -2,7 +2,7 @@
 
 use rustix::process::Signal;
 
-use crate::support::{Dev, ampmesh, children_of, mode, run};
+use crate::support::{Dev, Running, ampmesh, children_of, mode, run};
 
 #[test]
 fn the_demonstration_shows_every_connection_and_right_answers() {
@@ -54,6 +54,29 @@ fn a_killed_cluster_is_told_of_started_again_and_found_again() {
     let answer = dev.json(&["call", "cluster-2", "EatCheez", "name=Gouda", "origin=Holland"]);
     assert_eq!(answer["response"]["rating"], 6);
     assert_eq!(before["clusters"][1]["uuid"], answer["target"]["id"], "it is the same cluster");
+}
+
+#[test]
+fn a_call_in_flight_says_who_was_lost_when_a_process_is_killed() {
+    let arguments = ["--regions", "1", "--clusters", "1", "--log", "ampmesh=debug"];
+    let lost = "the connection was lost; the command may have been carried out: ";
+    for (victim, told) in [
+        ("cluster-1", format!("ampmesh: cluster-1: {lost}")),
+        (
+            "region-1",
+            format!("ampmesh: cluster-1: asked through the region process region-1: {lost}"),
+        ),
+    ] {
+        let mut dev = Dev::start(&arguments);
+        let data_dir = dev.data_dir.to_str().unwrap();
+        let age = ["call", "cluster-1", "AgeCheez", "name=Gouda", "seconds=60"];
+        let mut call = Running::start(ampmesh(&[&age[..], &["--data-dir", data_dir]].concat()));
+        dev.process.line_with("a cheez is left to ripen");
+        dev.child(victim).signal(Signal::KILL);
+        call.line_with(&told);
+        assert_eq!(call.ended().code(), Some(5));
+        dev.process.line_with(&format!("{victim} is up again"));
+    }
 }
 
 #[test]

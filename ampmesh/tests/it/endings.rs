@@ -22,7 +22,7 @@ fn a_second_signal_ends_everything_at_once() {
     let mut dev = Dev::start(&["--regions", "1", "--clusters", "1", "--log", "info"]);
     let children = children_of(dev.process.pid());
     // A process that is stopped does not drain.
-    dev.child("cluster-1").signal(Signal::STOP);
+    dev.child("cluster-1").stop();
     dev.process.signal(Signal::TERM);
     dev.process.line_with("draining");
     dev.process.signal(Signal::INT);
@@ -34,7 +34,7 @@ fn a_second_signal_ends_everything_at_once() {
 fn a_process_that_does_not_drain_is_killed() {
     let mut dev = Dev::start(&["--regions", "1", "--clusters", "2"]);
     let stopped = dev.child("cluster-1");
-    stopped.signal(Signal::STOP);
+    stopped.stop();
     dev.process.signal(Signal::TERM);
     dev.process.line_with("cluster-1 did not end in time and was killed");
     stopped.wait_for_end();

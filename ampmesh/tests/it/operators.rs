@@ -43,6 +43,19 @@ fn commands_are_described_and_called_without_being_compiled_in() {
     assert!(text.contains(eat) && text.contains("RateCheez(name: text"), "{text}");
     assert!(!text.contains("RelayCommand"), "the operator's own commands are not shown");
 
+    assert!(text.contains("The mesh's own commands:\n    Authenticate, Describe, "), "{text}");
+    assert_eq!(commands[0]["of_the_mesh"], false, "the application's come first");
+    assert_eq!(commands.last().unwrap()["of_the_mesh"], true);
+
+    let rate = String::from_utf8(dev.run(&["describe", "region", "RateCheez"]).stdout).unwrap();
+    assert!(rate.contains("total     integer(u32)  All that this region process"), "{rate}");
+    assert!(rate.contains("\nampmesh call region-") && !rate.contains("Authenticate"), "{rate}");
+    let rate = dev.json(&["describe", "region", "RateCheez"]);
+    assert_eq!(rate[0]["commands"][0]["response"][0]["type"], "integer(0..=4294967295)");
+    let (exit, err) = failure(&dev.run(&["describe", "cluster-1", "RateCheez"]));
+    assert_eq!(exit, 2, "{err}");
+    assert!(err.contains("regions answer it"), "{err}");
+
     let pairs = ["call", "any", "EatCheez", "name=Idiazabal", "origin=Navarra"];
     assert_eq!(dev.json(&pairs)["response"], json!({"rating": 9}));
     let object = r#"{"name": "Idiazabal", "origin": "Navarra", "age_months": 12}"#;
@@ -99,7 +112,15 @@ fn pings_are_counted() {
 fn every_kind_of_failure_has_its_exit_code() {
     let dev = Dev::start(&["--regions", "1", "--clusters", "2"]);
     let call = |arguments: &[&str]| failure(&dev.run(&[&["call"], arguments].concat()));
-    let cases: [(&[&str], i32, &str); 9] = [
+    let cases: [(&[&str], i32, &str); 12] = [
+        (
+            &["cluster-1", "RateCheez", "name=x", "rating=1"],
+            2,
+            "the cluster cluster-1 does not answer `RateCheez`; regions answer it: `ampmesh call \
+             region RateCheez …`",
+        ),
+        (&["region", "EatCheez"], 2, "clusters answer it: `ampmesh call any EatCheez …`"),
+        (&["", "EatCheez"], 2, "the target is empty: give a cluster's uuid or name, "),
         (&["any", "EatCheez", "origin=x"], 2, "argument `name`: it is required, and missing"),
         (
             &["any", "EatCheez", "name=x", "origin=y", "age_months=old"],
@@ -137,19 +158,73 @@ fn a_refusal_in_json_says_everything() {
     assert_eq!(json["error"]["kind"], "declared");
     assert_eq!(json["error"]["code"], "CELLAR_LOCKED");
     assert_eq!(json["error"]["description"], "the cellar is locked");
+    assert!(json["round_trip_ms"].as_f64().unwrap() > 0.0);
+    assert_eq!(json["exit_code"], 3);
+}
+
+#[test]
+fn every_failure_in_json_is_one_document() {
+    let dev = Dev::start(&["--regions", "1", "--clusters", "1"]);
+    let cases: [(&[&str], i32, &str, &str); 8] = [
+        (&["call", "any", "EatCheez", "origin=x"], 2, "usage", "argument `name`"),
+        (&["call", "any", "EatChez"], 2, "usage", "did you mean `EatCheez`?"),
+        (&["call", "", "EatCheez"], 2, "usage", "the target is empty"),
+        (&["call", "any"], 2, "usage", "required arguments"),
+        (&["call", "any", "EatCheez", "--colour"], 2, "usage", "--colour"),
+        (&["call", "nobody", "EatCheez"], 4, "no-target", "there is no target `nobody`"),
+        (&["describe", "nobody"], 4, "no-target", "there is no target `nobody`"),
+        (&["ls", "--log", "mesh=loud"], 2, "usage", "is not a log filter"),
+    ];
+    for (arguments, code, kind, text) in cases {
+        let output = dev.run(&[arguments, &["--json"]].concat());
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {output:?}");
+        let json: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!((&json["error"]["kind"], &json["exit_code"]), (&json!(kind), &json!(code)));
+        let description = json["error"]["description"].as_str().unwrap();
+        assert!(description.contains(text), "{arguments:?}: {description}");
+    }
 }
 
 #[test]
 fn a_cluster_that_hangs_costs_no_more_than_the_timeout() {
     let dev = Dev::start(&["--regions", "1", "--clusters", "2"]);
     let hanging = dev.child("cluster-1");
-    hanging.signal(Signal::STOP);
+    hanging.stop();
     let eat = ["call", "cluster-1", "EatCheez", "name=Gouda", "origin=H", "--timeout", "300ms"];
     let (exit, err) = failure(&dev.run(&eat));
     assert_eq!(exit, 5, "{err}");
     assert!(err.contains("no answer within 300 ms"), "{err}");
     let ping = dev.run(&["ping", "cluster-1", "-c", "1", "--timeout", "300ms", "--json"]);
     assert_eq!(ping.status.code(), Some(5));
+    let all = dev.run(&["ping", "all", "-c", "1", "--timeout", "300ms"]);
+    let text = String::from_utf8(all.stdout).unwrap();
+    assert!(text.starts_with("cluster-2: "), "who answers is not kept waiting: {text}");
+    assert!(text.contains("cluster-1: 0 of 1 answered"), "{text}");
+    hanging.signal(Signal::CONT);
+}
+
+#[test]
+fn a_region_that_hangs_is_listed_as_such_and_the_others_are_asked() {
+    let dev = Dev::start(&["--regions", "2", "--clusters", "1"]);
+    let hanging = dev.child("region-1");
+    hanging.stop();
+    let regions = dev.json(&["ls"])["regions"].clone();
+    assert_eq!((&regions[0]["name"], &regions[0]["answer"]), (&json!("region-1"), &json!("none")));
+    assert_eq!(regions[0]["waited_ms"], 1000.0);
+    assert_eq!((&regions[1]["answer"], &regions[1]["waited_ms"]), (&json!("yes"), &json!(null)));
+    let text = String::from_utf8(dev.run(&["ls"]).stdout).unwrap();
+    assert!(text.contains("no answer in 1 s"), "{text}");
+
+    let rate = ["call", "region-1", "RateCheez", "name=Gouda", "rating=7"];
+    let (exit, err) = failure(&dev.run(&rate));
+    assert_eq!(exit, 5, "{err}");
+    assert!(err.contains("the region process `region-1` "), "{err}");
+    assert!(err.contains(", but did not answer within 1 s"), "{err}");
+    let (exit, err) = failure(&dev.run(&["ping", "region-1", "--timeout", "300ms"]));
+    assert_eq!(exit, 5, "{err}");
+    assert!(err.contains("within 300 ms"), "{err}");
+    let eat = ["call", "cluster-1", "EatCheez", "name=Gouda", "origin=Holland"];
+    assert!(dev.run(&eat).status.success(), "another region is asked");
     hanging.signal(Signal::CONT);
 }
 
@@ -158,6 +233,9 @@ fn without_a_region_process_the_operator_is_told_where_was_looked() {
     let empty = tempfile::tempdir().unwrap();
     let data_dir = empty.path().to_str().unwrap();
     for command in [&["ls"][..], &["describe"], &["call", "any", "X"], &["ping", "any"]] {
+        let in_json = run(&[command, &["--json", "--data-dir", data_dir]].concat());
+        let json: Value = serde_json::from_slice(&in_json.stdout).unwrap();
+        assert_eq!(json["error"]["kind"], "no-region");
         let (exit, err) = failure(&run(&[command, &["--data-dir", data_dir]].concat()));
         assert_eq!(exit, 6, "{command:?}: {err}");
         assert!(err.contains(data_dir), "{err}");

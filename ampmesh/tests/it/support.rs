@@ -132,6 +132,23 @@ impl Watched {
         kill_process(pid(self.pid), signal).unwrap();
     }
 
+    /// Stops the process, and waits until its last thread has noticed.
+    pub(crate) fn stop(&self) {
+        self.signal(Signal::STOP);
+        while !self.is_stopped() {
+            thread::yield_now();
+        }
+    }
+
+    fn is_stopped(&self) -> bool {
+        let threads = std::fs::read_dir(format!("/proc/{}/task", self.pid)).unwrap().flatten();
+        threads.into_iter().all(|thread| {
+            let stat = std::fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+            // The state is the first field after the name, which stands in parentheses.
+            stat.rsplit(')').next().unwrap_or_default().trim_start().starts_with('T')
+        })
+    }
+
     pub(crate) fn wait_for_end(&self) {
         let timeout = Timespec::try_from(PATIENCE).unwrap();
         let mut polled = [PollFd::new(&self.handle, PollFlags::IN)];
@@ -162,9 +179,9 @@ pub(crate) struct Dev {
 impl Dev {
     pub(crate) fn start(arguments: &[&str]) -> Self {
         let mut process = Running::start(ampmesh(&[&["dev"], arguments].concat()));
-        let hint = process.line_with(" ls --data-dir ");
-        let data_dir = PathBuf::from(hint.rsplit(' ').next().unwrap());
-        process.line_with(" ping ");
+        let hint = process.line_with("export AMPMESH_DATA_DIR=");
+        let data_dir = PathBuf::from(hint.split_once('=').unwrap().1);
+        process.line_with(" AgeCheez ");
         Self { process, data_dir }
     }
 

@@ -273,7 +273,9 @@ impl Link {
                 Err(_) => return late(),
             },
         };
-        if self.is_full() && tokio::time::timeout_at(instant, self.wait_for_room()).await.is_err() {
+        let is_large = fields.bytes_hint() > Exchange::PART_BYTES;
+        let room = self.wait_for_room(is_large);
+        if self.is_full(is_large) && tokio::time::timeout_at(instant, room).await.is_err() {
             return late();
         }
         let trace = self.trace();
@@ -296,8 +298,8 @@ impl Link {
 
     /// Sends a command that wants no answer, once there is room for it.
     pub(crate) async fn notify<C: Command + Sync>(&self, command: &C) -> Result<(), AskRefused> {
-        if self.is_full() {
-            self.wait_for_room().await;
+        if self.is_full(false) {
+            self.wait_for_room(false).await;
         }
         self.exchange().notify(command)?;
         self.stir();
@@ -337,16 +339,19 @@ impl Link {
         self.exchange().poll_ask(id, cx)
     }
 
-    fn is_full(&self) -> bool {
+    /// Whether so much waits that a new ask has to wait as well. What is large waits for what is
+    /// large, and nothing else does.
+    fn is_full(&self, is_large: bool) -> bool {
         let exchange = self.exchange();
-        exchange.calls_bytes() + exchange.large_bytes() >= self.limits.outbound_bytes_max
+        let waiting = exchange.calls_bytes() + if is_large { exchange.large_bytes() } else { 0 };
+        waiting >= self.limits.outbound_bytes_max
     }
 
-    async fn wait_for_room(&self) {
+    async fn wait_for_room(&self, is_large: bool) {
         loop {
             let mut room = std::pin::pin!(self.room.notified());
             room.as_mut().enable();
-            if !self.is_full() {
+            if !self.is_full(is_large) {
                 return;
             }
             room.await;

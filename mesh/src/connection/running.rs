@@ -18,6 +18,7 @@ use tokio::task::{AbortHandle, Id, JoinSet};
 use tokio::time::Instant;
 
 use super::link::Link;
+use crate::chain::chain;
 use crate::context::CallContext;
 use crate::host::host_name;
 
@@ -266,6 +267,7 @@ fn refuse(link: &Link, tag: Option<&[u8]>, command: &[u8], refusal: Refusal) {
             error.fatal.then_some(error.code)
         }
         Refusal::BadArgument(error) => {
+            let error = chain(&error);
             tracing::warn!(peer, command, %error, "the peer asked with a bad argument");
             send("UNKNOWN", &format!("Unknown Error: {error}"));
             None
@@ -292,7 +294,8 @@ fn refuse(link: &Link, tag: Option<&[u8]>, command: &[u8], refusal: Refusal) {
         }
         Refusal::Undeclared(error) => {
             let reference = reference(&command, tag);
-            tracing::error!(peer, command, reference, error = &*error, "a responder failed");
+            let error = chain(&*error);
+            tracing::error!(peer, command, reference, %error, "a responder failed");
             send("UNKNOWN", &format!("Unknown Error [{reference}]"));
             None
         }

@@ -2,8 +2,11 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::pin::pin;
+use std::time::Duration;
 
 use async_trait::async_trait;
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -12,7 +15,16 @@ use super::{BoxStream, Listen, Listener, Transport};
 /// How many connections may wait to be accepted.
 const BACKLOG: i32 = 1024;
 
+/// How long an address has to itself before the next is tried beside it: RFC 8305, section 5.
+const NEXT_ADDRESS_AFTER: Duration = Duration::from_millis(250);
+/// How many addresses of one name are tried; the others are left out. The last one's turn comes
+/// after 7 × 250 ms, so a second is left for it where a cluster gives all of them its default 3 s.
+const ADDRESSES_MAX: usize = 8;
+
 /// Streams over TCP.
+///
+/// A name that stands for several addresses is tried at each of them, both families by turns: one
+/// that does not answer does not keep a stream from the next (RFC 8305).
 #[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
 pub struct TcpTransport;
@@ -28,7 +40,8 @@ impl TcpTransport {
 #[async_trait]
 impl Transport for TcpTransport {
     async fn connect(&self, address: &str) -> io::Result<BoxStream> {
-        let stream = TcpStream::connect(address).await?;
+        let found: Vec<_> = tokio::net::lookup_host(address).await?.collect();
+        let stream = first_of(by_turns(&found), TcpStream::connect).await?;
         stream.set_nodelay(true)?;
         Ok(Box::new(stream))
     }
@@ -48,6 +61,50 @@ impl Transport for TcpTransport {
         let (first, last) = (ports.start(), ports.end());
         let words = format!("no port from {first} to {last} can be had on {ip}: {failed}");
         Err(io::Error::new(failed.kind(), words))
+    }
+}
+
+/// The addresses to try, in their order but with the families by turns: a whole family may be
+/// unreachable from here.
+fn by_turns(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
+    let is_of_first = |other: &SocketAddr| {
+        addresses.first().is_some_and(|first| first.is_ipv6() == other.is_ipv6())
+    };
+    let (first, second): (Vec<_>, Vec<_>) = addresses.iter().copied().partition(is_of_first);
+    let (mut first, mut second) = (first.into_iter(), second.into_iter());
+    let turns = std::iter::from_fn(|| {
+        let turn: Vec<_> = first.next().into_iter().chain(second.next()).collect();
+        (!turn.is_empty()).then_some(turn)
+    });
+    turns.flatten().take(ADDRESSES_MAX).collect()
+}
+
+/// The first connection that comes about. An attempt begins when the one before it has failed, or
+/// has taken [`NEXT_ADDRESS_AFTER`]; those that go on are dropped when one has won.
+async fn first_of<T, F>(
+    addresses: Vec<SocketAddr>,
+    connect: impl Fn(SocketAddr) -> F,
+) -> io::Result<T>
+where
+    F: Future<Output = io::Result<T>>,
+{
+    let mut failed = io::Error::new(io::ErrorKind::NotFound, "the name stands for no address");
+    let mut addresses = addresses.into_iter();
+    let mut attempts = FuturesUnordered::new();
+    loop {
+        let next = addresses.next();
+        let is_last = next.is_none();
+        attempts.extend(next.map(&connect));
+        let mut patience = pin!(tokio::time::sleep(NEXT_ADDRESS_AFTER));
+        tokio::select! {
+            // One of several that fails brings the next one's turn forward, too.
+            ended = attempts.next() => match ended {
+                Some(Ok(connected)) => return Ok(connected),
+                Some(Err(error)) => failed = error,
+                None => return Err(failed),
+            },
+            () = &mut patience, if !is_last => {}
+        }
     }
 }
 
@@ -125,9 +182,77 @@ fn own_addresses() -> Vec<IpAddr> {
 
 #[cfg(test)]
 mod tests {
+    use std::future::pending;
     use std::net::Ipv6Addr;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use tokio::time::Instant;
 
     use super::*;
+
+    fn addresses(texts: &[&str]) -> Vec<SocketAddr> {
+        texts.iter().map(|text| text.parse().unwrap()).collect()
+    }
+
+    /// Nobody answers from the documentation's addresses, `192.0.2.9` refuses, and the others take
+    /// half a second.
+    async fn connect(address: SocketAddr) -> io::Result<SocketAddr> {
+        match address.ip().to_string().as_str() {
+            "192.0.2.9" => Err(io::ErrorKind::ConnectionRefused.into()),
+            ip if ip.starts_with("192.0.2.") || ip.starts_with("2001:db8:") => pending().await,
+            _ => {
+                tokio::time::sleep(Duration::from_millis(500)).await;
+                Ok(address)
+            }
+        }
+    }
+
+    #[test]
+    fn the_families_take_turns_and_not_all_addresses_are_tried() {
+        let given = addresses(&["[::1]:1", "[::2]:1", "[::3]:1", "10.0.0.1:1", "10.0.0.2:1"]);
+        let tried = addresses(&["[::1]:1", "10.0.0.1:1", "[::2]:1", "10.0.0.2:1", "[::3]:1"]);
+        assert_eq!(by_turns(&given), tried);
+        assert_eq!(by_turns(&addresses(&["10.0.0.1:1"; 100])).len(), ADDRESSES_MAX);
+        assert_eq!(by_turns(&[]), []);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_address_that_does_not_answer_leaves_time_for_the_others() {
+        let begun = Instant::now();
+        let silent = addresses(&["[2001:db8::1]:1", "192.0.2.1:1", "10.0.0.1:1", "10.0.0.2:1"]);
+        let connected = first_of(silent.clone(), connect).await;
+        assert_eq!(connected.unwrap(), silent[2]);
+        assert_eq!(begun.elapsed(), Duration::from_millis(250 + 250 + 500));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_address_that_refuses_is_not_waited_for() {
+        let begun = Instant::now();
+        let refusing = addresses(&["192.0.2.9:1", "192.0.2.9:2", "10.0.0.1:1"]);
+        assert_eq!(first_of(refusing.clone(), connect).await.unwrap(), refusing[2]);
+        assert_eq!(begun.elapsed(), Duration::from_millis(500));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_address_may_still_win_while_others_are_tried() {
+        let (begun, tries) = (Instant::now(), AtomicUsize::new(0));
+        let slow = addresses(&["10.0.0.1:1", "192.0.2.1:1", "192.0.2.2:1", "192.0.2.3:1"]);
+        let counted = |address| {
+            tries.fetch_add(1, Ordering::SeqCst);
+            connect(address)
+        };
+        assert_eq!(first_of(slow.clone(), counted).await.unwrap(), slow[0]);
+        assert_eq!(begun.elapsed(), Duration::from_millis(500));
+        assert!(tries.load(Ordering::SeqCst) <= 3, "nobody is tried in vain");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn when_all_refuse_the_last_reason_is_told() {
+        let refused = first_of(addresses(&["192.0.2.9:1", "192.0.2.9:2"]), connect).await;
+        assert_eq!(refused.unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
+        let nobody = first_of(Vec::new(), connect).await.unwrap_err();
+        assert_eq!(nobody.to_string(), "the name stands for no address");
+    }
 
     #[tokio::test]
     async fn every_interface_means_both_families() {

@@ -15,9 +15,10 @@ use tokio::sync::watch;
 pub use memory::MemoryRegistry;
 pub use sqlite::SqliteRegistry;
 
-/// How often a region process announces itself.
+/// How often a region process announces itself. Fixed: all processes of a region have to agree.
 pub const HEARTBEAT: Duration = Duration::from_secs(1);
-/// How long after its last announcement a region process counts as gone.
+/// How long after its last announcement a region process counts as gone. Fixed like [`HEARTBEAT`]:
+/// four may be missed.
 pub const EXPIRY: Duration = Duration::from_secs(5);
 
 /// A region process.
@@ -58,9 +59,9 @@ pub struct LinkEntry {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RegistryError {
-    /// The database failed.
+    /// The database failed. Its own error is the source, whatever the database is.
     #[error("the registry's database failed")]
-    Database(#[source] rusqlite::Error),
+    Database(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The database was written by a newer version of this program.
     #[error("the registry's database has version {found}, this program knows {known}")]
     TooNew {
@@ -73,6 +74,15 @@ pub enum RegistryError {
     #[error("cannot make the directory {}", .path.display())]
     Directory {
         /// The directory.
+        path: std::path::PathBuf,
+        /// The operating system's reason.
+        #[source]
+        error: std::io::Error,
+    },
+    /// The file of the database cannot be made or opened.
+    #[error("cannot open the file {}", .path.display())]
+    File {
+        /// The file.
         path: std::path::PathBuf,
         /// The operating system's reason.
         #[source]
@@ -94,12 +104,19 @@ pub trait Registry: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     /// [`RegistryError`]; try again at the next heartbeat.
+    ///
+    /// # Cancellation
+    /// Dropping the future does not take the announcement back: it may still be written, even after
+    /// what is asked later. Wait for it before [`Registry::withdraw`].
     async fn announce(&self, region: &RegionEntry) -> Result<bool, RegistryError>;
 
     /// Takes a region process out, and its links.
     ///
     /// # Errors
     /// [`RegistryError`]; the entry then expires by itself.
+    ///
+    /// # Cancellation
+    /// Dropping the future does not bring the entry back: it may still be taken out, or not.
     async fn withdraw(&self, region: &RegionId) -> Result<(), RegistryError>;
 
     /// Writes down links of one region process that were opened or have changed, and strikes those
@@ -107,7 +124,11 @@ pub trait Registry: fmt::Debug + Send + Sync + 'static {
     /// not, nothing was written.
     ///
     /// # Errors
-    /// [`RegistryError`].
+    /// [`RegistryError`]; nothing was written, or all of it.
+    ///
+    /// # Cancellation
+    /// Dropping the future leaves open whether it is written, all of it or nothing. Write
+    /// everything again.
     async fn record_links(
         &self,
         region: &RegionId,
@@ -119,12 +140,18 @@ pub trait Registry: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     /// [`RegistryError`].
+    ///
+    /// # Cancellation
+    /// Dropping the future changes nothing.
     async fn regions(&self) -> Result<Vec<RegionEntry>, RegistryError>;
 
     /// The links of the region processes that are up, sorted by cluster name.
     ///
     /// # Errors
     /// [`RegistryError`].
+    ///
+    /// # Cancellation
+    /// Dropping the future changes nothing.
     async fn links(&self) -> Result<Vec<LinkEntry>, RegistryError>;
 
     /// Changes whenever [`Registry::regions`] may give another answer than before.

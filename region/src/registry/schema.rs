@@ -1,13 +1,17 @@
 //! Opening the registry's file, and bringing it up to date.
 
-use std::path::Path;
+use std::fs::{DirBuilder, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 
 use super::RegistryError;
 
-/// How long a process waits for another's transaction.
+/// How long a process waits for another's transaction. Fixed: as long as an entry lives, and a
+/// transaction takes milliseconds.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The versions of the schema, oldest first: each entry brings a database from the version before.
@@ -42,12 +46,32 @@ const MIGRATIONS: [&str; 2] = [
 /// Opens the file, and makes it and its directory if they are missing.
 pub(super) fn open(path: &Path) -> Result<Connection, RegistryError> {
     if let Some(directory) = path.parent() {
-        std::fs::create_dir_all(directory)
-            .map_err(|error| RegistryError::Directory { path: directory.to_owned(), error })?;
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(directory);
+        made.map_err(|error| RegistryError::Directory { path: directory.to_owned(), error })?;
     }
-    let mut database = Connection::open(path).map_err(RegistryError::Database)?;
+    let path =
+        make_private(path).map_err(|error| RegistryError::File { path: path.to_owned(), error })?;
+    let mut database = Connection::open(path).map_err(of_database)?;
     migrate(&mut database)?;
     Ok(database)
+}
+
+/// Makes the file, if it is missing, for this user alone: SQLite would make it for everyone to
+/// read. The files that SQLite puts beside it, `-wal` and `-shm`, get the mode of this one.
+///
+/// Gives the path to open it by: an absolute one, in which SQLite sees no URI and no `:memory:`.
+fn make_private(path: &Path) -> io::Result<PathBuf> {
+    let path = std::path::absolute(path)?;
+    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
+        // One that exists is not even opened here: closing it again would let go of the locks that
+        // this process holds on it through another connection. A link to nowhere is no file.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.exists() => Ok(path),
+        made => made.map(|_| path),
+    }
+}
+
+fn of_database(error: rusqlite::Error) -> RegistryError {
+    RegistryError::Database(error.into())
 }
 
 fn migrate(database: &mut Connection) -> Result<(), RegistryError> {
@@ -68,7 +92,7 @@ fn migrate(database: &mut Connection) -> Result<(), RegistryError> {
         transaction.commit()?;
         Ok(version)
     };
-    let found = prepare().map_err(RegistryError::Database)?;
+    let found = prepare().map_err(of_database)?;
     let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
     if found > known {
         return Err(RegistryError::TooNew { found, known });

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
-use mesh::{ClusterId, RegionId};
+use mesh::{ClusterId, RegionId, chain};
 use rusqlite::{Connection, OptionalExtension as _, Row, TransactionBehavior, params};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -14,8 +14,10 @@ use super::lease;
 use super::schema::open;
 use super::{LinkEntry, RegionEntry, Registry, RegistryError};
 
-/// How often a process looks for what other processes changed.
+/// How often a process looks for what other processes changed. Fixed: news is to come round well
+/// within a second, and a look reads a page or two that are in memory.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
+
 /// A registry in a file that several processes open.
 ///
 /// The file holds nothing that outlives its processes: it may be deleted while none runs.
@@ -28,10 +30,15 @@ pub struct SqliteRegistry {
 }
 
 impl SqliteRegistry {
-    /// Opens the registry, and makes the file and its directory if they are missing.
+    /// Opens the registry, and makes the file and its directory if they are missing, both for this
+    /// user alone. A file that exists keeps its mode, for whoever shares it with other users.
     ///
     /// # Errors
     /// [`RegistryError`] when the file cannot be had, or is of a newer version.
+    ///
+    /// # Cancellation
+    /// Dropping the future does not keep the file from being made and brought up to date; it is
+    /// then closed.
     pub async fn open(path: impl AsRef<Path>) -> Result<Self, RegistryError> {
         let path = path.as_ref().to_owned();
         let opened = tokio::task::spawn_blocking(move || open(&path)).await;
@@ -60,7 +67,8 @@ async fn on_database<T: Send + 'static>(
     let worked = tokio::task::spawn_blocking(move || {
         work(&mut database.lock().unwrap_or_else(PoisonError::into_inner))
     });
-    worked.await.map_err(|_| RegistryError::Closing)?.map_err(RegistryError::Database)
+    let worked = worked.await.map_err(|_| RegistryError::Closing)?;
+    worked.map_err(|error| RegistryError::Database(error.into()))
 }
 
 /// Tells of changes in the set of region processes, whichever process made them, and of those that
@@ -78,7 +86,7 @@ async fn look(database: Arc<Mutex<Connection>>, boot: Arc<str>, changes: watch::
             }
             Ok(_) => {}
             Err(RegistryError::Closing) => return,
-            Err(error) => tracing::debug!(%error, "the registry could not be read"),
+            Err(error) => tracing::debug!(error = %chain(&error), "the registry could not be read"),
         }
     }
 }

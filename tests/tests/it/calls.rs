@@ -7,7 +7,7 @@ use amp_proto::{Arguments, CallError, Cluster, Command, EncodeError, Limits, Los
 use bytes::Bytes;
 use futures_util::future::join_all;
 use futures_util::{FutureExt as _, StreamExt as _};
-use mesh::{Client, gather};
+use mesh::{Client, gather, gather_with};
 use mesh_harness::{Mesh, MeshBuilder, TestResult};
 use tokio::time::Instant;
 
@@ -63,6 +63,31 @@ async fn everybody_can_be_asked_at_once() -> TestResult {
         .await;
     who.sort();
     assert_eq!(who, (0..7).map(|index| format!("cluster-{index}")).collect::<Vec<_>>());
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_more_are_asked_at_once_than_was_said_and_impatience_loses_no_answer() -> TestResult {
+    let mesh = desks().clusters(5).start().await?;
+    let begun = Instant::now();
+    let clients = mesh.region(0).get_all_clients();
+    let mut answers = gather_with(2, clients, Wait { ms: 1000 });
+    let mut arrived = Vec::new();
+    loop {
+        match tokio::time::timeout(Duration::from_millis(300), answers.next()).await {
+            Ok(Some((client, answer))) => {
+                assert_eq!(answer, Ok(()));
+                arrived.push(client.ident());
+            }
+            Ok(None) => break,
+            Err(_) => {}
+        }
+    }
+    arrived.sort();
+    arrived.dedup();
+    assert_eq!(arrived.len(), 5);
+    // Two, two, one.
+    assert_eq!(begun.elapsed().as_secs(), 3);
     Ok(())
 }
 

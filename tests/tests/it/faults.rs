@@ -343,7 +343,7 @@ async fn want_things_done(mesh: &Mesh, caller: u64, end: Instant) -> Vec<(u64, L
         }
         let region = mesh.region(dice.random_range(0..3)).controller();
         let cluster = Mesh::uuid_of(dice.random_range(0..4));
-        let Ok(client) = region.get_client_for_within(FOUND_WITHIN, cluster).await else {
+        let Ok(client) = region.get_client_for_within(cluster, FOUND_WITHIN).await else {
             learnt.push((id, None));
             continue;
         };

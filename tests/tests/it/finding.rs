@@ -32,6 +32,10 @@ struct Manners {
     rumours: Vec<Rumour>,
     /// What it tells, and how long after the welcome.
     news: Option<(Duration, Vec<Rumour>)>,
+    /// What it tells between the question and the answer, which it then knows no better.
+    news_first: Option<Vec<Rumour>>,
+    /// When it says that it leaves, without leaving.
+    lingers_after: Option<Duration>,
     /// Whether it hangs up after the welcome.
     flaps: bool,
     /// Whether it says nothing at all.
@@ -72,6 +76,15 @@ impl Country {
         Ok((address, self.settle(listener, manners)))
     }
 
+    /// A region at an address where nobody listens any more.
+    async fn region_at(&mut self, address: &str, manners: Manners) -> TestResult {
+        let port = address.rsplit(':').next().unwrap_or_default().parse()?;
+        let listen = Listen { ports: port..=port, ..Listen::loopback() };
+        let listener = self.network.listen(&listen).await?;
+        self.settle(listener, manners);
+        Ok(())
+    }
+
     async fn cluster(&self, seed: &str) -> TestResult<ClusterController> {
         let builder = ClusterController::builder().transport(Arc::new(self.network.clone()));
         Ok(builder.region(seed).secret(self.secret.clone()).start().await?)
@@ -92,13 +105,18 @@ fn listing(rumours: &[Rumour]) -> Vec<u8> {
 }
 
 async fn welcome(mut peer: RawPeer, manners: Manners, secret: Secret) {
-    let Manners { ident, rumours, news, flaps, silent } = manners;
+    let Manners { ident, rumours, news, news_first, lingers_after, flaps, silent } = manners;
     while let Some(asked) = peer.next_within(Duration::from_secs(3600)).await {
         let (Some(tag), Some(command)) = (asked.get("_ask"), asked.get("_command")) else {
             continue;
         };
         if silent {
             continue;
+        }
+        if command == "ListRegions"
+            && let Some(rumours) = &news_first
+        {
+            peer.send(&news_of(rumours)).await.unwrap();
         }
         let answer = match &command[..] {
             b"Authenticate" => proof_of(&asked, &secret),
@@ -114,13 +132,20 @@ async fn welcome(mut peer: RawPeer, manners: Manners, secret: Secret) {
             }
             if let Some((after, rumours)) = &news {
                 tokio::time::sleep(*after).await;
-                let regions = listing(rumours);
-                let fields =
-                    [("_ask", &b"n"[..]), ("_command", b"RegionsChanged"), ("regions", &regions)];
-                peer.send(&box_of(fields)).await.unwrap();
+                peer.send(&news_of(rumours)).await.unwrap();
+            }
+            if let Some(after) = lingers_after {
+                tokio::time::sleep(after).await;
+                peer.send(&box_of([("_ask", &b"l"[..]), ("_command", b"Leave")])).await.unwrap();
             }
         }
     }
+}
+
+/// The ask that tells of regions.
+fn news_of(rumours: &[Rumour]) -> Vec<u8> {
+    let regions = listing(rumours);
+    box_of([("_ask", &b"n"[..]), ("_command", b"RegionsChanged"), ("regions", &regions)])
 }
 
 /// The identities that a cluster is connected to, sorted, once they are so many.
@@ -238,9 +263,9 @@ async fn a_region_that_is_gone_for_good_is_forgotten() -> TestResult {
     mesh.region(2).crash().await;
     // Its entry has to expire first, and the news has to come round.
     tokio::time::sleep(Duration::from_secs(12)).await;
-    let before = logs.lines_with("no region there").len();
+    let before = logs.lines_with("again_in_ms").len();
     tokio::time::sleep(Duration::from_secs(600)).await;
-    assert_eq!(logs.lines_with("no region there").len(), before);
+    assert_eq!(logs.lines_with("again_in_ms").len(), before);
     assert_eq!(mesh.cluster(0).get_all_clients().len(), 1);
     Ok(())
 }
@@ -257,5 +282,58 @@ async fn the_address_in_the_settings_is_never_forgotten() -> TestResult {
     let back = Instant::now();
     mesh.settled().await?;
     assert!(back.elapsed() <= Duration::from_secs(5), "{:?}", back.elapsed());
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_region_that_says_it_leaves_and_stays_is_left_and_dialled_again() -> TestResult {
+    let mut country = Country::new();
+    let lingers_after = Some(Duration::from_secs(1));
+    let manners = Manners { ident: "a", lingers_after, ..Manners::default() };
+    let (seed, dialled) = country.region(manners).await?;
+    let cluster = country.cluster(&seed).await?;
+    assert_eq!(connected(&cluster, 1).await, ["a"]);
+    let first = cluster.pool().random().unwrap();
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert_eq!(times(&dialled).len(), 1, "it has its time to close by itself");
+    // The drain time-out is ten seconds, and the next attempt comes soon after.
+    first.closed().await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(times(&dialled).len(), 2);
+    assert_eq!(connected(&cluster, 1).await, ["a"]);
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_does_not_undo_the_news_that_came_before_it() -> TestResult {
+    let mut country = Country::new();
+    // The other region is not there at first, so that it has to be kept in mind.
+    let place = country.listen().await?.address();
+    let news_first = Some(vec![("b", vec![place.clone()])]);
+    let manners = Manners { ident: "a", news_first, ..Manners::default() };
+    let (seed, _) = country.region(manners).await?;
+    let cluster = country.cluster(&seed).await?;
+    assert_eq!(connected(&cluster, 1).await, ["a"]);
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    country.region_at(&place, Manners { ident: "b", ..Manners::default() }).await?;
+    assert_eq!(connected(&cluster, 2).await, ["a", "b"]);
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_log_hears_of_a_dead_address_now_and_then_and_when_it_lives_again() -> TestResult {
+    let logs = Logs::capture();
+    let mut country = Country::new();
+    let place = country.listen().await?.address();
+    let _cluster = country.cluster(&place).await?;
+    tokio::time::sleep(Duration::from_secs(599)).await;
+    let told = logs.lines_with("no region there");
+    assert!(told.len() == 2 && told.iter().all(|line| line.contains("INFO")), "{told:?}");
+    let left_out = logs.lines_with("still not joined");
+    assert!(left_out.len() > 100 && left_out.iter().all(|line| line.contains("DEBUG")));
+    country.region_at(&place, Manners { ident: "a", ..Manners::default() }).await?;
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    let again = logs.lines_with("a region is there again");
+    assert!(again.len() == 1 && again[0].contains("INFO"), "{again:?}");
     Ok(())
 }

@@ -146,7 +146,7 @@ async fn who_asks_for_a_cluster_that_never_comes_is_told_so_in_time() -> TestRes
     assert_eq!(started.elapsed(), waited);
 
     let waited = Duration::from_millis(250);
-    let nobody = region.get_client_for_within(waited, cluster).await;
+    let nobody = region.get_client_for_within(cluster, waited).await;
     assert_eq!(nobody.unwrap_err(), ClientError::NoConnections { cluster, waited });
     assert_eq!(started.elapsed(), Duration::from_millis(10_250));
     Ok(())

@@ -1,16 +1,15 @@
 //! Services that run beside the mesh with the controller in hand.
 
 use std::collections::HashSet;
-use std::pin::pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use futures_util::StreamExt as _;
-use mesh::gather;
-use mesh_harness::{Mesh, TestResult};
-use tokio::sync::watch;
+use mesh::{CallError, gather};
+use mesh_harness::{Logs, Mesh, TestResult};
+use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
 
-use crate::desk::{Desk, Sum, Tell, Total, WhoAsks};
+use crate::desk::{Desk, Hold, Sum, Tell, Total, Wait, WhoAsks};
 
 /// Tells a random region process something every second, and raises a flag when it is dropped.
 async fn gossip(cluster: cluster::ClusterController, ended: watch::Sender<u32>) {
@@ -69,7 +68,7 @@ async fn a_service_of_a_region_asks_every_cluster() -> TestResult {
             let mut every = tokio::time::interval(Duration::from_secs(5));
             loop {
                 every.tick().await;
-                let mut answers = pin!(gather(controller.get_all_clients(), WhoAsks));
+                let mut answers = gather(controller.get_all_clients(), WhoAsks);
                 let mut round = HashSet::new();
                 while let Some((client, answer)) = answers.next().await {
                     assert_eq!(answer.unwrap().ident.as_deref(), Some(controller.id().as_str()));
@@ -86,6 +85,70 @@ async fn a_service_of_a_region_asks_every_cluster() -> TestResult {
     let rounds: Vec<usize> = seen.lock().unwrap().iter().map(HashSet::len).collect();
     // At first nobody was there yet.
     assert_eq!(rounds, [0, 4, 4, 3]);
+    Ok(())
+}
+
+/// Ends its own process once `told`.
+async fn end_when_told(told: Arc<Notify>, ending: impl Future<Output = ()>) {
+    told.notified().await;
+    ending.await;
+    unreachable!("a process does not outlive its end");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_may_shut_its_own_process_down() -> TestResult {
+    let logs = Logs::capture();
+    let (desk, told) = (Desk::default(), Arc::new(Notify::new()));
+    let (there, region_told, cluster_told) = (desk.clone(), Arc::clone(&told), Arc::clone(&told));
+    let mesh = Mesh::builder().cluster_responders(move |_| there.clone());
+    let mesh = mesh.configure_regions(move |_, region| {
+        let told = Arc::clone(&region_told);
+        region.service(|region| end_when_told(told, async move { region.shutdown().await }))
+    });
+    let mesh = mesh.configure_clusters(move |_, cluster| {
+        let told = Arc::clone(&cluster_told);
+        cluster.service(|cluster| end_when_told(told, async move { cluster.shutdown().await }))
+    });
+    let mesh = mesh.start().await?;
+    let client = mesh.region(0).get_client_for(Mesh::uuid_of(0)).await?;
+    let (begun, region, cluster) = (Instant::now(), mesh.region(0), mesh.cluster(0));
+    let ending = async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        told.notify_waiters();
+        tokio::join!(region.stop(), cluster.stop());
+    };
+    let (waited, ()) = tokio::join!(client.call(Wait { ms: 3000 }), ending);
+    assert!(waited.is_ok(), "what was under way has finished: {waited:?}");
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    assert_eq!(logs.lines_with("has left the mesh role=region").len(), 1);
+    assert_eq!(logs.lines_with("has left the mesh role=cluster").len(), 1);
+    assert!(logs.lines_with("not everything finished").is_empty());
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_that_shuts_its_process_down_takes_no_longer_than_the_drain_time() -> TestResult {
+    let logs = Logs::capture();
+    let (desk, told) = (Desk::default(), Arc::new(Notify::new()));
+    let (there, region_told) = (desk.clone(), Arc::clone(&told));
+    let mesh = Mesh::builder().cluster_responders(move |_| there.clone());
+    let mesh = mesh.configure_regions(move |_, region| {
+        let told = Arc::clone(&region_told);
+        let region = region.drain_timeout(Duration::from_secs(5));
+        region.service(|region| end_when_told(told, async move { region.shutdown().await }))
+    });
+    let mesh = mesh.start().await?;
+    let client = mesh.region(0).get_client_for(Mesh::uuid_of(0)).await?;
+    let telling = async {
+        desk.held(1).await;
+        told.notify_waiters();
+    };
+    // Nobody else waits for the end.
+    let (held, ()) = tokio::join!(client.call(Hold), telling);
+    assert!(matches!(held, Err(CallError::Lost { .. })), "{held:?}");
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(logs.lines_with("not everything finished").len(), 1);
+    assert_eq!(logs.lines_with("has left the mesh role=region").len(), 1);
     Ok(())
 }
 

@@ -21,6 +21,8 @@ pub(super) const COMPLETE_MAX: Duration = Duration::from_secs(30);
 /// How long a cluster may take to answer a ping.
 const PING_PATIENCE: Duration = Duration::from_secs(5);
 
+/// How long a region process that is up may take to say who it is.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(5);
 /// The pause before the same thing is asked again.
 const PAUSE: Duration = Duration::from_millis(20);
 
@@ -68,7 +70,9 @@ pub(super) async fn start(
     handles.extend(clusters);
     let targets: Vec<Target> = ready?.into_iter().filter_map(cluster_target).collect();
 
-    let operators = join_all(names.iter().map(|name| Operator::connect_to(data_dir, name))).await;
+    let operators =
+        join_all(names.iter().map(|name| Operator::connect_to(data_dir, name, ANSWER_PATIENCE)))
+            .await;
     let operators = operators.into_iter().collect::<Result<Vec<_>, _>>()?;
     let round_trips = all_connected(&operators, &targets, deadline).await?;
     let connections = all_registered(&operators, targets.len(), deadline).await?;

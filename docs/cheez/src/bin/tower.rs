@@ -20,7 +20,7 @@ async fn main() -> anyhow::Result<()> {
         .await?;
     println!("listening on {}", region.address());
 
-    let client = region.get_client_for_within(Duration::from_secs(60), cellar).await?;
+    let client = region.get_client_for_within(cellar, Duration::from_secs(60)).await?;
     println!("{} is here", client.name());
     for name in ["Idiazabal", "Gouda", "Plastic"] {
         match client.call(EatCheez { name: name.into(), age_months: None }).await {
