@@ -47,6 +47,14 @@ pub struct Limits {
     /// [`Exchange::PART_BYTES`](crate::Exchange::PART_BYTES) do between two of us; of four such may
     /// be under way at once in each direction. Default 16 MiB.
     pub large_bytes_max: usize,
+    /// How long a process remembers what it answered to a call that is made once, from when its id
+    /// was made. Older ids are refused. Default 2 min.
+    pub once_window: Duration,
+    /// Answers that a process remembers. While there are so many no further call that is made once
+    /// is begun, `OVERLOADED`. Default 16,384.
+    pub once_answers_max: usize,
+    /// Bytes that remembered answers may take before the same happens. Default 16 MiB.
+    pub once_bytes_max: usize,
     /// How long a call waits for its answer if it does not say. Default 30 s.
     pub call_timeout: Duration,
     /// How long authentication and registration may take together. Default 5 s.
@@ -77,6 +85,9 @@ impl Default for Limits {
             streams_max: 64,
             stream_window_bytes: 256 * 1024,
             large_bytes_max: 16 * 1024 * 1024,
+            once_window: Duration::from_secs(120),
+            once_answers_max: 16_384,
+            once_bytes_max: 16 * 1024 * 1024,
             call_timeout: Duration::from_secs(30),
             handshake_timeout: Duration::from_secs(5),
             handshake_bytes_max: 8 * 1024,

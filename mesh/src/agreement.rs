@@ -26,13 +26,16 @@ impl Features {
     pub const STREAM: Self = Self { bits: 1 << 3 };
     /// Large asks and answers go in pieces.
     pub const LARGE: Self = Self { bits: 1 << 4 };
+    /// Calls that are carried out once, however often they are tried.
+    pub const ONCE: Self = Self { bits: 1 << 5 };
 
-    const NAMES: [(Self, &'static str); 5] = [
+    const NAMES: [(Self, &'static str); 6] = [
         (Self::CANCEL, "cancel"),
         (Self::DEADLINE, "deadline"),
         (Self::TRACE, "trace"),
         (Self::STREAM, "stream"),
         (Self::LARGE, "large"),
+        (Self::ONCE, "once"),
     ];
 
     /// Every feature of this crate.
@@ -102,7 +105,7 @@ impl Agreement {
         Self {
             version: peer.version.min(EXTENSIONS_VERSION),
             features: Features { bits: theirs.bits & Features::all().bits },
-            box_bytes_max: box_bytes_max.clamp(BOX_BYTES_LEAST, limits.box_bytes_max),
+            box_bytes_max: box_bytes_max.max(Limits::BOX_BYTES_LEAST).min(limits.box_bytes_max),
             asks_in_flight_max: asks_max.clamp(1, limits.asks_in_flight_max),
             large_bytes_max: usize::try_from(peer.large_bytes_max)
                 .unwrap_or(usize::MAX)
@@ -111,9 +114,6 @@ impl Agreement {
         }
     }
 }
-
-/// No peer can talk us down below this: a box with one value of the longest kind still fits.
-const BOX_BYTES_LEAST: usize = 68 * 1024;
 
 /// What we tell a peer.
 pub(crate) fn terms_of(limits: &Limits) -> Terms {
@@ -159,8 +159,10 @@ mod tests {
     #[test]
     fn nobody_is_talked_into_uselessness() {
         let peer = Terms { box_bytes_max: 0, asks_in_flight_max: 0, ..terms() };
-        let limits = Limits { box_bytes_max: 70_000, ..Limits::default() };
-        let agreed = Agreement::of(&limits, &peer);
-        assert_eq!((agreed.box_bytes_max, agreed.asks_in_flight_max), (BOX_BYTES_LEAST, 1));
+        let agreed = Agreement::of(&Limits::default(), &peer);
+        let least = Limits::BOX_BYTES_LEAST;
+        assert_eq!((agreed.box_bytes_max, agreed.asks_in_flight_max), (least, 1));
+        let small = Limits { box_bytes_max: 2000, ..Limits::default() };
+        assert_eq!(Agreement::of(&small, &terms()).box_bytes_max, 2000);
     }
 }

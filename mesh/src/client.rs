@@ -15,6 +15,7 @@ use crate::agreement::{Features, terms_of};
 use crate::commands::{Leave, Negotiate, Ping};
 use crate::connection::{Link, StreamingCall};
 use crate::context::CallContext;
+use crate::once::CallId;
 
 /// A handle to ask one peer of role `R`. Cheap to clone, and safe to keep: when its connection is
 /// lost, calls fail at once and say so.
@@ -35,6 +36,7 @@ pub struct Client<R> {
     link: Arc<Link>,
     others: Option<Arc<dyn Others>>,
     timeout: Duration,
+    once: Option<CallId>,
     role: PhantomData<fn() -> R>,
 }
 
@@ -49,7 +51,7 @@ impl<R: Role> Client<R> {
     #[must_use]
     pub fn new(link: Arc<Link>) -> Self {
         let timeout = link.limits().call_timeout;
-        Self { link, others: None, timeout, role: PhantomData }
+        Self { link, others: None, timeout, once: None, role: PhantomData }
     }
 
     /// A client that goes to one of `others` when the first connection is gone before a call was
@@ -64,6 +66,31 @@ impl<R: Role> Client<R> {
     #[must_use]
     pub fn within(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
+        self
+    }
+
+    /// The same client for one call that is carried out once, however often it is tried: with the
+    /// same id, the same process gives the answer that it gave before, or that of the run under
+    /// way. The second try may come through another connection, or through another process that
+    /// asks the peer.
+    ///
+    /// The run does not end with the connection, nor with the caller's time; whoever tries again
+    /// gets its answer.
+    ///
+    /// # Limits
+    /// [`once_window`](amp_proto::Limits::once_window),
+    /// [`once_answers_max`](amp_proto::Limits::once_answers_max) and
+    /// [`once_bytes_max`](amp_proto::Limits::once_bytes_max) of the peer's limits.
+    ///
+    /// # Errors
+    /// The call fails with [`CallError::OnceExpired`] when the peer cannot know any more, or not
+    /// yet: the id is older than the window or than the process. With [`CallError::OnceReused`] for
+    /// an id that was given to another call. With [`CallError::Unhandled`] when the peer does not
+    /// know such calls, as a stock peer; nothing is sent then. Any other failure may be tried again
+    /// with the same id.
+    #[must_use]
+    pub fn once(mut self, id: CallId) -> Self {
+        self.once = Some(id);
         self
     }
 
@@ -216,7 +243,7 @@ impl<R: Role> Client<R> {
 
     /// The same client, for what concerns its connection and no other.
     fn this_connection(&self) -> Self {
-        Self { others: None, ..self.clone() }
+        Self { others: None, once: None, ..self.clone() }
     }
 
     pub(crate) fn timeout(&self) -> Duration {
@@ -235,8 +262,11 @@ impl<R: Role> Client<R> {
         let terms = terms_of(self.link.limits());
         match self.call_ref(&Negotiate::from(terms)).await {
             Ok(theirs) => self.link.agree(&theirs),
-            Err(CallError::Unhandled { .. } | CallError::Undeclared { .. }) => {}
-            Err(failed) => return Err(failed),
+            // Whatever it says that is not an agreement: it is a stock peer, or as good as one.
+            Err(failed @ (CallError::TimedOut { .. } | CallError::Lost { .. })) => {
+                return Err(failed);
+            }
+            Err(_) => {}
         }
         Ok(())
     }
@@ -254,7 +284,12 @@ impl<R: Role> Client<R> {
         let mut link = Arc::clone(&self.link);
         loop {
             let left = timeout.saturating_sub(started.elapsed());
-            let outcome = link.ask(name, fields, link.clock().now().after(left)).await;
+            if self.once.is_some() && link.is_open() && !link.has(Features::ONCE) {
+                let description = "the peer does not know calls that are made once".to_owned();
+                return Err(CallError::Unhandled { description });
+            }
+            let deadline = link.clock().now().after(left);
+            let outcome = link.ask(name, fields, deadline, self.once).await;
             let other = if is_lost_unsent(&outcome) {
                 self.others.as_ref().and_then(|others| others.other_than(&link))
             } else {
@@ -333,6 +368,7 @@ impl<R> Clone for Client<R> {
             link: Arc::clone(&self.link),
             others: self.others.clone(),
             timeout: self.timeout,
+            once: self.once,
             role: PhantomData,
         }
     }

@@ -55,6 +55,13 @@ impl CallContext {
         self
     }
 
+    /// The same, without a time limit: for work that others may wait for, too.
+    #[must_use]
+    pub fn without_deadline(mut self) -> Self {
+        self.deadline = None;
+        self
+    }
+
     /// When nobody waits any more.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {

@@ -12,6 +12,7 @@ use crate::common::Common;
 use crate::connection::{HandshakeError, Handshaking, Link, Open};
 use crate::farewell::drive_until_stopped;
 use crate::lifetime::Lifetime;
+use crate::once::OnceStore;
 use crate::secret::Secret;
 use crate::transport::{BoxStream, TcpTransport, Transport};
 
@@ -67,6 +68,7 @@ pub struct Process {
     pub client_wait: Duration,
     /// Its tasks, and its end.
     pub lifetime: Arc<Lifetime>,
+    once: Arc<OnceStore>,
     secret: Secret,
     drain_timeout: Duration,
 }
@@ -113,6 +115,7 @@ impl ProcessSettings {
         answering.add(Arc::new(own));
         let responders = answering.finish(role)?;
         common.describe_as(responders.schemas().collect());
+        let once = Arc::new(OnceStore::new(&limits, Arc::clone(&lifetime)));
         let (responders, limits) = (Arc::new(responders), Arc::new(limits));
         Ok(Process {
             ident,
@@ -121,6 +124,7 @@ impl ProcessSettings {
             limits,
             client_wait,
             lifetime,
+            once,
             secret,
             drain_timeout,
         })
@@ -157,6 +161,7 @@ impl Process {
         &self,
         open: Open<BoxStream>,
     ) -> (Arc<Link>, impl Future<Output = Lost> + Send + 'static) {
+        let open = open.remembering(Arc::clone(&self.once));
         let (link, driving) = open.drive(Arc::clone(&self.responders));
         let (driven, stopping) = (Arc::clone(&link), self.lifetime.stopping().clone());
         (link, async move { drive_until_stopped(driven, driving, &stopping).await })

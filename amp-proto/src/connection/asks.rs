@@ -114,6 +114,34 @@ impl Asks {
         slot.is_some_and(|slot| matches!(slot.state, State::Waiting { .. }))
     }
 
+    /// Whether an ask has had its time.
+    pub(super) fn is_late(&self, tag: u64, now: Moment) -> bool {
+        let slot = self.slot(tag).filter(|slot| slot.tag == tag);
+        slot.is_some_and(
+            |slot| matches!(&slot.state, State::Waiting { deadline, .. } if *deadline <= now),
+        )
+    }
+
+    /// Says where an ask ends in the stream of bytes that we send.
+    pub(super) fn set_position(&mut self, tag: u64, at: u64) {
+        if let Some(Slot { state: State::Waiting { position, .. }, .. }) = self.occupied(tag) {
+            *position = at;
+        }
+    }
+
+    /// Ends an ask whose deadline came before it was sent as a whole.
+    pub(super) fn expire_unsent(&mut self, tag: u64) {
+        let Some(slot) = self.occupied(tag) else { return };
+        let State::Waiting { waker, .. } = &mut slot.state else { return };
+        let waker = waker.take();
+        let result = Err(AskStopped::TimedOut { sent: false });
+        slot.state = State::Done { result, answer_due: false };
+        self.in_flight -= 1;
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
     pub(super) fn earliest(&self) -> Option<Moment> {
         self.earliest
     }

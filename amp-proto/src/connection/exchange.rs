@@ -10,7 +10,9 @@ use crate::Limits;
 use crate::command::{Command, EncodeFields};
 use crate::connection::asks::{AskId, AskResult, AskStopped, Asks};
 use crate::connection::large::reader_of;
-use crate::connection::metadata::{DEADLINE_KEY, Header, Milliseconds, STREAM_KEY, TRACE_KEY};
+use crate::connection::metadata::{
+    DEADLINE_KEY, Header, Milliseconds, ONCE_KEY, STREAM_KEY, TRACE_KEY,
+};
 use crate::connection::parts::Sending;
 use crate::connection::streams::{Side, StreamId, Streams};
 use crate::connection::tag::{TagText, parse_tag};
@@ -39,7 +41,7 @@ pub struct Exchange {
     /// How many of these are answers to the peer's asks.
     pub(super) answer_bytes: usize,
     /// Where `out` begins in the stream of all bytes we ever send.
-    out_position: u64,
+    pub(super) out_position: u64,
     /// How much of that stream the transport has taken.
     written: u64,
     /// The ask that takes nobody's place.
@@ -165,6 +167,9 @@ impl Exchange {
         if let Some(deadline_ms) = &deadline_ms {
             header.push(DEADLINE_KEY, deadline_ms.as_bytes());
         }
+        if let Some(once) = metadata.once {
+            header.push(ONCE_KEY, once);
+        }
         if metadata.stream {
             header.push(STREAM_KEY, b"");
         }
@@ -176,7 +181,9 @@ impl Exchange {
         let fill = |out: &mut BoxWriter<'_>| fields.encode_fields(out);
         write_box_for(reader, &mut self.out, header.pairs(), limits, fill)
             .map_err(AskRefused::Encode)?;
-        self.send_in_parts_if_large(before, Some(tag));
+        let is_large = self.send_in_parts_if_large(before, Some(tag));
+        // A large one is not sent before its last piece is.
+        let position = if is_large { u64::MAX } else { position };
         Ok(self.asks.insert(tag, deadline, position))
     }
 
@@ -323,6 +330,9 @@ impl Exchange {
 
     /// Ends every ask whose deadline has come.
     pub fn handle_timeout(&mut self, now: Moment) {
+        if self.parts.waiting_bytes() > 0 {
+            self.expire_parts(now);
+        }
         self.asks.expire(now);
         if !self.streams.is_empty() {
             let asks = &self.asks;
@@ -488,7 +498,7 @@ impl Exchange {
 }
 
 #[expect(clippy::as_conversions, reason = "usize fits u64 on every platform that Rust supports")]
-const fn widen(bytes: usize) -> u64 {
+pub(super) const fn widen(bytes: usize) -> u64 {
     bytes as u64
 }
 

@@ -6,7 +6,7 @@ use crate::Limits;
 use crate::command::EncodeFields;
 use crate::connection::Moment;
 use crate::connection::asks::AskId;
-use crate::connection::exchange::{AskRefused, Exchange};
+use crate::connection::exchange::{AskRefused, Exchange, widen};
 use crate::connection::metadata::Metadata;
 use crate::error::EncodeError;
 use crate::wire::{BoxWriter, Reader, VALUE_BYTES_MAX, write_box, write_box_for};
@@ -84,6 +84,8 @@ impl Exchange {
         let before = self.out.len();
         let ask = self.ask_encoded(name, &(), deadline, metadata)?;
         self.send_body(before, body, Some(ask.0));
+        // It is not sent before its last piece is.
+        self.asks.set_position(ask.0, u64::MAX);
         Ok(ask)
     }
 
@@ -117,6 +119,23 @@ impl Exchange {
         Ok(())
     }
 
+    /// How long a piece is: it has to fit a box of the peer's, with what stands around it.
+    fn part_bytes(&self) -> usize {
+        const AROUND: usize = 128;
+        Self::PART_BYTES.min(self.limits.box_bytes_max.saturating_sub(AROUND)).max(1)
+    }
+
+    /// Ends the asks that have not gone out as a whole and whose deadline has come. They were
+    /// certainly not carried out.
+    pub(super) fn expire_parts(&mut self, now: Moment) {
+        let late = self.parts.asks().filter(|ask| self.asks.is_late(*ask, now));
+        for ask in late.collect::<Vec<_>>() {
+            if self.give_up_parts(AskId(ask)) {
+                self.asks.expire_unsent(ask);
+            }
+        }
+    }
+
     /// Makes one large box of the box after `before`, which has no fields, and `body`.
     fn send_body(&mut self, before: usize, LargeBody(body): LargeBody, ask: Option<u64>) {
         let mut head = self.out.split_off(before);
@@ -127,7 +146,7 @@ impl Exchange {
 
     /// Has the box after `before` sent in pieces, if it is large. Nobody knew that it would be.
     pub(super) fn send_in_parts_if_large(&mut self, before: usize, ask: Option<u64>) -> bool {
-        let is_large = self.large.is_some() && self.out.len() - before > Self::PART_BYTES;
+        let is_large = self.large.is_some() && self.out.len() - before > self.part_bytes();
         if is_large {
             let whole = self.out.split_off(before);
             self.parts.push(Vec::new(), whole, ask);
@@ -140,7 +159,10 @@ impl Exchange {
         let before = out.len();
         let unlimited = Limits { box_bytes_max: usize::MAX, ..Limits::default() };
         while out.len() - before < bytes_max && self.parts.is_ready() {
-            self.parts.cut(Self::PART_BYTES, |part| {
+            let position = self.out_position + widen(self.out.len()) + widen(out.len());
+            let mut finished = None;
+            self.parts.cut(self.part_bytes(), |part| {
+                finished = part.ask.filter(|_| part.is_last);
                 let number = alloc::format!("{}", part.number);
                 let reserved = [
                     (&b"_command"[..], PART),
@@ -155,6 +177,9 @@ impl Exchange {
                     })
                 });
             });
+            if let Some(ask) = finished {
+                self.asks.set_position(ask, position);
+            }
         }
         out.len() - before
     }

@@ -15,6 +15,8 @@ pub struct Metadata<'a> {
     pub deadline: Option<Duration>,
     /// The trace that the call belongs to, as W3C `traceparent`. On the wire under `_trace`.
     pub trace: Option<&'a [u8]>,
+    /// The id of a call that is to be carried out once, sixteen bytes. On the wire under `_once`.
+    pub once: Option<&'a [u8]>,
     /// Whether items flow beside the ask. On the wire as an empty `_stream`.
     pub stream: bool,
     /// The number of a large box that this is a piece of, or credit for. On the wire as `_part`.
@@ -31,6 +33,8 @@ pub struct Metadata<'a> {
 const TRACE_BYTES_MAX: usize = 256;
 
 pub(super) const DEADLINE_KEY: &[u8] = b"_deadline_ms";
+pub(super) const ONCE_KEY: &[u8] = b"_once";
+pub(super) const PART_KEY: &[u8] = b"_part";
 pub(super) const STREAM_KEY: &[u8] = b"_stream";
 pub(super) const STREAM_ANSWER_KEY: &[u8] = b"_stream_answer";
 pub(super) const STREAM_ASK_KEY: &[u8] = b"_stream_ask";
@@ -45,7 +49,9 @@ impl<'a> Metadata<'a> {
             self.deadline = number.map(Duration::from_millis);
         } else if key == TRACE_KEY && value.len() <= TRACE_BYTES_MAX {
             self.trace = Some(value);
-        } else if key == b"_part" {
+        } else if key == ONCE_KEY {
+            self.once = Some(value);
+        } else if key == PART_KEY {
             self.part = Some(value);
         } else if key == STREAM_KEY {
             self.stream = true;
@@ -89,7 +95,7 @@ impl Milliseconds {
 /// The keys of an ask that are not its arguments, in ascending order.
 #[derive(Debug, Default)]
 pub(super) struct Header<'a> {
-    pairs: [(&'a [u8], &'a [u8]); 5],
+    pairs: [(&'a [u8], &'a [u8]); 6],
     count: usize,
 }
 

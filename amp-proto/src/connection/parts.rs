@@ -33,6 +33,8 @@ pub(super) struct Part<'a> {
     pub(super) number: u64,
     pub(super) bytes: &'a [u8],
     pub(super) is_last: bool,
+    /// Our ask, if it is one.
+    pub(super) ask: Option<u64>,
 }
 
 /// Every large box on its way out.
@@ -70,8 +72,11 @@ impl Sending {
 
     /// Cuts off the next piece, a piece of each large box in turn, and hands it to `write`.
     pub(super) fn cut(&mut self, piece_bytes: usize, write: impl FnOnce(&Part<'_>)) {
-        let Some(mut message) = self.queue.pop_front().filter(|_| self.credit > 0) else { return };
-        let Message { number, head, body, sent, .. } = &message;
+        if self.credit <= 0 {
+            return;
+        }
+        let Some(mut message) = self.queue.pop_front() else { return };
+        let Message { number, head, body, sent, ask } = &message;
         // The head goes alone: it is short, and the two do not lie together.
         let rest = match head.get(*sent..) {
             Some(rest) if !rest.is_empty() => rest,
@@ -80,7 +85,7 @@ impl Sending {
         let bytes = rest.get(..piece_bytes).unwrap_or(rest);
         let is_last = *sent + bytes.len() == head.len() + body.len();
         let length = bytes.len();
-        write(&Part { number: *number, bytes, is_last });
+        write(&Part { number: *number, bytes, is_last, ask: *ask });
         self.credit -= i64::try_from(length).unwrap_or(i64::MAX);
         self.waiting_bytes -= length;
         message.sent += length;
@@ -88,6 +93,11 @@ impl Sending {
             let turn = self.queue.len().min(AT_ONCE_MAX - 1);
             self.queue.insert(turn, message);
         }
+    }
+
+    /// Our asks that are not out yet.
+    pub(super) fn asks(&self) -> impl Iterator<Item = u64> + '_ {
+        self.queue.iter().filter_map(|message| message.ask)
     }
 
     /// Gives up an ask that is not out yet. If some of it is, its number says which.
@@ -208,6 +218,7 @@ mod tests {
         let mut sending = Sending::new();
         sending.push(Vec::new(), vec![1; 200], None);
         assert_eq!(cut(&mut sending, 30), None);
+        assert_eq!(sending.waiting_bytes(), 200, "nothing was lost");
         sending.give_credit(40);
         assert!(cut(&mut sending, 30).is_some() && cut(&mut sending, 30).is_some());
         assert_eq!(cut(&mut sending, 30), None);

@@ -1,11 +1,15 @@
 //! A received box, read through the notes of the scanner.
 
 use alloc::boxed::Box;
+use alloc::vec::Vec;
 
 use bytes::Bytes;
 
-use super::{Span, VALUE_BYTES_MAX, part_key};
+use super::writer::{BoxWriter, Reader, write_box_for};
+use super::{Scanner, Span, VALUE_BYTES_MAX, part_key};
 use crate::Limits;
+use crate::command::EncodeFields;
+use crate::error::EncodeError;
 
 /// A received box, read in place.
 ///
@@ -109,6 +113,26 @@ pub struct ReceivedBox {
 }
 
 impl ReceivedBox {
+    /// A box as if it had been received: what `fill` writes. For an answer that is given more than
+    /// once.
+    ///
+    /// # Errors
+    /// [`EncodeError`] when a key or value does not fit. There is no other limit.
+    pub fn written(
+        fill: impl FnOnce(&mut BoxWriter<'_>) -> Result<(), EncodeError>,
+    ) -> Result<Self, EncodeError> {
+        let usual = Limits::default();
+        let (box_bytes_max, keys_per_box_max) = (usize::MAX, usize::MAX);
+        let unlimited = Limits { box_bytes_max, keys_per_box_max, ..usual };
+        let mut wire = Vec::new();
+        write_box_for(Reader::KnowsParts, &mut wire, &[], &unlimited, fill)?;
+        let mut scanner = Scanner::default();
+        // What was just written can be read.
+        let _whole = scanner.scan(&wire, &unlimited);
+        let decompressed_bytes_max = unlimited.decompressed_bytes_max;
+        Ok(Self { source: wire.into(), spans: scanner.spans().into(), decompressed_bytes_max })
+    }
+
     /// Its keys and values.
     #[must_use]
     pub fn fields(&self) -> Fields<'_> {
@@ -124,6 +148,22 @@ impl ReceivedBox {
     #[must_use]
     pub fn bytes_len(&self) -> usize {
         self.source.len()
+    }
+}
+
+/// As it came.
+impl EncodeFields for ReceivedBox {
+    fn encode_fields(&self, out: &mut BoxWriter<'_>) -> Result<(), EncodeError> {
+        self.fields().iter().try_for_each(|(key, value)| {
+            out.put(key, |out| {
+                out.extend_from_slice(value.bytes());
+                Ok(())
+            })
+        })
+    }
+
+    fn bytes_hint(&self) -> usize {
+        self.bytes_len()
     }
 }
 

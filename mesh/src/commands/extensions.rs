@@ -49,6 +49,40 @@ pub struct Cancel {
     pub tag: Bytes,
 }
 
+/// One item of a stream; its fields stand beside. `_stream_ask` or `_stream_answer` says whose
+/// stream it is: the tag of an ask of the sending side, or of the receiving one.
+#[derive(Clone, Debug, PartialEq, Eq, Command)]
+#[command(answered_by = any, no_answer)]
+pub struct Item;
+
+/// Lets the peer send so much more: of the stream that `_stream_ask` or `_stream_answer` names, or
+/// of large boxes if `_part` is there.
+#[derive(Clone, Debug, PartialEq, Eq, Command)]
+#[command(answered_by = any, no_answer)]
+pub struct Credit {
+    /// Bytes of boxes as they stand on the wire; of large boxes, bytes of what is put together.
+    pub bytes: u64,
+}
+
+/// Says that no more items of a stream will come.
+#[derive(Clone, Debug, PartialEq, Eq, Command)]
+#[command(answered_by = any, no_answer)]
+pub struct End;
+
+/// Says that no more items of a stream are wanted.
+#[derive(Clone, Debug, PartialEq, Eq, Command)]
+#[command(answered_by = any, no_answer)]
+pub struct Unwanted;
+
+/// A piece of a large ask or answer. `_part` is the number of what it is a piece of, `_last` is `1`
+/// in the last piece, and `_given_up` says that no more of it will come.
+#[derive(Clone, Debug, PartialEq, Eq, Command)]
+#[command(answered_by = any, no_answer)]
+pub struct Part {
+    /// The piece.
+    pub bytes: Bytes,
+}
+
 impl From<Terms> for Negotiate {
     fn from(terms: Terms) -> Self {
         Self {

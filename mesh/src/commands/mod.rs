@@ -13,5 +13,5 @@ pub use common::{
     Authenticate, Authenticated, CommandRow, Commands, Describe, FieldRow, Ident, Identify, Leave,
     Ping,
 };
-pub use extensions::{Cancel, Negotiate, Terms};
+pub use extensions::{Cancel, Credit, End, Item, Negotiate, Part, Terms, Unwanted};
 pub use region::{ClusterRegistered, ListRegions, RegionRow, Regions, RegisterCluster};

@@ -16,7 +16,9 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use super::driver::{Driver, Ended};
 use super::link::{Link, PeerInfo};
 use super::proof::{challenge, is_challenge_of, judge, proof};
+use super::running::Running;
 use crate::commands::Authenticate;
+use crate::once::OnceStore;
 use crate::peer::LinkPeer;
 use crate::secret::Secret;
 
@@ -41,6 +43,7 @@ pub struct Open<S> {
     peer: PeerInfo,
     limits: Arc<Limits>,
     held: Vec<AskEvent>,
+    once: Option<Arc<OnceStore>>,
 }
 
 /// Why a connection was not opened.
@@ -142,7 +145,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Handshaking<S> {
 
     fn open(self) -> Open<S> {
         let Self { stream, connection, peer, limits, held, .. } = self;
-        Open { stream, connection, peer, limits, held }
+        Open { stream, connection, peer, limits, held, once: None }
     }
 
     async fn exchange_proofs(&mut self, secret: &Secret) -> Result<(), HandshakeError> {
@@ -270,17 +273,25 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Handshaking<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Open<S> {
+    /// Has calls that are made once remembered there. Without it they are refused.
+    #[must_use]
+    pub fn remembering(mut self, once: Arc<OnceStore>) -> Self {
+        self.once = Some(once);
+        self
+    }
+
     /// Gives the link, through which clients ask, and the future that drives the connection to its
     /// end and answers with `responders`. Nothing happens unless it is polled.
     pub fn drive(
         self,
         responders: Arc<Responders>,
     ) -> (Arc<Link>, impl Future<Output = Ended<S>> + Send) {
-        let Self { stream, connection, peer, limits, held } = self;
+        let Self { stream, connection, peer, limits, held, once } = self;
         let (inbound, exchange) = connection.into_parts();
         let link = Link::new(exchange, peer, limits);
         let peer = Peer::new(Arc::new(LinkPeer::new(&link)));
-        let driver = Driver::new(stream, inbound, Arc::clone(&link), responders, peer);
+        let running = Running::new(responders, peer, once);
+        let driver = Driver::new(stream, inbound, Arc::clone(&link), running);
         let driving = async move {
             let mut driver = driver;
             for ask in &held {

@@ -17,6 +17,7 @@ use crate::agreement::{Agreement, Features};
 use crate::clock::Clock;
 use crate::commands::{Cancel, Terms};
 use crate::context::CallContext;
+use crate::once::CallId;
 
 /// One connection, as callers and controllers see it. It may be closed at any moment.
 pub struct Link {
@@ -262,6 +263,7 @@ impl Link {
         name: &str,
         fields: &F,
         deadline: Moment,
+        once: Option<CallId>,
     ) -> Result<AskResult, AskRefused> {
         let late = || Ok(Err(amp_proto::AskStopped::TimedOut { sent: false }));
         let instant = self.clock.instant(deadline);
@@ -282,6 +284,7 @@ impl Link {
         let metadata = Metadata {
             deadline: self.has(Features::DEADLINE).then(|| deadline.since(self.clock.now())),
             trace: trace.as_deref().map(str::as_bytes),
+            once: once.as_ref().map(CallId::as_bytes),
             ..Metadata::default()
         };
         let name = name.as_bytes();

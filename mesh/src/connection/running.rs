@@ -11,9 +11,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
 use amp_proto::{
-    Afterwards, Answered, Ask, Lost, Metadata, Outcome, Peer, Refusal, Reply, Responders,
+    Afterwards, Answered, Ask, Lost, Metadata, Outcome, Peer, ReceivedBox, Refusal, Reply,
+    Responders,
 };
 use futures_util::FutureExt as _;
+use sha2::{Digest as _, Sha256};
 use tokio::task::{AbortHandle, Id, JoinSet};
 use tokio::time::Instant;
 
@@ -21,6 +23,7 @@ use super::link::Link;
 use crate::chain::chain;
 use crate::context::CallContext;
 use crate::host::host_name;
+use crate::once::{CallId, OnceStore};
 
 /// Everything it takes to answer the peer.
 #[derive(Debug)]
@@ -34,6 +37,8 @@ pub(super) struct Running {
     tags: HashMap<Id, (Arc<[u8]>, AbortHandle)>,
     /// What the large asks that are being answered take, in bytes.
     large_bytes: Arc<AtomicUsize>,
+    /// What the process answered to calls that are made once.
+    once: Option<Arc<OnceStore>>,
 }
 
 /// So many asks of the largest kind are answered at once; more are refused.
@@ -65,10 +70,14 @@ struct Asked {
 type Answering = Pin<Box<dyn Future<Output = Outcome> + Send>>;
 
 impl Running {
-    pub(super) fn new(responders: Arc<Responders>, peer: Peer) -> Self {
+    pub(super) fn new(
+        responders: Arc<Responders>,
+        peer: Peer,
+        once: Option<Arc<OnceStore>>,
+    ) -> Self {
         let (tasks, tags) = (JoinSet::new(), HashMap::new());
         let large_bytes = Arc::default();
-        Self { responders, peer, tasks, is_overloaded: false, tags, large_bytes }
+        Self { responders, peer, tasks, is_overloaded: false, tags, large_bytes, once }
     }
 
     /// How many responders wait for something.
@@ -94,6 +103,9 @@ impl Running {
         if self.tasks.len() >= link.limits().responders_running_max {
             self.refuse_overloaded(link, ask);
             return;
+        }
+        if let Some(id) = ask.metadata.once {
+            return self.begin_once(link, ask, id);
         }
         let Some(peer) = self.asker(link, ask) else { return self.refuse_overloaded(link, ask) };
         self.is_overloaded = false;
@@ -132,21 +144,40 @@ impl Running {
             self.refuse_overloaded(link, ask);
             return;
         }
+        if let Some(id) = ask.metadata.once {
+            return self.begin_once(link, ask, id);
+        }
         let Some(peer) = self.asker(link, ask) else { return self.refuse_overloaded(link, ask) };
         self.is_overloaded = false;
-        let responders = Arc::clone(&self.responders);
-        let command = Box::<[u8]>::from(ask.command);
-        let answering = Box::pin(async move {
-            let reply = responders.respond(&command, &received.fields(), &peer);
-            drop(received);
+        let answering = respond(&self.responders, ask.command, received, peer);
+        let answering = async move {
             let _held = held;
-            match reply {
-                Some(Reply::Ready(outcome)) => outcome,
-                Some(Reply::Pending(answering)) => answering.await,
-                None => Err(Refusal::Unhandled { command: printable(&command) }),
+            answering.await
+        };
+        self.go_on(link, ask, context_of(ask), Box::pin(answering));
+    }
+
+    /// Answers an ask that is to be carried out once, by what was answered before if it was.
+    fn begin_once(&mut self, link: &Arc<Link>, ask: &Ask<'_>, id: &[u8]) {
+        let id = match CallId::from_bytes(id) {
+            Ok(id) => id,
+            Err(error) => {
+                let refusal = Refusal::Undeclared(Box::new(error));
+                return finish(link, ask.tag, ask.command, Err(refusal));
             }
+        };
+        let Some(once) = &self.once else {
+            let command = printable(ask.command);
+            return finish(link, ask.tag, ask.command, Err(Refusal::Unhandled { command }));
+        };
+        let context = context_of(ask);
+        let answering = once.answer(id, digest(ask), || {
+            // Whoever tries again will want the answer, so it waits for nobody's time.
+            let answering =
+                respond(&self.responders, ask.command, ask.fields.to_received(), self.peer.clone());
+            Box::pin(context.without_deadline().run(answering))
         });
-        self.go_on(link, ask, context_of(ask), answering);
+        self.go_on(link, ask, context, answering);
     }
 
     /// Who asks, with the stream that it opened beside the ask. `None` if it has too many.
@@ -205,6 +236,40 @@ impl Running {
             task.abort();
         }
     }
+}
+
+/// Reads an ask and carries it out, with nothing of the connection.
+fn respond(
+    responders: &Arc<Responders>,
+    command: &[u8],
+    received: ReceivedBox,
+    peer: Peer,
+) -> Answering {
+    let (responders, command) = (Arc::clone(responders), Box::<[u8]>::from(command));
+    Box::pin(async move {
+        let reply = responders.respond(&command, &received.fields(), &peer);
+        drop(received);
+        match reply {
+            Some(Reply::Ready(outcome)) => outcome,
+            Some(Reply::Pending(answering)) => answering.await,
+            None => Err(Refusal::Unhandled { command: printable(&command) }),
+        }
+    })
+}
+
+/// Tells one question from another: the command and its arguments.
+fn digest(ask: &Ask<'_>) -> [u8; 32] {
+    let mut digest = Sha256::new();
+    let mut add = |bytes: &[u8]| {
+        digest.update(bytes.len().to_be_bytes());
+        digest.update(bytes);
+    };
+    add(ask.command);
+    for (key, value) in ask.fields.iter().filter(|(key, _)| !key.starts_with(b"_")) {
+        add(key);
+        add(value.bytes());
+    }
+    digest.finalize().into()
 }
 
 /// The time that the caller gives, and the trace that it is part of.

@@ -18,6 +18,7 @@ mod harness;
 mod liveness;
 mod malformed;
 mod mesh;
+mod once;
 mod raw;
 mod registry;
 mod services;

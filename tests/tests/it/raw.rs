@@ -71,7 +71,17 @@ impl RawPeer {
         let ask = self.next().await.expect("a challenge comes first");
         assert_eq!(ask.get("_command").unwrap(), "Authenticate");
         let answer = proof_of(&ask, secret);
-        self.send(&answer).await
+        self.send(&answer).await?;
+        // As a stock peer, it knows nothing beyond AMP.
+        let ask = self.next().await.expect("it wants to know what more we can do");
+        assert_eq!(ask.get("_command").unwrap(), "Negotiate");
+        let tag = ask.get("_ask").unwrap();
+        self.send(&box_of([
+            ("_error", tag),
+            ("_error_code", b"UNHANDLED"),
+            ("_error_description", b"Unhandled Command: 'Negotiate'"),
+        ]))
+        .await
     }
 
     /// Two halves, to send and to read at once.

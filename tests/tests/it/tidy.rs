@@ -7,7 +7,8 @@ use std::process::Command as Process;
 
 use amp_proto::{Command, CommandSchema};
 use mesh::commands::{
-    Authenticate, Describe, Identify, Leave, ListRegions, Ping, RegionsChanged, RegisterCluster,
+    Authenticate, Cancel, Credit, Describe, End, Identify, Item, Leave, ListRegions, Negotiate,
+    Part, Ping, RegionsChanged, RegisterCluster, Unwanted,
 };
 use serde_json::Value;
 
@@ -336,15 +337,22 @@ fn what_sources_say_of_the_book_is_there() {
 }
 
 /// Every command of the mesh's own.
-const VOCABULARY: [CommandSchema; 8] = [
+const VOCABULARY: [CommandSchema; 15] = [
     Authenticate::SCHEMA,
+    Cancel::SCHEMA,
+    Credit::SCHEMA,
     Describe::SCHEMA,
+    End::SCHEMA,
     Identify::SCHEMA,
+    Item::SCHEMA,
     Leave::SCHEMA,
     ListRegions::SCHEMA,
+    Negotiate::SCHEMA,
+    Part::SCHEMA,
     Ping::SCHEMA,
     RegionsChanged::SCHEMA,
     RegisterCluster::SCHEMA,
+    Unwanted::SCHEMA,
 ];
 
 /// One command, as it stands in the golden file: all that a peer can tell, and nothing else.
@@ -360,6 +368,11 @@ fn in_lines(schema: &CommandSchema) -> String {
     }
     for error in schema.errors {
         writeln!(lines, "  ! {}{}", error.code, if error.fatal { " (fatal)" } else { "" }).unwrap();
+    }
+    for (sign, items) in [("<<", schema.takes), (">>", schema.gives)] {
+        for field in items.unwrap_or_default() {
+            writeln!(lines, "  {sign} {field}").unwrap();
+        }
     }
     if !schema.requires_answer {
         lines.push_str("  no answer\n");

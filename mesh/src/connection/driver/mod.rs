@@ -12,8 +12,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use amp_proto::{
-    Ask, AskEvent, AskId, Assembly, Command as _, Exchange, Inbound, Incoming, Lost, Moment, Peer,
-    Responders,
+    Ask, AskEvent, AskId, Assembly, Command as _, Exchange, Inbound, Incoming, Lost, Moment,
 };
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -71,13 +70,7 @@ pub struct Ended<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
-    pub(super) fn new(
-        stream: S,
-        inbound: Inbound,
-        link: Arc<Link>,
-        responders: Arc<Responders>,
-        peer: Peer,
-    ) -> Self {
+    pub(super) fn new(stream: S, inbound: Inbound, link: Arc<Link>, running: Running) -> Self {
         let heard = link.clock().now();
         let lost_on_drop = LostOnDrop(Arc::clone(&link));
         Self {
@@ -85,7 +78,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             inbound,
             assembly: Assembly::new(link.limits()),
             link,
-            running: Running::new(responders, peer),
+            running,
             writing: Vec::new(),
             written: 0,
             answers_writing: 0,
