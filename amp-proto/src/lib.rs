@@ -114,6 +114,7 @@ pub mod __private {
     pub use crate::argument::{decode_boxes, encode_boxes};
     pub use crate::command::{error_codes, response_fields};
     pub use crate::responder::{Answer, respond};
+    pub use crate::streaming::{gives_fields, takes_fields};
     pub use alloc::string::{String, ToString};
     pub use alloc::sync::Arc;
     pub use alloc::vec::Vec;

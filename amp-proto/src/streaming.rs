@@ -26,6 +26,18 @@ pub trait Streaming: Command {
     type Gives: Arguments;
 }
 
+/// The fields of what `C` takes, for its schema.
+#[must_use]
+pub const fn takes_fields<C: Streaming>() -> &'static [crate::FieldSchema] {
+    <C::Takes as Arguments>::FIELDS
+}
+
+/// The fields of what `C` gives, for its schema.
+#[must_use]
+pub const fn gives_fields<C: Streaming>() -> &'static [crate::FieldSchema] {
+    <C::Gives as Arguments>::FIELDS
+}
+
 /// An item that never comes.
 impl Arguments for Never {
     const FIELDS: &'static [crate::FieldSchema] = &[];

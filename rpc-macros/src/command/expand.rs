@@ -47,8 +47,8 @@ fn expand_command(input: &Struct<'_>, declaration: &Declaration) -> TokenStream 
     let Declaration { doc, .. } = declaration;
     let (response, errors) = declaration.outcome(root);
     let name = declaration.name.text();
-    let (takes, gives) =
-        (items(root, declaration.takes.as_ref()), items(root, declaration.gives.as_ref()));
+    let takes = items(root, declaration.takes.as_ref(), "takes_fields");
+    let gives = items(root, declaration.gives.as_ref(), "gives_fields");
     let roles = roles(declaration);
     let requires_answer = declaration.no_answer.is_none();
     let afterwards = declaration
@@ -82,10 +82,11 @@ fn roles(declaration: &Declaration) -> impl Iterator<Item = Ident> {
     roles.map(|AnsweringRole { role, .. }| Ident::new(role.as_str(), Span::call_site()))
 }
 
-/// The fields of what flows in a stream, if anything does.
-fn items(root: &impl ToTokens, ty: Option<&Type>) -> TokenStream {
+/// The fields of what flows in a stream, if anything does. `fields` knows them.
+fn items(root: &impl ToTokens, ty: Option<&Type>, fields: &str) -> TokenStream {
+    let fields = Ident::new(fields, Span::call_site());
     match ty {
-        Some(ty) => quote!(::core::option::Option::Some(<#ty as #root::Arguments>::FIELDS)),
+        Some(_) => quote!(::core::option::Option::Some(#root::__private::#fields::<Self>())),
         None => quote!(::core::option::Option::None),
     }
 }
