@@ -49,7 +49,8 @@ pub enum CallError<E> {
         /// The peer's words.
         description: String,
     },
-    /// The id of a call that is made once belongs to another call. Your fault; this try did nothing.
+    /// The id of a call that is made once belongs to another call. Your fault; this try did
+    /// nothing.
     #[error("the id of this call belongs to another one")]
     OnceReused,
     /// No answer came in time.
@@ -91,6 +92,13 @@ impl<E> CallError<E> {
             | Self::Encode(_)
             | Self::Decode(_) => false,
         }
+    }
+
+    /// Whether the same call, made again with the same id, can succeed: for calls that are made
+    /// once, of which a second try never carries the command out twice.
+    #[must_use]
+    pub fn is_retryable_once(&self) -> bool {
+        matches!(self, Self::Overloaded | Self::TimedOut { .. } | Self::Lost { .. })
     }
 
     /// Whether the command may have been carried out, in whole or in part, although there is no

@@ -25,8 +25,8 @@ pub trait Arguments: Sized + Send + 'static {
     /// [`EncodeError`] when a value does not fit.
     fn encode(&self, out: &mut BoxWriter<'_>) -> Result<(), EncodeError>;
 
-    /// About how many bytes the fields take, if it can be told that they are many; zero if it cannot,
-    /// or they are few.
+    /// About how many bytes the fields take, if it can be told that they are many; zero if it
+    /// cannot, or they are few.
     fn bytes_hint(&self) -> usize {
         0
     }

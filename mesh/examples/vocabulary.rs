@@ -3,12 +3,25 @@
 
 use amp_proto::{Command, CommandSchema, FieldSchema, RoleName};
 use mesh::commands::{
-    Authenticate, Describe, Identify, Leave, ListRegions, Ping, RegionsChanged, RegisterCluster,
+    Authenticate, Cancel, Credit, Describe, End, Identify, Item, Leave, ListRegions, Negotiate,
+    Part, Ping, RegionsChanged, RegisterCluster, Unwanted,
 };
 
 // ANCHOR: schemas
-const BOTH: [CommandSchema; 5] =
-    [Authenticate::SCHEMA, Identify::SCHEMA, Ping::SCHEMA, Leave::SCHEMA, Describe::SCHEMA];
+const BOTH: [CommandSchema; 12] = [
+    Authenticate::SCHEMA,
+    Negotiate::SCHEMA,
+    Identify::SCHEMA,
+    Ping::SCHEMA,
+    Leave::SCHEMA,
+    Describe::SCHEMA,
+    Cancel::SCHEMA,
+    Item::SCHEMA,
+    Credit::SCHEMA,
+    End::SCHEMA,
+    Unwanted::SCHEMA,
+    Part::SCHEMA,
+];
 const REGION: [CommandSchema; 2] = [RegisterCluster::SCHEMA, ListRegions::SCHEMA];
 const CLUSTER: [CommandSchema; 1] = [RegionsChanged::SCHEMA];
 // ANCHOR_END: schemas

@@ -132,17 +132,16 @@ impl<R: Role> Client<R> {
         }
     }
 
-    /// Asks the peer to carry out a command beside which items flow: what it takes, what it answers,
-    /// or both.
+    /// Asks the peer to carry out a command beside which items flow: what it takes, what it
+    /// answers, or both.
     ///
     /// The call has no time limit of its own, as it may be meant to stay open; a peer that died is
     /// found out all the same. Inside a responder it ends with the time of the call that is being
     /// answered.
     ///
     /// # Limits
-    /// [`streams_max`](amp_proto::Limits::streams_max) calls with streams at once on one connection,
-    /// and [`stream_window_bytes`](amp_proto::Limits::stream_window_bytes) ahead of the reader on
-    /// each.
+    /// [`streams_max`](amp_proto::Limits::streams_max) such calls at once on one connection, and
+    /// [`stream_window_bytes`](amp_proto::Limits::stream_window_bytes) ahead of the reader on each.
     ///
     /// # Errors
     /// [`CallError::Lost`], [`CallError::Encode`]; [`CallError::Overloaded`] at the limit;
@@ -150,7 +149,7 @@ impl<R: Role> Client<R> {
     /// responder refuses comes from the call.
     ///
     /// # Specification
-    /// `docs/src/reference/protocol.md#streams`.
+    /// `docs/src/reference/extensions.md#streams`.
     #[expect(clippy::needless_pass_by_value, reason = "a command is given away, as in `call`")]
     pub fn stream<C>(&self, command: C) -> Result<StreamingCall<C>, CallError<C::Error>>
     where

@@ -1,4 +1,5 @@
 //! What two of us do for each other beyond plain AMP, and do not do to a stock peer.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests fail as tests do")]
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -119,9 +120,10 @@ async fn two_of_us_agree_on_every_feature() {
 async fn dropping_a_call_stops_it_at_the_peer() {
     let mut two = two().await;
     let call = two.region.clone();
-    let calling = tokio::spawn(async move { call.call(Dawdle).await });
+    let mut calling = JoinSet::new();
+    calling.spawn(async move { call.call(Dawdle).await });
     assert_eq!(two.seen_by_region.recv().await, Some(Seen::Began));
-    calling.abort();
+    calling.abort_all();
     assert_eq!(two.seen_by_region.recv().await, Some(Seen::Dropped));
     assert!(two.region.ping().await.is_ok(), "the connection lives");
 }
@@ -159,27 +161,24 @@ async fn a_stock_peer_is_not_sent_anything_that_it_did_not_ask_for() {
     let (near, mut stock) = tokio::io::duplex(64 * 1024);
     let mut running = JoinSet::new();
     let (region, _seen) = end::<Region>(near, RoleName::Cluster, &mut running);
-    let negotiating = {
-        let region = region.clone();
-        tokio::spawn(async move { region.negotiate().await })
-    };
+    let (mut negotiating, mut calling) = (JoinSet::new(), JoinSet::new());
+    let negotiator = region.clone();
+    negotiating.spawn(async move { negotiator.negotiate().await });
     let mut bytes = [0; 1024];
     let read = stock.read(&mut bytes).await.unwrap();
     assert!(bytes[..read].windows(9).any(|window| window == b"Negotiate"));
     let unhandled = b"\0\x06_error\0\x011\0\x0b_error_code\0\x09UNHANDLED\
         \0\x12_error_description\0\x02no\0\0";
     stock.write_all(unhandled).await.unwrap();
-    negotiating.await.unwrap().unwrap();
+    assert_eq!(negotiating.join_all().await, [Ok(())]);
     assert_eq!(region.link().agreement(), None);
 
-    let calling = {
-        let region = region.clone();
-        let trace = CallContext::default().traced(TraceParent::generate());
-        tokio::spawn(trace.run(async move { region.call(Tell).await }))
-    };
+    let caller = region.clone();
+    let trace = CallContext::default().traced(TraceParent::generate());
+    calling.spawn(trace.run(async move { caller.call(Tell).await }));
     let read = stock.read(&mut bytes).await.unwrap();
     assert_eq!(&bytes[..read], b"\0\x04_ask\0\x012\0\x08_command\0\x04Tell\0\0");
-    calling.abort();
+    calling.abort_all();
     let nothing = tokio::time::timeout(Duration::from_secs(1), stock.read(&mut bytes)).await;
     assert!(nothing.is_err(), "a stock peer does not know `Cancel`");
 }

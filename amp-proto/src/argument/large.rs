@@ -11,8 +11,8 @@ use crate::wire::{BoxWriter, Value};
 /// `image`, `image.2`, `image.3`, …
 ///
 /// Between two of us every type may be as long as that, and needs no `Large`. A stock peer knows
-/// nothing of further keys and would take the first part for all of it; so a long value is only sent
-/// to one where the command says `Large`, which the peer's declaration then has to say as well.
+/// nothing of further keys, and would take the first part for all of it. So a long value is only
+/// sent to one where the command says `Large`, and the peer's declaration has to say so as well.
 ///
 /// # Limits
 /// [`Limits::box_bytes_max`](crate::Limits::box_bytes_max) and

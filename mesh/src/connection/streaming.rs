@@ -125,8 +125,8 @@ impl<C: Streaming> StreamingCall<C> {
     ///
     /// # Errors
     /// How the call ended, if not with a response: [`CallError::Declared`] is the responder's own
-    /// refusal, [`CallError::Lost`] says why no more can come. [`CallError::Decode`] for an item that
-    /// is not what the command declares.
+    /// refusal, [`CallError::Lost`] says why no more can come. [`CallError::Decode`] for an item
+    /// that is not what the command declares.
     ///
     /// # Cancellation
     /// Dropping the future loses nothing.

@@ -9,15 +9,18 @@ mod id;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use amp_proto::{Afterwards, Answered, Limits, Outcome, PassedError, ReceivedBox, Refusal};
+use futures_util::FutureExt as _;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 pub use self::id::{CallId, NotACallId};
+use crate::chain::chain;
 use crate::lifetime::Lifetime;
 
 /// What a process answered, by the id of the call.
@@ -129,7 +132,14 @@ impl OnceStore {
         drop(remembered);
         let (store, run) = (Arc::clone(self), run());
         self.lifetime.run_until_aborted(async move {
-            let stored = store_of(run.await);
+            let outcome = AssertUnwindSafe(run).catch_unwind().await;
+            let stored = match outcome {
+                Ok(outcome) => store_of(id, outcome),
+                Err(_) => {
+                    tracing::error!(once = %id, error = "it panicked", "a responder failed");
+                    Err(failed(&format!("see the log for {id}")))
+                }
+            };
             let bytes =
                 stored.as_ref().map_or_else(|it| it.description.len(), ReceivedBox::bytes_len);
             store.grown(id, bytes);
@@ -186,7 +196,7 @@ fn refused(code: &str, description: &str) -> Refusal {
 }
 
 /// An outcome in the form in which it can be given more than once.
-fn store_of(outcome: Outcome) -> Stored {
+fn store_of(id: CallId, outcome: Outcome) -> Stored {
     match outcome {
         Ok(Answered { fields, .. }) => ReceivedBox::written(|out| fields.encode_fields(out))
             .map_err(|error| failed(&error.to_string())),
@@ -200,9 +210,14 @@ fn store_of(outcome: Outcome) -> Stored {
             fatal: false,
         }),
         Err(Refusal::BadArgument(error)) => Err(failed(&error.to_string())),
+        Err(Refusal::Undeclared(error)) => {
+            let error = chain(&*error);
+            tracing::error!(once = %id, %error, "a responder failed");
+            Err(failed(&format!("see the log for {id}")))
+        }
         Err(other) => {
-            tracing::error!(refusal = ?other, "a responder failed in a call that is made once");
-            Err(failed("the responder failed"))
+            tracing::error!(once = %id, error = ?other, "a responder failed");
+            Err(failed(&format!("see the log for {id}")))
         }
     }
 }
