@@ -40,8 +40,10 @@ pub struct Limits {
     /// Streams that may be open on one connection for each side that asked. Beyond it calls with
     /// streams are refused, `OVERLOADED`. Default 64.
     pub streams_max: usize,
-    /// Bytes of items that one stream may hold before its reader has taken them. At it the sender
-    /// waits. Default 256 KiB.
+    /// Bytes of items that one stream may hold before its reader has taken them, and of pieces of
+    /// large boxes that may be on their way. At it the sender waits. More is faster where the way is
+    /// long, as so much goes in one round trip; less makes small calls on the same connection wait
+    /// less. Default 64 KiB.
     pub stream_window_bytes: usize,
     /// Bytes of one ask or answer that comes in parts, as those beyond
     /// [`Exchange::PART_BYTES`](crate::Exchange::PART_BYTES) do between two of us; of four such may
@@ -83,7 +85,7 @@ impl Default for Limits {
             closing_timeout: Duration::from_secs(2),
             half_closed_timeout: Duration::from_secs(5),
             streams_max: 64,
-            stream_window_bytes: 256 * 1024,
+            stream_window_bytes: 64 * 1024,
             large_bytes_max: 16 * 1024 * 1024,
             once_window: Duration::from_secs(120),
             once_answers_max: 16_384,

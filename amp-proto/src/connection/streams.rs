@@ -149,7 +149,7 @@ impl Streams {
 
     pub(super) fn sent(&mut self, id: StreamId, bytes: usize) {
         if let Some(stream) = self.open.get_mut(&id) {
-            stream.credit -= i64::try_from(bytes).unwrap_or(i64::MAX);
+            stream.credit -= cost(bytes);
         }
     }
 
@@ -173,7 +173,7 @@ impl Streams {
             }
             return Poll::Ready(Taken::End);
         };
-        stream.taken += cost(&item);
+        stream.taken += cost(item.bytes_len());
         let is_worth_it = stream.receiving == Receiving::Open && stream.taken >= self.window / 2;
         let credit = if is_worth_it {
             stream.owed -= stream.taken;
@@ -206,7 +206,7 @@ impl Streams {
         if stream.owed >= window {
             return Err(PeerMisbehaved::OverCredit);
         }
-        stream.owed += cost(&item);
+        stream.owed += cost(item.bytes_len());
         if stream.receiving == Receiving::Open {
             stream.received.push_back(item);
             wake(&mut stream.receiver);
@@ -279,8 +279,13 @@ impl Streams {
     }
 }
 
-fn cost(item: &ReceivedBox) -> i64 {
-    i64::try_from(item.bytes_len()).unwrap_or(i64::MAX)
+/// What a small item costs. Whoever holds it holds more than its bytes, and it takes its time to be
+/// read however short it is.
+const ITEM_COST_MIN: usize = 256;
+
+/// What an item of so many bytes, as a box on the wire, costs of the receiver's window.
+fn cost(bytes: usize) -> i64 {
+    i64::try_from(bytes.max(ITEM_COST_MIN)).unwrap_or(i64::MAX)
 }
 
 fn register(place: &mut Option<Waker>, cx: &Context<'_>) {

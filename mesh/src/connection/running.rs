@@ -33,8 +33,10 @@ pub(super) struct Running {
     tasks: JoinSet<()>,
     /// Asks are being refused because there is too much to do.
     is_overloaded: bool,
-    /// The asks that tasks answer, and how to stop them.
-    tags: HashMap<Id, (Arc<[u8]>, AbortHandle)>,
+    /// The asks that tasks answer.
+    asks: HashMap<Id, Arc<[u8]>>,
+    /// How to stop each of them.
+    tags: HashMap<Arc<[u8]>, AbortHandle>,
     /// What the large asks that are being answered take, in bytes.
     large_bytes: Arc<AtomicUsize>,
     /// What the process answered to calls that are made once.
@@ -75,9 +77,9 @@ impl Running {
         peer: Peer,
         once: Option<Arc<OnceStore>>,
     ) -> Self {
-        let (tasks, tags) = (JoinSet::new(), HashMap::new());
+        let (tasks, asks, tags) = (JoinSet::new(), HashMap::new(), HashMap::new());
         let large_bytes = Arc::default();
-        Self { responders, peer, tasks, is_overloaded: false, tags, large_bytes, once }
+        Self { responders, peer, tasks, is_overloaded: false, asks, tags, large_bytes, once }
     }
 
     /// How many responders wait for something.
@@ -92,7 +94,12 @@ impl Running {
                 Ok((id, ())) => (id, false),
                 Err(error) => (error.id(), error.is_cancelled()),
             };
-            if let (Some((tag, _)), true) = (self.tags.remove(&id), stopped) {
+            let Some(tag) = self.asks.remove(&id) else { continue };
+            // A peer may have given the same tag to another ask since.
+            if self.tags.get(&tag).is_some_and(|task| task.id() == id) {
+                self.tags.remove(&tag);
+            }
+            if stopped {
                 link.exchange().refuse(&tag, "CANCELLED", "the caller went away");
             }
         }
@@ -224,15 +231,15 @@ impl Running {
             link.stir();
         });
         if let Some(tag) = tag {
-            self.tags.insert(task.id(), (tag, task));
+            self.asks.insert(task.id(), Arc::clone(&tag));
+            self.tags.insert(tag, task);
         }
     }
 
     /// Stops answering the ask with this tag, if it is still being answered.
     pub(super) fn cancel(&self, link: &Link, tag: &[u8]) {
         link.exchange().cancel_stream(tag);
-        let answering = self.tags.values().find(|(answering, _)| **answering == *tag);
-        if let Some((_, task)) = answering {
+        if let Some(task) = self.tags.get(tag) {
             task.abort();
         }
     }
