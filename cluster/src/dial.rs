@@ -158,9 +158,13 @@ async fn dial(
     let driven = Arc::clone(&link);
     process.lifetime.run_until_aborted(async move {
         let lost = driving.await;
-        let address = &driven.peer().address;
-        let reason = chain(&lost);
-        tracing::info!(region = driven.name(), address, %reason, "a connection ended");
+        let (region, address) = (driven.name(), &driven.peer().address);
+        if let Lost::PeerMisbehaved(error) = &lost {
+            let error = chain(error);
+            tracing::warn!(region, address, %error, "the peer broke the protocol: disconnected");
+        } else {
+            tracing::info!(region, address, reason = %chain(&lost), "a connection ended");
+        }
     });
 
     let mut half_open = HalfOpen { link: &link, is_introduced: false };

@@ -111,7 +111,12 @@ async fn serve(inner: Arc<Inner>, stream: BoxStream, from: String, turn: Turn) {
         inner.pool.remove(cluster, &link);
     }
     let cluster = cluster.map(|cluster| cluster.to_string());
-    tracing::info!(peer = from, cluster, reason = %chain(&lost), "a connection ended");
+    if let Lost::PeerMisbehaved(error) = &lost {
+        let error = chain(error);
+        tracing::warn!(peer = from, cluster, %error, "the peer broke the protocol: disconnected");
+    } else {
+        tracing::info!(peer = from, cluster, reason = %chain(&lost), "a connection ended");
+    }
 }
 
 /// Asks a peer that has proved itself who it is.

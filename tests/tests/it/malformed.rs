@@ -212,6 +212,7 @@ async fn a_stream_that_cannot_be_trusted_is_closed_and_nothing_after_it_is_done(
         ("an HTTP request", b"GET / HTTP/1.1\r\n\r\n".to_vec(), "looks like an HTTP request"),
         ("a TLS hello", client_hello, "looks like a TLS ClientHello"),
     ];
+    let warnings = || logs.lines_with("WARN");
     for (name, bytes, why) in cases {
         let before = logs.lines_with(why).len();
         assert_case(&mesh, name, &bytes, &[], Then::Closes).await?;
