@@ -12,7 +12,7 @@ use crate::admission::{Admission, Admissions};
 use crate::controller::{Inner, RegionController};
 use crate::handshakes::{Handshakes, Turn};
 use crate::sparing::{Line, PERIOD};
-use crate::{registrar, tell};
+use crate::{registrar, tell, twins};
 
 /// How long to wait when the operating system has no room for another connection. Fixed: nothing
 /// tells when there is room, and to ask ten times a second costs nothing.
@@ -32,6 +32,7 @@ pub(crate) fn start(
     lifetime.run_until_stopping(registrar::record_links(Arc::clone(inner)));
     lifetime.run_until_stopping(registrar::watch_regions(Arc::clone(inner)));
     lifetime.run_until_stopping(tell::tell_clusters(Arc::clone(inner)));
+    lifetime.run_until_stopping(twins::watch(Arc::clone(inner)));
     services.start(lifetime, controller);
 }
 
