@@ -113,6 +113,10 @@ impl DialError {
 
 /// Tries the addresses in order until `wanted` is reached, or, if nobody in particular is wanted,
 /// anyone.
+///
+/// # Cancellation
+/// Dropping the future closes the connection that it is about to introduce itself on. Those where it
+/// has done so go on, so it is dropped only at the end of the process.
 pub(crate) async fn dial_any(
     inner: &Arc<Inner>,
     wanted: Option<&RegionId>,

@@ -24,6 +24,9 @@ const ALIVE_WITHIN: Duration = Duration::from_secs(5);
 type Pair = (ClusterId, Arc<Link>, Arc<Link>);
 
 /// Looks whenever the connections change, at everything that changed within [`TWICE_MAX`] together.
+///
+/// # Cancellation
+/// Dropping the future only ends the looking.
 pub(crate) async fn watch(inner: Arc<Inner>) {
     let mut changes = inner.pool.changes();
     let mut told: Vec<Pair> = Vec::new();
