@@ -115,8 +115,8 @@ impl DialError {
 /// anyone.
 ///
 /// # Cancellation
-/// Dropping the future closes the connection that it is about to introduce itself on. Those where it
-/// has done so go on, so it is dropped only at the end of the process.
+/// Dropping the future closes the connection that is being introduced. Those that have been go on,
+/// so the future is dropped only at the end of the process.
 pub(crate) async fn dial_any(
     inner: &Arc<Inner>,
     wanted: Option<&RegionId>,
