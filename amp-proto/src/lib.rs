@@ -77,7 +77,9 @@ pub use crate::connection::{
     Ask, AskEvent, AskId, AskRefused, AskResult, AskStopped, Connection, Exchange, Inbound,
     Incoming, Lost, Moment,
 };
-pub use crate::error::{DecodeError, EncodeError, LooksLike, OneLine, PeerMisbehaved, ValueError};
+pub use crate::error::{
+    DecodeError, EncodeError, Escaped, LooksLike, OneLine, PeerMisbehaved, ValueError,
+};
 pub use crate::limits::{Limits, UnusableLimit};
 pub use crate::peer::{Authentication, Peer, PeerView};
 pub use crate::responder::{

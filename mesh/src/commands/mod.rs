@@ -12,4 +12,6 @@ pub use common::{
     Authenticate, Authenticated, CommandRow, Commands, Describe, FieldRow, Ident, Identify, Leave,
     Ping,
 };
-pub use region::{ClusterRegistered, ListRegions, RegionRow, Regions, RegisterCluster};
+pub use region::{
+    ClusterRegistered, ListRegions, RegionRow, Regions, RegisterCluster, RegisterClusterError,
+};

@@ -8,7 +8,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use amp_proto::{Afterwards, Answered, Ask, Lost, Outcome, Peer, Refusal, Reply, Responders};
+use amp_proto::{
+    Afterwards, Answered, Ask, Escaped, Lost, Outcome, Peer, Refusal, Reply, Responders,
+};
 use futures_util::FutureExt as _;
 use tokio::task::JoinSet;
 
@@ -66,7 +68,7 @@ impl Running {
                 return finish(link, ask.tag, ask.command, outcome);
             }
             Ok(None) => {
-                let command = printable(ask.command);
+                let command = Escaped(ask.command).to_string();
                 return finish(link, ask.tag, ask.command, Err(Refusal::Unhandled { command }));
             }
             Err(panic) => return finish(link, ask.tag, ask.command, Err(panicked(&*panic))),
@@ -89,7 +91,8 @@ impl Running {
     }
 
     fn go_on(&mut self, link: &Arc<Link>, ask: &Ask<'_>, answering: Answering) {
-        let asked = Asked { tag: ask.tag.map(Box::from), command: printable(ask.command) };
+        let asked =
+            Asked { tag: ask.tag.map(Box::from), command: Escaped(ask.command).to_string() };
         let link = Arc::clone(link);
         self.tasks.spawn(async move {
             let outcome = AssertUnwindSafe(answering).catch_unwind().await;
@@ -124,7 +127,7 @@ fn finish(link: &Link, tag: Option<&[u8]>, command: &[u8], outcome: Outcome) {
 }
 
 fn refuse(link: &Link, tag: Option<&[u8]>, command: &[u8], refusal: Refusal) {
-    let command = printable(command);
+    let command = Escaped(command).to_string();
     let peer = &link.peer().address;
     let send = |code: &str, description: &str| {
         if let Some(tag) = tag {
@@ -181,7 +184,7 @@ fn refuse(link: &Link, tag: Option<&[u8]>, command: &[u8], refusal: Refusal) {
 fn reference(command: &str, tag: Option<&[u8]>) -> String {
     let host = host_name();
     let pid = std::process::id();
-    let tag = tag.map_or_else(|| "none".to_owned(), printable);
+    let tag = tag.map_or_else(|| "none".to_owned(), |tag| Escaped(tag).to_string());
     format!("{host}:pid={pid}:cmd={command}:ask={tag}")
 }
 
@@ -197,9 +200,4 @@ fn panicked(panic: &(dyn std::any::Any + Send)) -> Refusal {
 #[error("the responder panicked: {words}")]
 struct ResponderPanicked {
     words: String,
-}
-
-fn printable(bytes: &[u8]) -> String {
-    const SHOWN_MAX: usize = 64;
-    bytes.get(..SHOWN_MAX).unwrap_or(bytes).escape_ascii().to_string()
 }

@@ -23,4 +23,5 @@ mod registry;
 mod services;
 mod strangers;
 mod tidy;
+mod twins;
 mod twisted;
