@@ -79,7 +79,9 @@ pub use crate::connection::{
     Exchange, Inbound, Incoming, ItemRefused, LargeBody, Lost, Metadata, Moment, StreamId,
     StreamStopped,
 };
-pub use crate::error::{DecodeError, EncodeError, LooksLike, OneLine, PeerMisbehaved, ValueError};
+pub use crate::error::{
+    DecodeError, EncodeError, Escaped, LooksLike, OneLine, PeerMisbehaved, ValueError,
+};
 pub use crate::limits::{Limits, UnusableLimit};
 pub use crate::peer::{Authentication, Peer, PeerView};
 pub use crate::responder::{

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use amp_proto::{CallError, Lost, Never, Region, RoleName};
 use futures_util::FutureExt as _;
-use mesh::commands::{Ident, Identify, ListRegions, RegionRow, Regions, RegisterCluster};
+use mesh::commands::{
+    Ident, Identify, ListRegions, RegionRow, Regions, RegisterCluster, RegisterClusterError,
+};
 use mesh::{Client, HandshakeError, Link, RegionId, chain};
 
 use crate::builder::RegistrationRefused;
@@ -40,27 +42,42 @@ pub(crate) struct Attempt {
 
 /// Why an attempt failed.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub(crate) enum DialError {
+    /// No stream could be opened. Nobody listens at the address, or the way there is broken.
     #[error("cannot connect")]
     Connect(#[source] std::io::Error),
+    /// No stream was open within the `connect_timeout` of the settings. The way is broken, or the
+    /// other machine is down.
     #[error("cannot connect within {} ms", .0.as_millis())]
     ConnectTimedOut(Duration),
+    /// Whoever answers is a region process, and not the one that was looked for. What others told
+    /// of the address is out of date, or true elsewhere only.
     #[error("another region process, {0}, answers there")]
     SomeoneElse(RegionId),
+    /// The handshake failed; the error says whose fault it is.
     #[error(transparent)]
     Handshake(#[from] HandshakeError),
+    /// The region did not answer `Identify`. The fault is the region's.
     #[error("the region does not say who it is")]
     Identify(#[source] CallError<Never>),
+    /// The region did not admit us, or gave no good answer. Its words say why.
     #[error("the region does not take the registration")]
-    Register(#[source] CallError<Never>),
+    Register(#[source] CallError<RegisterClusterError>),
+    /// The region answered `ListRegions` with an error. The fault is the region's.
     #[error("the region does not say where the others are")]
     List(#[source] CallError<Never>),
+    /// All that comes after the handshake took longer than the `handshake_timeout` of the limits.
+    /// The region is too slow, or the application's own registration is.
     #[error("the registration took longer than {} ms", .0.as_millis())]
     RegisterTimedOut(Duration),
+    /// The connection went first. The region restarts, perhaps; to try again is right.
     #[error("the connection was lost before the registration was done")]
     Lost(#[source] Lost),
+    /// The application's own registration panicked. That is a bug of the application's.
     #[error("the application's registration panicked")]
     Panicked,
+    /// The region turned the application's own registration down; only a person can mend that.
     #[error(transparent)]
     Refused(#[from] RegistrationRefused),
 }
@@ -96,6 +113,10 @@ impl DialError {
 
 /// Tries the addresses in order until `wanted` is reached, or, if nobody in particular is wanted,
 /// anyone.
+///
+/// # Cancellation
+/// Dropping the future closes the connection that is being introduced. Those that have been go on,
+/// so the future is dropped only at the end of the process.
 pub(crate) async fn dial_any(
     inner: &Arc<Inner>,
     wanted: Option<&RegionId>,
@@ -141,9 +162,13 @@ async fn dial(
     let driven = Arc::clone(&link);
     process.lifetime.run_until_aborted(async move {
         let lost = driving.await;
-        let address = &driven.peer().address;
-        let reason = chain(&lost);
-        tracing::info!(region = driven.name(), address, %reason, "a connection ended");
+        let (region, address) = (driven.name(), &driven.peer().address);
+        if let Lost::PeerMisbehaved(error) = &lost {
+            let error = chain(error);
+            tracing::warn!(region, address, %error, "the peer broke the protocol: disconnected");
+        } else {
+            tracing::info!(region, address, reason = %chain(&lost), "a connection ended");
+        }
     });
 
     let mut half_open = HalfOpen { link: &link, is_introduced: false };
@@ -192,7 +217,7 @@ async fn introduce(
     }
     let registered = client
         .call(RegisterCluster {
-            uuid: inner.id.to_string(),
+            uuid: inner.id,
             name: inner.process.name().to_owned(),
             version: inner.process.ident.version.clone().unwrap_or_default(),
         })

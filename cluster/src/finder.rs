@@ -183,29 +183,46 @@ impl Finder {
     }
 
     fn failed(&mut self, place: &Place, address: &str, error: &DialError) {
+        let gravity = error.gravity();
+        let error = chain(error).to_string();
+        let failure = format!("{address}: {error}");
+        // An address of the settings is mostly the address of a region process as well.
+        let is_told = self
+            .targets
+            .iter()
+            .any(|(other, target)| other != place && target.attempts.has_told(&failure));
         let Some(target) = self.targets.get_mut(place) else { return };
         target.state = State::Waiting;
-        let gravity = error.gravity();
         let wait = match gravity {
             Gravity::Refused => target.backoff.after_refusal(),
             Gravity::Failed | Gravity::Absent => target.backoff.after_failure(),
         };
         let again_in_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
-        let error = chain(error).to_string();
-        let is_news = target.attempts.failed(format!("{address}: {error}"));
+        let is_news = if is_told {
+            target.attempts.failed_silently();
+            false
+        } else {
+            target.attempts.failed(failure)
+        };
         let failures = target.attempts.failures();
         match gravity {
             _ if !is_news => {
-                tracing::debug!(address, error, failures, again_in_ms, "still not joined");
+                tracing::debug!(%place, address, error, failures, again_in_ms, "still not joined");
             }
             Gravity::Refused => {
-                tracing::error!(address, error, failures, again_in_ms, "a region refused us");
+                tracing::error!(
+                    %place, address, error, failures, again_in_ms,
+                    "a region refused us"
+                );
             }
             Gravity::Failed => {
-                tracing::warn!(address, error, failures, again_in_ms, "could not join a region");
+                tracing::warn!(
+                    %place, address, error, failures, again_in_ms,
+                    "could not join a region"
+                );
             }
             Gravity::Absent => {
-                tracing::info!(address, error, failures, again_in_ms, "no region there");
+                tracing::info!(%place, address, error, failures, again_in_ms, "no region there");
             }
         }
         self.wait(place.clone(), wait);

@@ -42,6 +42,9 @@ fn chapter(title: &str, answered_by: &[RoleName], commands: &[CommandSchema]) {
         for error in command.errors {
             println!("- error `{}`{}", error.code, if error.fatal { ", fatal" } else { "" });
         }
+        if !command.errors.is_empty() {
+            println!();
+        }
     }
 }
 

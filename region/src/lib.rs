@@ -16,6 +16,7 @@ mod responders;
 mod serve;
 mod sparing;
 mod tell;
+mod twins;
 
 pub use amp_proto::{Cluster, Region};
 pub use mesh::{

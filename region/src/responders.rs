@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
-use amp_proto::{Failure, Never, Peer, responders};
-use mesh::PeerExt as _;
-use mesh::commands::{ClusterRegistered, ListRegions, RegionRow, Regions, RegisterCluster};
+use amp_proto::{Never, Peer, responders};
+use mesh::commands::{
+    ClusterRegistered, ListRegions, RegionRow, Regions, RegisterCluster, RegisterClusterError,
+};
+use mesh::{PeerExt as _, chain};
 use tokio::sync::watch;
 
 use crate::admission::{Admission, AdmissionError, Admissions};
@@ -34,20 +36,32 @@ impl MeshResponders {
         &self,
         it: RegisterCluster,
         peer: &Peer,
-    ) -> Result<ClusterRegistered, Failure<Never>> {
-        let link = peer.link().ok_or_else(|| Failure::undeclared(AdmissionError::Gone))?;
-        if self.admission == Admission::Identity {
-            let cluster = it.uuid.parse().map_err(Failure::undeclared)?;
-            let RegisterCluster { name, version, .. } = it;
-            let admitted = self.admissions.admit_link(&link, cluster, Some(name), Some(version));
-            admitted.map_err(Failure::undeclared)?;
-        }
-        Ok(ClusterRegistered { admitted: link.ident().is_some() })
+    ) -> Result<ClusterRegistered, RegisterClusterError> {
+        let admitted = self.register(it, peer);
+        admitted.map_err(|error| {
+            let (peer, words) = (peer.address(), chain(&error).to_string());
+            tracing::warn!(peer, error = words, "a cluster was not admitted");
+            RegisterClusterError::NotAdmitted(words)
+        })
     }
 
     #[responder]
     async fn list_regions(&self, _: ListRegions) -> Result<Regions, Never> {
         Ok(Regions { regions: rows_of(&self.known.borrow()) })
+    }
+}
+
+impl MeshResponders {
+    fn register(
+        &self,
+        RegisterCluster { uuid, name, version }: RegisterCluster,
+        peer: &Peer,
+    ) -> Result<ClusterRegistered, AdmissionError> {
+        let link = peer.link().ok_or(AdmissionError::Gone)?;
+        if self.admission == Admission::Identity {
+            self.admissions.admit_link(&link, uuid, Some(name), Some(version))?;
+        }
+        Ok(ClusterRegistered { admitted: link.ident().is_some() })
     }
 }
 

@@ -12,7 +12,7 @@ use crate::admission::{Admission, Admissions};
 use crate::controller::{Inner, RegionController};
 use crate::handshakes::{Handshakes, Turn};
 use crate::sparing::{Line, PERIOD};
-use crate::{registrar, tell};
+use crate::{registrar, tell, twins};
 
 /// How long to wait when the operating system has no room for another connection. Fixed: nothing
 /// tells when there is room, and to ask ten times a second costs nothing.
@@ -32,6 +32,7 @@ pub(crate) fn start(
     lifetime.run_until_stopping(registrar::record_links(Arc::clone(inner)));
     lifetime.run_until_stopping(registrar::watch_regions(Arc::clone(inner)));
     lifetime.run_until_stopping(tell::tell_clusters(Arc::clone(inner)));
+    lifetime.run_until_stopping(twins::watch(Arc::clone(inner)));
     services.start(lifetime, controller);
 }
 
@@ -111,7 +112,12 @@ async fn serve(inner: Arc<Inner>, stream: BoxStream, from: String, turn: Turn) {
         inner.pool.remove(cluster, &link);
     }
     let cluster = cluster.map(|cluster| cluster.to_string());
-    tracing::info!(peer = from, cluster, reason = %chain(&lost), "a connection ended");
+    if let Lost::PeerMisbehaved(error) = &lost {
+        let error = chain(error);
+        tracing::warn!(peer = from, cluster, %error, "the peer broke the protocol: disconnected");
+    } else {
+        tracing::info!(peer = from, cluster, reason = %chain(&lost), "a connection ended");
+    }
 }
 
 /// Asks a peer that has proved itself who it is.

@@ -10,6 +10,10 @@ use crate::controller::Inner;
 use crate::registry::HEARTBEAT;
 use crate::responders::rows_of;
 
+/// Tells every cluster that is connected, each time that the region processes are others.
+///
+/// # Cancellation
+/// Dropping the future leaves those uninformed who have not been told yet.
 pub(crate) async fn tell_clusters(inner: Arc<Inner>) {
     let mut known = inner.known.subscribe();
     let mut changed = known.changed().await;

@@ -14,4 +14,6 @@ pub use common::{
     Ping,
 };
 pub use extensions::{Cancel, Credit, End, Item, Negotiate, Part, Terms, Unwanted};
-pub use region::{ClusterRegistered, ListRegions, RegionRow, Regions, RegisterCluster};
+pub use region::{
+    ClusterRegistered, ListRegions, RegionRow, Regions, RegisterCluster, RegisterClusterError,
+};

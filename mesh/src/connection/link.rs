@@ -258,6 +258,10 @@ impl Link {
     }
 
     /// Makes an ask and waits for its outcome, both no longer than until `deadline`.
+    ///
+    /// # Cancellation
+    /// Dropping the future before the ask has its turn sends nothing; after that it forgets the
+    /// answer, and the peer goes on.
     pub(crate) async fn ask<F: EncodeFields + Sync + ?Sized>(
         &self,
         name: &str,
@@ -300,6 +304,9 @@ impl Link {
     }
 
     /// Sends a command that wants no answer, once there is room for it.
+    ///
+    /// # Cancellation
+    /// Dropping the future while it waits for room sends nothing.
     pub(crate) async fn notify<C: Command + Sync>(&self, command: &C) -> Result<(), AskRefused> {
         if self.is_full(false) {
             self.wait_for_room(false).await;

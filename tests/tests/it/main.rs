@@ -24,4 +24,5 @@ mod registry;
 mod services;
 mod strangers;
 mod tidy;
+mod twins;
 mod twisted;
