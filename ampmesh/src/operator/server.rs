@@ -79,9 +79,13 @@ impl OperatorSocket {
     pub(crate) async fn claim(data_dir: &Path, name: &Name) -> Result<Self, ServeError> {
         let folder = socket::folder(data_dir);
         private::make_closed_directory(&folder)?;
-        // Two that find the same dead process's socket must not remove each other's.
+        // Sockets are made and removed under this lock, or another that starts would remove ours
+        // between its making and our listening.
         let _locked = private::lock(folder.join("claims.lock")).await?;
         let path = socket::path(data_dir, name);
+        if let Err(error) = socket::remove_dead(data_dir).await {
+            return Err(ServeError::Bind { path, error });
+        }
         if socket::connect(&path).await.is_ok() {
             return Err(ServeError::NameTaken { name: name.clone() });
         }
@@ -100,8 +104,8 @@ impl OperatorSocket {
         region: &RegionController,
         limits: Limits,
     ) -> Result<OperatorServer, ServeError> {
-        let Self { file, listener } = self;
         let responders = Arc::new(with_own(region)?);
+        let Self { file, listener } = self;
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         let accepting = Accepting {
             listener,

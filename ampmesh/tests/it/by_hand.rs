@@ -107,6 +107,19 @@ fn a_region_that_cannot_listen_says_where_and_leaves_no_socket() {
 }
 
 #[test]
+fn a_region_that_starts_clears_away_the_sockets_of_dead_ones() {
+    let home = scratch();
+    ready(&mut region(home.path(), &["--name", "north"]));
+    let dead = home.path().join("operator/a-dead-one.sock");
+    drop(std::os::unix::net::UnixListener::bind(&dead).unwrap());
+    let again = home.path().join("operator/north.sock");
+    drop(std::os::unix::net::UnixListener::bind(&again).unwrap());
+    let mut north = region(home.path(), &["--name", "north"]);
+    ready(&mut north);
+    assert!(!dead.exists() && again.exists());
+}
+
+#[test]
 fn two_first_regions_at_once_agree_on_secret_and_registry() {
     let home = scratch();
     let mut both = [region(home.path(), &["--name", "a"]), region(home.path(), &["--name", "b"])];
