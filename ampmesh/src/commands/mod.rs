@@ -59,6 +59,7 @@ async fn reach(
                 Err(OperatorError::Silent { waited, .. }) => {
                     Err(TargetError::silent(wanted, waited, false).into())
                 }
+                Err(ending @ OperatorError::Ending { .. }) => Err(ending.into()),
                 Err(_) => Err(unknown.into()),
             }
         }

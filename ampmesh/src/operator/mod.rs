@@ -15,6 +15,7 @@ mod commands;
 mod desk;
 mod directory;
 mod encoded;
+mod ending;
 mod find;
 mod problem;
 mod relay;

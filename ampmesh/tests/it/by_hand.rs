@@ -1,6 +1,7 @@
 //! `ampmesh region` and `ampmesh cluster`, each started by itself.
 
 use std::fs::{self, Permissions};
+use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
@@ -65,6 +66,30 @@ fn a_first_region_makes_a_secret_and_a_cluster_with_it_joins() {
 }
 
 #[test]
+fn a_region_that_is_told_to_end_finishes_operators_calls_and_takes_no_new_ones() {
+    let (home, site) = (scratch(), scratch());
+    let mut north = region(home.path(), &["--name", "north", "--log", "info,ampmesh=debug"]);
+    let address = ready(&mut north)["address"].as_str().unwrap().to_owned();
+    let secret = home.path().join("secret");
+    let mut arguments = vec!["cluster", "--data-dir", path(site.path()), "--region", &address];
+    arguments.extend(["--secret-file", path(&secret), "--name", "rack-7", "--log", "debug"]);
+    let mut rack = Running::start(ampmesh(&arguments));
+    rack.line_with("connected to a region");
+
+    let age = ["call", "rack-7", "AgeCheez", "name=Gouda", "seconds=3", "--data-dir"];
+    let mut call = Running::start(ampmesh(&[&age[..], &[path(home.path())]].concat()));
+    rack.line_with("a cheez is left to ripen");
+    north.signal(Signal::TERM);
+    north.line_with("operators' calls may finish; new ones are refused");
+    let (exit, err) = failure(&run(&["ls", "--data-dir", path(home.path())]));
+    assert_eq!(exit, 6, "{err}");
+    assert!(err.contains("the region process `north` is ending and takes no new calls"), "{err}");
+    call.line_with("rating: 7");
+    assert_eq!(call.ended().code(), Some(0));
+    assert_eq!(north.ended().code(), Some(0));
+}
+
+#[test]
 fn without_the_demonstration_its_commands_are_not_there() {
     let home = scratch();
     let mut north = region(home.path(), &["--name", "north", "--no-demo"]);
@@ -117,6 +142,17 @@ fn a_region_that_starts_clears_away_the_sockets_of_dead_ones() {
     let mut north = region(home.path(), &["--name", "north"]);
     ready(&mut north);
     assert!(!dead.exists() && again.exists());
+}
+
+#[test]
+fn nonsense_on_the_operators_socket_is_logged() {
+    let home = scratch();
+    let mut north = region(home.path(), &["--name", "north"]);
+    ready(&mut north);
+    let socket = home.path().join("operator/north.sock");
+    let mut stranger = std::os::unix::net::UnixStream::connect(socket).unwrap();
+    stranger.write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
+    north.line_with("an operator broke the protocol");
 }
 
 #[test]
