@@ -58,7 +58,7 @@ async fn ping_each(
     let mut pinging: FuturesUnordered<_> = series
         .iter_mut()
         .map(|own| async move {
-            let outcome = operator.ping(&own.target, wait, wait).await;
+            let outcome = operator.ping(&own.target, wait).await;
             (own, outcome)
         })
         .collect();

@@ -6,6 +6,7 @@ use amp_proto::{Argument as _, CallError, Failure, Never, PassedError, responder
 use region::{LinkEntry, MeshReport, RegionController, RegionEntry};
 use tokio::time::{Instant, timeout};
 
+use super::ask::as_waited;
 use super::commands::{
     ConnectionPage, PingCluster, Pinged, RegionPage, ReportConnections, ReportRegions,
     ReportedConnection, ReportedRegion,
@@ -74,12 +75,14 @@ impl Desk {
     }
 
     async fn relay(&self, it: &RelayCommand) -> Result<Relayed, Problem> {
+        let (begun, patience) = (Instant::now(), Duration::from_millis(it.timeout_ms));
         let client = self.client(&it.cluster, it.connect_ms).await?;
-        let client = client.within(Duration::from_millis(it.timeout_ms));
+        let client = client.within(patience.saturating_sub(begun.elapsed()));
         let start = Instant::now();
         let received = client.call_encoded(&it.command, &it.arguments).await;
         let took = start.elapsed();
-        let received = received.map_err(|error| Problem::from(error).after(took))?;
+        let received =
+            received.map_err(|error| Problem::from(as_waited(error, patience)).after(took))?;
         Ok(Relayed {
             response: encoded::of_response(&received.fields()),
             problem: Vec::new(),
@@ -88,10 +91,12 @@ impl Desk {
     }
 
     async fn ping(&self, it: &PingCluster) -> Result<Duration, Problem> {
+        let (begun, patience) = (Instant::now(), Duration::from_millis(it.timeout_ms));
         let client = self.client(&it.cluster, it.connect_ms).await?;
-        let client = client.within(Duration::from_millis(it.timeout_ms));
+        let client = client.within(patience.saturating_sub(begun.elapsed()));
         let pinged = client.ping().await;
         pinged.map_err(|error: CallError<Never>| {
+            let error = as_waited(error, patience);
             Problem::from(error.map_declared(|never| -> PassedError { match never {} }))
         })
     }

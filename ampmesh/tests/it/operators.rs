@@ -204,6 +204,20 @@ fn a_cluster_that_hangs_costs_no_more_than_the_timeout() {
 }
 
 #[test]
+fn a_region_that_hangs_during_a_call_costs_no_more_than_the_timeout() {
+    let mut dev = Dev::start(&["--regions", "1", "--clusters", "1", "--log", "ampmesh=debug"]);
+    let data_dir = dev.data_dir.to_str().unwrap();
+    let age = ["call", "cluster-1", "AgeCheez", "name=Gouda", "seconds=60", "--timeout", "2s"];
+    let mut call = Running::start(ampmesh(&[&age[..], &["--data-dir", data_dir]].concat()));
+    dev.process.line_with("a cheez is left to ripen");
+    let hanging = dev.child("region-1");
+    hanging.stop();
+    call.line_with("asked through the region process region-1: no answer within 2000 ms; ");
+    assert_eq!(call.ended().code(), Some(5));
+    hanging.signal(Signal::CONT);
+}
+
+#[test]
 fn a_region_that_hangs_is_listed_as_such_and_the_others_are_asked() {
     let dev = Dev::start(&["--regions", "2", "--clusters", "1"]);
     let hanging = dev.child("region-1");

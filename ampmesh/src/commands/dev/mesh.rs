@@ -120,8 +120,8 @@ async fn connected(
     deadline: Instant,
 ) -> Result<Duration, String> {
     loop {
-        let connect = deadline.saturating_duration_since(Instant::now());
-        let problem = match operator.ping(cluster, connect, PING_PATIENCE).await {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let problem = match operator.ping(cluster, left.max(PING_PATIENCE)).await {
             Ok(time) => return Ok(time),
             Err(problem) => problem,
         };
