@@ -38,11 +38,14 @@ With --json it says when it is up:
   {"role":"cluster","name":…,"uuid":…}"#;
 
 pub(super) const LS: &str = r#"Region processes with a socket in the data directory are asked for a
-sign of life. One that does not answer within 1 s is marked, also when the registry has forgotten it
-already; id, version and uptime_s are null then. Processes without a socket here are not asked.
+sign of life. One that does not answer within 1 s is marked. One that is not in the registry of the
+process that gives the list, because it has another or was forgotten, is listed without what only a
+registry knows; the connections of such a process are not listed. Processes without a socket here are
+not asked.
 
 With --json, one object:
-  {"regions": [{"name", "id", "addresses": [text], "version", "uptime_s",
+  {"regions": [{"name", "id": text or null, "addresses": [text], "version": text or null,
+                "uptime_s": number or null,
                 "registered": true or false, "answer": "yes", "none" or "not-asked",
                 "waited_ms": number or null}],
    "clusters": [{"name", "uuid", "version", "connections"}],

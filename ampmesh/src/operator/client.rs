@@ -86,7 +86,7 @@ pub(crate) enum OperatorError {
 #[derive(Debug)]
 pub(crate) struct Operator {
     pub(super) client: Client<Region>,
-    ident: Ident,
+    pub(super) ident: Ident,
     /// Ends the connection's task with this value.
     _driving: DropGuard,
 }

@@ -145,6 +145,33 @@ fn a_region_that_starts_clears_away_the_sockets_of_dead_ones() {
 }
 
 #[test]
+fn a_region_with_another_registry_is_listed_and_its_clusters_are_found() {
+    let (home, site) = (scratch(), scratch());
+    let mut arctic = region(home.path(), &["--name", "arctic"]);
+    ready(&mut arctic);
+    let other = home.path().join("other.sqlite");
+    let mut north = region(home.path(), &["--name", "north", "--registry", path(&other)]);
+    let address = ready(&mut north)["address"].as_str().unwrap().to_owned();
+    let secret = home.path().join("secret");
+    let mut arguments = vec!["cluster", "--data-dir", path(site.path()), "--region", &address];
+    arguments.extend(["--secret-file", path(&secret), "--name", "rack-7"]);
+    let mut rack = Running::start(ampmesh(&arguments));
+    rack.line_with("connected to a region");
+
+    let ls = run(&["ls", "--json", "--data-dir", path(home.path())]);
+    let regions = serde_json::from_slice::<Value>(&ls.stdout).unwrap()["regions"].clone();
+    assert_eq!(regions[0]["name"], "arctic");
+    assert_eq!(regions[1]["name"], "north");
+    assert_eq!((&regions[1]["answer"], &regions[1]["registered"]), (&"yes".into(), &false.into()));
+    let text = run(&["ls", "--data-dir", path(home.path())]).stdout;
+    let text = String::from_utf8(text).unwrap();
+    assert!(text.ends_with("; not in this registry: 1 region\n"), "{text}");
+
+    let pinged = run(&["ping", "rack-7", "-c", "1", "--data-dir", path(home.path())]);
+    assert_eq!(pinged.status.code(), Some(0), "{pinged:?}");
+}
+
+#[test]
 fn nonsense_on_the_operators_socket_is_logged() {
     let home = scratch();
     let mut north = region(home.path(), &["--name", "north"]);
