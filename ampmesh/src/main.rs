@@ -15,7 +15,6 @@ mod demo;
 mod exit;
 mod failure;
 mod logging;
-mod near;
 mod operator;
 mod private;
 mod ready;

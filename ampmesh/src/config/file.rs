@@ -25,12 +25,12 @@
 
 use std::path::{Path, PathBuf};
 
+use amp_proto::dynamic::nearest;
 use serde::Deserialize;
 use uuid::Uuid;
 
 use super::limits::LimitsTable;
 use super::{ConfigError, Ip, LogFormat, Name, Ports, RegionAddress};
-use crate::near::nearest;
 
 /// Everything that a configuration file can say.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]

@@ -3,6 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use amp_proto::{Argument as _, CallError, Failure, Never, PassedError, responders};
+use mesh::chain;
 use region::{LinkEntry, MeshReport, RegionController, RegionEntry};
 use tokio::time::{Instant, timeout};
 
@@ -12,7 +13,7 @@ use super::commands::{
     ReportedConnection, ReportedRegion,
 };
 use super::encoded;
-use super::problem::{Problem, ProblemKind, ReportedProblem, with_causes};
+use super::problem::{Problem, ProblemKind, ReportedProblem};
 use super::relay::{RelayCommand, Relayed};
 
 /// Answers for one region process.
@@ -69,7 +70,7 @@ impl Desk {
         let patience = Duration::from_millis(connect_ms);
         match timeout(patience, self.region.get_client_for(uuid)).await {
             Ok(Ok(client)) => Ok(client),
-            Ok(Err(error)) => Err(not_connected(with_causes(&error))),
+            Ok(Err(error)) => Err(not_connected(chain(&error).to_string())),
             Err(_) => Err(not_connected(format!("waited for {connect_ms} ms"))),
         }
     }
