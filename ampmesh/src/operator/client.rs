@@ -47,8 +47,8 @@ pub(crate) enum OperatorError {
     /// There are processes, and none of them answers in time: they hang, are stopped, or have too
     /// much to do.
     #[error(
-        "no region process answers: {} did not within {}; look whether it is stopped or hangs",
-        .names.join(" and "), span(*.waited)
+        "no region process answers: {} did not within {}; look whether {}",
+        .names.join(" and "), span(*.waited), is_stopped(.names)
     )]
     Silent {
         /// Their names.
@@ -82,6 +82,10 @@ pub(crate) enum OperatorError {
     },
 }
 
+fn is_stopped(names: &[String]) -> &'static str {
+    if names.len() == 1 { "it is stopped or hangs" } else { "they are stopped or hang" }
+}
+
 /// An open connection to a region process of this machine.
 #[derive(Debug)]
 pub(crate) struct Operator {
@@ -93,6 +97,12 @@ pub(crate) struct Operator {
 
 impl Operator {
     /// Connects to a socket and asks who is there. `None`: nobody listens there.
+    ///
+    /// # Errors
+    /// [`OperatorError`].
+    ///
+    /// # Cancellation
+    /// Nothing is left behind.
     pub(super) async fn connect(
         path: &Path,
         wait: Duration,
@@ -133,6 +143,11 @@ impl Operator {
     /// The region process's identity.
     pub(crate) fn id(&self) -> &str {
         &self.ident.ident
+    }
+
+    /// Whether anything more can be asked through it.
+    pub(crate) fn is_open(&self) -> bool {
+        self.client.is_open()
     }
 
     /// What the mesh consists of.

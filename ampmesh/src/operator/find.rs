@@ -218,8 +218,8 @@ mod tests {
         let error = Operator::connect_any(scratch.path(), Duration::MAX).await.unwrap_err();
         assert_eq!(
             error.to_string(),
-            "no region process answers: north and south did not within 3 s; look whether it is \
-             stopped or hangs"
+            "no region process answers: north and south did not within 3 s; look whether they \
+             are stopped or hang"
         );
         assert_eq!(begun.elapsed().as_secs(), 3);
 

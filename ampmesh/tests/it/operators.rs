@@ -109,6 +109,19 @@ fn pings_are_counted() {
 }
 
 #[test]
+fn a_region_that_is_started_again_is_pinged_again() {
+    let mut dev = Dev::start(&["--regions", "1", "--clusters", "1"]);
+    let data_dir = dev.data_dir.to_str().unwrap();
+    let arguments = ["ping", "region-1", "-c", "10000", "--interval", "10ms", "--data-dir"];
+    let mut ping = Running::start(ampmesh(&[&arguments[..], &[data_dir]].concat()));
+    ping.line_with(" ms");
+    dev.child("region-1").signal(Signal::KILL);
+    dev.process.line_with("region-1 is up again");
+    // More than can have been answered between the first line and the death.
+    (0..100).for_each(|_| drop(ping.line_with(" ms")));
+}
+
+#[test]
 fn every_kind_of_failure_has_its_exit_code() {
     let dev = Dev::start(&["--regions", "1", "--clusters", "2"]);
     let call = |arguments: &[&str]| failure(&dev.run(&[&["call"], arguments].concat()));
