@@ -66,6 +66,9 @@ With --json, an array with one object per process:
                  "arguments": [{"name", "type", "optional", "doc"}], "response": likewise,
                  "errors": [code], "requires_answer", "of_the_mesh": true or false}]}"#;
 
+pub(super) const CALL_USAGE: &str =
+    "ampmesh call [OPTIONS] <TARGET> <COMMAND> [JSON | - | KEY=VALUE]...";
+
 pub(super) const CALL: &str = r#"Arguments are checked against the target's own description before
 anything is sent. In key=value, lists and structures are written in JSON: tags='["a","b"]'.
 A key that is given twice is refused.
