@@ -91,7 +91,7 @@ async fn all_up(handles: &[Handle], deadline: Instant) -> anyhow::Result<Vec<Rea
         let name = handle.member.name();
         match timeout_at(deadline, handle.up()).await {
             Ok(Ok(ready)) => Ok(ready),
-            Ok(Err(how)) => Err(format!("{name} died: {how}")),
+            Ok(Err(how)) => Err(format!("{name} {how}")),
             Err(_) => Err(format!("{name} did not come up")),
         }
     });
