@@ -19,6 +19,9 @@ use crate::text::{count, harmless, milliseconds, round_trip, span, uptime};
 ///
 /// # Errors
 /// [`OperatorError`](crate::operator::OperatorError), or those of stdout.
+///
+/// # Cancellation
+/// Nothing is left behind.
 pub(crate) async fn run(
     args: &LsArgs,
     data_dir: &Path,
