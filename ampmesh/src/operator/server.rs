@@ -234,9 +234,9 @@ impl Accepting {
                 });
             } else {
                 let (client, driving) = self.connect(stream, &self.responders);
-                let draining = self.draining.clone();
+                let driving = Box::pin(drive(client, driving, self.draining.clone()));
                 self.calls.spawn(async move {
-                    stop.run_until_cancelled(drive(client, driving, draining)).await;
+                    stop.run_until_cancelled(driving).await;
                     drop(place);
                 });
             }
