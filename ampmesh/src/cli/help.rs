@@ -12,17 +12,17 @@ Exit codes:
 
 pub(super) const DEV: &str = "\
 The processes listen on free ports of the loopback address and keep everything in a directory of \
-their own below the system's temporary directory; it is removed at the end. A process that dies is \
-started again, five times within a minute at most, and then given up. SIGINT (Ctrl-C) and SIGTERM end it all in good \
-order, a second one at once. A process that is still there after 5 s is killed. The exit code is 1 if \
-one had been given up.";
+their own below the system's temporary directory; it is removed at the end. A process that dies \
+is started again, five times within a minute at most, and then given up. SIGINT (Ctrl-C) and \
+SIGTERM end it all in good order, a second one at once. A process that is still there after 5 s \
+is killed. The exit code is 1 if one had been given up.";
 
 pub(super) const REGION: &str = r#"The first region process of a data directory makes a secret
 there, unless a secret file is given. Cluster processes elsewhere need a copy of it.
 
-SIGTERM and SIGINT end the process in good order: asks in progress are finished, operators' too, and
-peers are told. What has not finished within 10 s is dropped, and the exit code is 1. A second signal
-ends it at once, with 128 plus the signal's number.
+SIGTERM and SIGINT end the process in good order: asks in progress are finished, operators' too,
+and peers are told. What has not finished within 10 s is dropped, and the exit code is 1. A second
+signal ends it at once, with 128 plus the signal's number.
 
 With --json it says when it is up:
   {"role":"region","name":…,"id":…,"address":"[::]:5250","operator_socket":…}"#;
@@ -30,9 +30,9 @@ With --json it says when it is up:
 pub(super) const CLUSTER: &str = r#"The process needs the secret of its mesh: the file `secret`
 from a region process's data directory.
 
-SIGTERM and SIGINT end the process in good order: asks in progress are finished, peers are told. What
-has not finished within 10 s is dropped, and the exit code is 1. A second signal ends it at once, with
-128 plus the signal's number.
+SIGTERM and SIGINT end the process in good order: asks in progress are finished, peers are told.
+What has not finished within 10 s is dropped, and the exit code is 1. A second signal ends it at
+once, with 128 plus the signal's number.
 
 With --json it says when it is up:
   {"role":"cluster","name":…,"uuid":…}"#;
