@@ -40,8 +40,8 @@ With --json it says when it is up:
 pub(super) const LS: &str = r#"Region processes with a socket in the data directory are asked for a
 sign of life. One that does not answer within 1 s is marked. One that is not in the registry of the
 process that gives the list, because it has another or was forgotten, is listed without what only a
-registry knows; the connections of such a process are not listed. Processes without a socket here are
-not asked.
+registry knows; the connections of such a process are not listed. Processes without a socket here
+are not asked.
 
 With --json, one object:
   {"regions": [{"name", "id": text or null, "addresses": [text], "version": text or null,

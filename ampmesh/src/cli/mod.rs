@@ -106,8 +106,8 @@ pub(crate) fn parse(words: &[OsString]) -> Result<Cli, clap::Error> {
     if let Some(("dev", own)) = matches.subcommand()
         && own.value_source("data_dir") == Some(ValueSource::CommandLine)
     {
-        let text = "`ampmesh dev` keeps everything in a directory of its own: --data-dir is for the \
-                    subcommands that ask it\n";
+        let text = "`ampmesh dev` keeps everything in a directory of its own: --data-dir is for \
+                    the subcommands that ask it\n";
         return Err(Cli::command().error(ErrorKind::ArgumentConflict, text));
     }
     Cli::from_arg_matches(&matches)

@@ -70,8 +70,8 @@ async fn reach(
     }
 }
 
-/// Looks for `wanted` where `directory` does not reach: at the region processes of the data directory
-/// that have another registry.
+/// Looks for `wanted` where `directory` does not reach: at the region processes of the data
+/// directory that have another registry.
 async fn unregistered(
     data_dir: &Path,
     wanted: &str,

@@ -13,8 +13,8 @@ use super::find::Asked;
 pub(crate) struct Directory {
     /// Those that the registry knows, sorted by name.
     pub(crate) regions: Vec<KnownRegion>,
-    /// Those that have a socket here and are not in the registry of the process that was asked: they
-    /// use another one, or it has forgotten them. Known after [`Directory::mark`].
+    /// Those that have a socket here and are not in the registry of the process that was asked:
+    /// they use another one, or it has forgotten them. Known after [`Directory::mark`].
     pub(crate) unregistered: Vec<Unregistered>,
     /// Sorted by name.
     pub(crate) clusters: Vec<KnownCluster>,
