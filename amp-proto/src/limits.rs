@@ -102,7 +102,7 @@ impl Default for Limits {
 
 /// A limit with which no mesh can work. The fault is in the settings.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the limit `{limit}` is too small: {needs}")]
+#[error("the limit `{limit}` has to be {needs}")]
 pub struct UnusableLimit {
     /// The name of the field of [`Limits`].
     pub limit: &'static str,
@@ -147,6 +147,8 @@ impl Limits {
 
 #[cfg(test)]
 mod tests {
+    use alloc::string::ToString as _;
+
     use super::*;
 
     #[test]
@@ -169,5 +171,10 @@ mod tests {
         ] {
             assert_eq!(limits.check().unwrap_err().limit, name);
         }
+        let hasty = Limits { dead_after: Duration::from_secs(1), ..usual() };
+        assert_eq!(
+            hasty.check().unwrap_err().to_string(),
+            "the limit `dead_after` has to be more than `ping_after`"
+        );
     }
 }

@@ -12,7 +12,7 @@ use crate::config::{ClusterSettings, ConfigError, RegionAddress};
 use crate::demo::Cellar;
 use crate::exit::Exit;
 use crate::ready::Ready;
-use crate::shutdown::DRAIN_TIMEOUT;
+use crate::shutdown::{DRAIN_TIMEOUT, finish};
 use crate::terminal::Terminal;
 use crate::{private, secret};
 
@@ -20,6 +20,9 @@ use crate::{private, secret};
 ///
 /// # Errors
 /// Whatever keeps it from starting.
+///
+/// # Cancellation
+/// The process drops everything where it stands.
 pub(crate) async fn run(
     settings: ClusterSettings,
     json: bool,
@@ -52,9 +55,9 @@ pub(crate) async fn run(
     if said.is_ok() {
         drain.cancelled().await;
     }
-    cluster.shutdown().await;
+    let exit = finish(cluster.shutdown()).await;
     said?;
-    Ok(Exit::Ok)
+    Ok(exit)
 }
 
 /// The uuid that the data directory keeps, made on first use.

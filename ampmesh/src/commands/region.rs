@@ -11,7 +11,7 @@ use crate::demo::Tower;
 use crate::exit::Exit;
 use crate::operator::OperatorSocket;
 use crate::ready::Ready;
-use crate::shutdown::DRAIN_TIMEOUT;
+use crate::shutdown::{DRAIN_TIMEOUT, finish};
 use crate::terminal::Terminal;
 use crate::{private, secret};
 
@@ -19,6 +19,9 @@ use crate::{private, secret};
 ///
 /// # Errors
 /// Whatever keeps it from starting.
+///
+/// # Cancellation
+/// The process drops everything where it stands.
 pub(crate) async fn run(
     settings: RegionSettings,
     json: bool,
@@ -59,8 +62,12 @@ pub(crate) async fn run(
     if said.is_ok() {
         drain.cancelled().await;
     }
+    // Both at once: operators' calls go on through the region's connections.
+    let exit = finish(async {
+        tokio::join!(operators.drain(DRAIN_TIMEOUT), region.shutdown());
+    })
+    .await;
     operators.shutdown().await;
-    region.shutdown().await;
     said?;
-    Ok(Exit::Ok)
+    Ok(exit)
 }

@@ -30,6 +30,14 @@ pub(crate) enum ConfigError {
     /// Neither a data directory nor a home to put it into is known.
     #[error("no data directory: give --data-dir, or set HOME or XDG_STATE_HOME")]
     NoDataDirectory,
+    /// With one of the limits nothing could work.
+    #[error("`{key}` in [limits] has to be {needs}")]
+    Limit {
+        /// The key.
+        key: String,
+        /// What it has to be.
+        needs: String,
+    },
     /// A cluster process was not told where any region process is.
     #[error("no region to connect to: give --region HOST:PORT, or `regions` in [cluster]")]
     NoRegion,

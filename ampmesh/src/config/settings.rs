@@ -96,7 +96,7 @@ impl RegionSettings {
     /// Lays `flags` over `file` over the defaults.
     ///
     /// # Errors
-    /// [`ConfigError::NoDataDirectory`].
+    /// [`ConfigError::NoDataDirectory`], [`ConfigError::Limit`].
     pub(crate) fn resolve(
         flags: &RegionArgs,
         file: &File,
@@ -119,7 +119,7 @@ impl RegionSettings {
             registry: registry.unwrap_or_else(|| data_dir.join("registry.sqlite")),
             secret: SecretPlace::resolve(&flags.process, file, data_dir),
             demo: !flags.process.no_demo && table.demo.unwrap_or(true),
-            limits: file.limits.limits(),
+            limits: file.limits.limits()?,
         })
     }
 }
@@ -128,7 +128,7 @@ impl ClusterSettings {
     /// Lays `flags` over `file` over the defaults.
     ///
     /// # Errors
-    /// [`ConfigError::NoRegion`], [`ConfigError::NoDataDirectory`].
+    /// [`ConfigError::NoRegion`], [`ConfigError::NoDataDirectory`], [`ConfigError::Limit`].
     pub(crate) fn resolve(
         flags: &ClusterArgs,
         file: &File,
@@ -149,7 +149,7 @@ impl ClusterSettings {
             regions,
             secret: SecretPlace::resolve(&flags.process, file, data_dir),
             demo: !flags.process.no_demo && table.demo.unwrap_or(true),
-            limits: file.limits.limits(),
+            limits: file.limits.limits()?,
         })
     }
 }

@@ -1,6 +1,7 @@
 //! `ampmesh region` and `ampmesh cluster`, each started by itself.
 
 use std::fs::{self, Permissions};
+use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
@@ -65,6 +66,30 @@ fn a_first_region_makes_a_secret_and_a_cluster_with_it_joins() {
 }
 
 #[test]
+fn a_region_that_is_told_to_end_finishes_operators_calls_and_takes_no_new_ones() {
+    let (home, site) = (scratch(), scratch());
+    let mut north = region(home.path(), &["--name", "north", "--log", "info,ampmesh=debug"]);
+    let address = ready(&mut north)["address"].as_str().unwrap().to_owned();
+    let secret = home.path().join("secret");
+    let mut arguments = vec!["cluster", "--data-dir", path(site.path()), "--region", &address];
+    arguments.extend(["--secret-file", path(&secret), "--name", "rack-7", "--log", "debug"]);
+    let mut rack = Running::start(ampmesh(&arguments));
+    rack.line_with("connected to a region");
+
+    let age = ["call", "rack-7", "AgeCheez", "name=Gouda", "seconds=3", "--data-dir"];
+    let mut call = Running::start(ampmesh(&[&age[..], &[path(home.path())]].concat()));
+    rack.line_with("a cheez is left to ripen");
+    north.signal(Signal::TERM);
+    north.line_with("operators' calls may finish; new ones are refused");
+    let (exit, err) = failure(&run(&["ls", "--data-dir", path(home.path())]));
+    assert_eq!(exit, 6, "{err}");
+    assert!(err.contains("the region process `north` is ending and takes no new calls"), "{err}");
+    call.line_with("rating: 7");
+    assert_eq!(call.ended().code(), Some(0));
+    assert_eq!(north.ended().code(), Some(0));
+}
+
+#[test]
 fn without_the_demonstration_its_commands_are_not_there() {
     let home = scratch();
     let mut north = region(home.path(), &["--name", "north", "--no-demo"]);
@@ -104,6 +129,57 @@ fn a_region_that_cannot_listen_says_where_and_leaves_no_socket() {
     north.line_with(&format!("cannot start the region: cannot listen: no port from {port} to "));
     assert_eq!(north.ended().code(), Some(2));
     assert!(!home.path().join("operator/north.sock").exists());
+}
+
+#[test]
+fn a_region_that_starts_clears_away_the_sockets_of_dead_ones() {
+    let home = scratch();
+    ready(&mut region(home.path(), &["--name", "north"]));
+    let dead = home.path().join("operator/a-dead-one.sock");
+    drop(std::os::unix::net::UnixListener::bind(&dead).unwrap());
+    let again = home.path().join("operator/north.sock");
+    drop(std::os::unix::net::UnixListener::bind(&again).unwrap());
+    let mut north = region(home.path(), &["--name", "north"]);
+    ready(&mut north);
+    assert!(!dead.exists() && again.exists());
+}
+
+#[test]
+fn a_region_with_another_registry_is_listed_and_its_clusters_are_found() {
+    let (home, site) = (scratch(), scratch());
+    let mut arctic = region(home.path(), &["--name", "arctic"]);
+    ready(&mut arctic);
+    let other = home.path().join("other.sqlite");
+    let mut north = region(home.path(), &["--name", "north", "--registry", path(&other)]);
+    let address = ready(&mut north)["address"].as_str().unwrap().to_owned();
+    let secret = home.path().join("secret");
+    let mut arguments = vec!["cluster", "--data-dir", path(site.path()), "--region", &address];
+    arguments.extend(["--secret-file", path(&secret), "--name", "rack-7"]);
+    let mut rack = Running::start(ampmesh(&arguments));
+    rack.line_with("connected to a region");
+
+    let ls = run(&["ls", "--json", "--data-dir", path(home.path())]);
+    let regions = serde_json::from_slice::<Value>(&ls.stdout).unwrap()["regions"].clone();
+    assert_eq!(regions[0]["name"], "arctic");
+    assert_eq!(regions[1]["name"], "north");
+    assert_eq!((&regions[1]["answer"], &regions[1]["registered"]), (&"yes".into(), &false.into()));
+    let text = run(&["ls", "--data-dir", path(home.path())]).stdout;
+    let text = String::from_utf8(text).unwrap();
+    assert!(text.ends_with("; not in this registry: 1 region\n"), "{text}");
+
+    let pinged = run(&["ping", "rack-7", "-c", "1", "--data-dir", path(home.path())]);
+    assert_eq!(pinged.status.code(), Some(0), "{pinged:?}");
+}
+
+#[test]
+fn nonsense_on_the_operators_socket_is_logged() {
+    let home = scratch();
+    let mut north = region(home.path(), &["--name", "north"]);
+    ready(&mut north);
+    let socket = home.path().join("operator/north.sock");
+    let mut stranger = std::os::unix::net::UnixStream::connect(socket).unwrap();
+    stranger.write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
+    north.line_with("an operator broke the protocol");
 }
 
 #[test]

@@ -60,6 +60,14 @@ fn flags_win_over_the_environment_and_that_over_the_file() {
 }
 
 #[test]
+fn what_the_environment_says_is_not_asked_for_in_the_usage() {
+    let output = ampmesh(&["call", "any"]).env("AMPMESH_DATA_DIR", "/d").output().unwrap();
+    let (exit, err) = failure(&output);
+    assert_eq!(exit, 2);
+    assert!(err.contains("Usage: ampmesh call [OPTIONS] <TARGET> <COMMAND> "), "{err}");
+}
+
+#[test]
 fn a_bad_log_filter_is_refused() {
     let (exit, err) = failure(&run(&["ls", "--log", "mesh=loud"]));
     assert_eq!(exit, 2);

@@ -30,6 +30,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// # Errors
 /// [`OperatorError`](crate::operator::OperatorError), [`TargetError`], a [`Problem`] of one target,
 /// [`ArgumentsError`] for a command that it does not answer, or those of stdout.
+///
+/// # Cancellation
+/// Nothing is left behind.
 pub(crate) async fn run(
     args: &DescribeArgs,
     data_dir: &Path,
