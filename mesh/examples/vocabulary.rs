@@ -3,14 +3,22 @@
 
 use amp_proto::{Command, CommandSchema, FieldSchema, RoleName};
 use mesh::commands::{
-    Authenticate, Describe, Identify, Leave, ListRegions, Ping, RegionsChanged, RegisterCluster,
+    AnnounceKey, Authenticate, Describe, Identify, Join, Leave, ListRegionKeys, ListRegions, Ping,
+    RegionKeysChanged, RegionsChanged, RegisterCluster, RotateKey,
 };
 
 // ANCHOR: schemas
 const BOTH: [CommandSchema; 5] =
     [Authenticate::SCHEMA, Identify::SCHEMA, Ping::SCHEMA, Leave::SCHEMA, Describe::SCHEMA];
-const REGION: [CommandSchema; 2] = [RegisterCluster::SCHEMA, ListRegions::SCHEMA];
-const CLUSTER: [CommandSchema; 1] = [RegionsChanged::SCHEMA];
+const REGION: [CommandSchema; 5] = [
+    Join::SCHEMA,
+    RegisterCluster::SCHEMA,
+    ListRegions::SCHEMA,
+    ListRegionKeys::SCHEMA,
+    AnnounceKey::SCHEMA,
+];
+const CLUSTER: [CommandSchema; 3] =
+    [RegionsChanged::SCHEMA, RegionKeysChanged::SCHEMA, RotateKey::SCHEMA];
 // ANCHOR_END: schemas
 
 fn main() {
@@ -28,6 +36,9 @@ fn chapter(title: &str, answered_by: &[RoleName], commands: &[CommandSchema]) {
         table("response", command.response);
         for error in command.errors {
             println!("- error `{}`{}", error.code, if error.fatal { ", fatal" } else { "" });
+        }
+        if !command.errors.is_empty() {
+            println!();
         }
     }
 }

@@ -5,11 +5,17 @@
 
 mod cluster;
 mod common;
+mod keys;
 mod region;
 
 pub use cluster::RegionsChanged;
 pub use common::{
     Authenticate, Authenticated, CommandRow, Commands, Describe, FieldRow, Ident, Identify, Leave,
     Ping,
+};
+pub use keys::{
+    AnnounceKey, CannotAnnounceKey, CannotJoin, CannotRotateKey, Join, Joined, KEY_REVOKED,
+    KeyAnnounced, KeyRotated, ListRegionKeys, NOT_ENROLLED, RegionKeys, RegionKeysChanged,
+    RotateKey,
 };
 pub use region::{ClusterRegistered, ListRegions, RegionRow, Regions, RegisterCluster};
