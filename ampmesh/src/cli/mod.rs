@@ -2,6 +2,7 @@
 //! shows.
 
 mod help;
+mod keys;
 mod operate;
 mod process;
 
@@ -10,6 +11,7 @@ use std::path::PathBuf;
 
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
+pub(crate) use self::keys::{InviteArgs, JoinArgs, KeysArgs, KeysCommands, RevokeArgs, RotateArgs};
 pub(crate) use self::operate::{CallArgs, DescribeArgs, LsArgs, PingArgs};
 pub(crate) use self::process::{ClusterArgs, DevArgs, ProcessArgs, RegionArgs};
 use crate::config::LogFormat;
@@ -90,6 +92,15 @@ pub(crate) enum AskCommands {
     /// Measure the way to a process and back
     #[command(after_long_help = help::PING)]
     Ping(PingArgs),
+    /// Invite a cluster: write a token with which it can join once
+    #[command(after_long_help = help::INVITE)]
+    Invite(InviteArgs),
+    /// Have the cluster of this data directory join, with a token and a key of its own
+    #[command(after_long_help = help::JOIN)]
+    Join(JoinArgs),
+    /// List the keys of the mesh, revoke one, or have one followed by the next
+    #[command(after_long_help = help::KEYS)]
+    Keys(KeysArgs),
 }
 
 impl AskCommands {
@@ -100,6 +111,9 @@ impl AskCommands {
             Self::Describe(args) => args.json,
             Self::Call(args) => args.json,
             Self::Ping(args) => args.json,
+            Self::Invite(args) => args.json,
+            Self::Join(args) => args.json,
+            Self::Keys(args) => args.in_json(),
         }
     }
 }
