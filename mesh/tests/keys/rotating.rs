@@ -163,3 +163,37 @@ async fn a_region_changes_its_key_and_its_clusters_follow() {
     client_for(&region, me.uuid).await.call(WhoAmI).await.unwrap();
     cluster.shutdown().await;
 }
+
+#[tokio::test]
+async fn calls_go_on_while_a_cluster_changes_its_key() {
+    let world = World::new();
+    let (first, second) = (world.region().await, world.region().await);
+    let me = member(&first).await;
+    let cluster = world.cluster_builder(&me).keep_keys(|_, _| Ok(())).start().await.unwrap();
+    for region in [&first, &second] {
+        client_for(region, me.uuid).await;
+    }
+    let rotating = async {
+        let next = cluster.rotate_key().await.unwrap();
+        for region in [&first, &second] {
+            let shown = region.pool().wait_until(|pool| {
+                (pool.get(&me.uuid)?.peer().key.as_ref()?.key == next).then_some(())
+            });
+            timeout(SOON, shown).await.expect("every connection is made anew");
+        }
+    };
+    let mut rotating = std::pin::pin!(rotating);
+    let mut calls = 0;
+    loop {
+        let calling = async {
+            let asked = cluster.get_client().await.unwrap().call(WhoAmI).await.unwrap();
+            assert_eq!(asked.ident, Some(me.uuid.to_string()), "whichever key is shown");
+        };
+        tokio::select! {
+            () = &mut rotating => break,
+            () = calling => calls += 1,
+        }
+    }
+    assert!(calls > 0);
+    cluster.shutdown().await;
+}

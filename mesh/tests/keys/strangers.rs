@@ -334,3 +334,52 @@ async fn a_call_that_a_stranger_makes_is_not_carried_out() {
     assert!(answers.iter().any(|it| matches!(it, Err(CallError::Undeclared { .. }))));
     assert_eq!(world.desk.asked.load(Ordering::SeqCst), 0);
 }
+
+#[tokio::test]
+async fn a_recorded_connection_is_of_no_use_to_whoever_plays_it_again() {
+    let world = World::new();
+    let region = world.region().await;
+    let me = member(&region).await;
+    // Somebody on the way passes everything on, and keeps what the cluster says.
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let passing = async {
+        let (near, _) = listener.accept().await.unwrap();
+        let far = TcpStream::connect(region.address()).await.unwrap();
+        let ((mut from_cluster, mut to_cluster), (mut from_region, mut to_region)) =
+            (near.into_split(), far.into_split());
+        let mut recorded = Vec::new();
+        let back = tokio::io::copy(&mut from_region, &mut to_cluster);
+        let forth = async {
+            let mut bytes = [0; 1024];
+            while let Ok(read @ 1..) = from_cluster.read(&mut bytes).await {
+                recorded.extend_from_slice(&bytes[..read]);
+                to_region.write_all(&bytes[..read]).await.unwrap();
+            }
+            let _closed = to_region.shutdown().await;
+        };
+        let _both = tokio::join!(back, forth);
+        recorded
+    };
+    let calling = async {
+        let stream = TcpStream::connect(&address).await.unwrap();
+        let pins = mesh::Pins::new([region.key().unwrap()]);
+        let limits = Arc::new(mesh::Limits::default());
+        let open = mesh::connect_by_key(Box::new(stream), address.clone(), &me.pair, pins, limits);
+        let (link, driving) = open.await.unwrap().drive(Arc::default());
+        let client = mesh::Client::<amp_proto::Region>::new(link);
+        tokio::join!(driving, async {
+            client.call(WhoAmI).await.unwrap();
+            client.leave().await;
+        });
+    };
+    let (recorded, ()) = tokio::join!(passing, calling);
+    assert_eq!(world.desk.asked.load(Ordering::SeqCst), 1);
+    assert!(!recorded.windows(6).any(|window| window == b"WhoAmI"), "it cannot be read");
+
+    let mut again = TcpStream::connect(region.address()).await.unwrap();
+    again.write_all(&recorded).await.unwrap();
+    let mut answer = Vec::new();
+    let _read = timeout(SOON, again.read_to_end(&mut answer)).await.expect("it hangs up");
+    assert_eq!(world.desk.asked.load(Ordering::SeqCst), 1, "nothing is carried out again");
+}
