@@ -229,6 +229,27 @@ async fn whoever_watches_is_told_of_every_change() {
 }
 
 #[tokio::test]
+async fn what_strangers_try_in_vain_is_no_change() {
+    let (stores, _folder) = stores().await;
+    for keys in stores {
+        let first = entry("north", 0);
+        keys.enrol(&first).await.unwrap();
+        let mut changes = keys.changes();
+        // A store in a file tells of what it finds when it looks for the first time.
+        let settled = async { while changes.changed().await.is_ok() {} };
+        let _over = tokio::time::timeout(Duration::from_millis(250), settled).await;
+        let (_, token) = invite();
+        for _ in 0..10 {
+            let refused = keys.join(token.id, &token.secret.hash(), &entry("south", 1)).await;
+            assert_eq!(refused.unwrap(), Enrolment::NoSuchInvite);
+        }
+        keys.revoke(&key(), at(1)).await.unwrap();
+        let told = tokio::time::timeout(Duration::from_millis(250), changes.changed()).await;
+        assert!(told.is_err(), "nobody has to look again");
+    }
+}
+
+#[tokio::test]
 async fn what_one_process_revokes_another_notices_within_a_second() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("deep/keys.sqlite");

@@ -144,7 +144,7 @@ fn keys_of_clusters_and_regions_are_followed_by_the_next() {
     assert_eq!(states(home.path()), [true, true], "both are good for a while");
     rack.line_with("connected to a region");
 
-    let rotated = json(&in_dir(home.path(), &["keys", "rotate", "--overlap", "1s", "--json"]));
+    let rotated = json(&in_dir(home.path(), &["keys", "rotate", "--overlap", "2s", "--json"]));
     let next = rotated[0]["key"].as_str().unwrap();
     north.line_with("this process shows its next key");
     rack.line_with("connected to a region");

@@ -145,7 +145,7 @@ async fn a_region_changes_its_key_and_its_clusters_follow() {
     let cluster = world.cluster_builder(&me).region_keys(pins.clone()).start().await.unwrap();
     client_for(&region, me.uuid).await;
     let (present, next) = (region.key().unwrap(), KeyPair::generate());
-    region.rotate_key(next.clone(), Duration::from_millis(600)).await.unwrap();
+    region.rotate_key(next.clone(), Duration::from_millis(1500)).await.unwrap();
     let believed = async {
         let mut changes = pins.changes();
         changes.wait_for(|keys| keys.contains(&next.public())).await.unwrap();

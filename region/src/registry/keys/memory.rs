@@ -69,7 +69,9 @@ impl Book {
 impl Keys for MemoryKeys {
     async fn enrol(&self, entry: &KeyEntry) -> Result<Enrolment, RegistryError> {
         let enrolled = self.book().enrol(entry);
-        self.changed();
+        if enrolled == Enrolment::Enrolled {
+            self.changed();
+        }
         Ok(enrolled)
     }
 
@@ -100,7 +102,9 @@ impl Keys for MemoryKeys {
             }
         }
         drop(book);
-        self.changed();
+        if !revoked.is_empty() {
+            self.changed();
+        }
         Ok(revoked)
     }
 
@@ -132,9 +136,8 @@ impl Keys for MemoryKeys {
             && let Some((_, used)) = book.invites.get_mut(&invite)
         {
             *used = Some(entry.since);
+            self.changed();
         }
-        drop(book);
-        self.changed();
         Ok(enrolled)
     }
 

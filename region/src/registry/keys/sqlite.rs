@@ -77,21 +77,27 @@ impl SqliteKeys {
         Ok(Self { database, changes, _looking: Arc::new(looking) })
     }
 
-    /// Does all of the work in one transaction, and tells whoever watches.
+    /// Does all of the work in one transaction, and tells whoever watches if it changed a key: what
+    /// strangers try in vain must cost nobody else anything.
     async fn change<T: Send + 'static>(
         &self,
+        has_changed: fn(&T) -> bool,
         work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, RegistryError> {
         let changed = on_database(&self.database, move |database| {
             let transaction = database.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let worked = work(&transaction)?;
-            transaction.execute("UPDATE key_changes SET times = times + 1", [])?;
+            if has_changed(&worked) {
+                transaction.execute("UPDATE key_changes SET times = times + 1", [])?;
+            }
             transaction.commit()?;
             Ok(worked)
         });
-        let changed = changed.await?;
-        self.changes.send_modify(|changes| *changes += 1);
-        Ok(changed)
+        let worked = changed.await?;
+        if has_changed(&worked) {
+            self.changes.send_modify(|changes| *changes += 1);
+        }
+        Ok(worked)
     }
 }
 
@@ -321,7 +327,7 @@ fn revoke(
 impl Keys for SqliteKeys {
     async fn enrol(&self, entry: &KeyEntry) -> Result<Enrolment, RegistryError> {
         let entry = entry.clone();
-        self.change(move |database| enrol(database, &entry)).await
+        self.change(is_enrolled, move |database| enrol(database, &entry)).await
     }
 
     async fn find(&self, key: &PublicKey) -> Result<Option<KeyEntry>, RegistryError> {
@@ -346,18 +352,21 @@ impl Keys for SqliteKeys {
         now: SystemTime,
     ) -> Result<Vec<KeyEntry>, RegistryError> {
         let key = *key;
-        self.change(move |database| revoke(database, &key, now)).await
+        self.change(|it: &Vec<_>| !it.is_empty(), move |database| revoke(database, &key, now)).await
     }
 
     async fn invite(&self, invite: &Invite, now: SystemTime) -> Result<(), RegistryError> {
         let Invite { id, hash, expires } = invite.clone();
-        self.change(move |database| {
-            let kept_since_ms = to_ms(now - KEPT_FOR);
-            database.execute("DELETE FROM invites WHERE expires_ms <= ?1", [kept_since_ms])?;
-            let sql = "INSERT INTO invites (id, hash, expires_ms) VALUES (?1, ?2, ?3)";
-            database.execute(sql, params![id.to_string(), hash.as_bytes(), to_ms(expires)])?;
-            Ok(())
-        })
+        self.change(
+            |()| false,
+            move |database| {
+                let kept_since_ms = to_ms(now - KEPT_FOR);
+                database.execute("DELETE FROM invites WHERE expires_ms <= ?1", [kept_since_ms])?;
+                let sql = "INSERT INTO invites (id, hash, expires_ms) VALUES (?1, ?2, ?3)";
+                database.execute(sql, params![id.to_string(), hash.as_bytes(), to_ms(expires)])?;
+                Ok(())
+            },
+        )
         .await
     }
 
@@ -368,7 +377,7 @@ impl Keys for SqliteKeys {
         entry: &KeyEntry,
     ) -> Result<Enrolment, RegistryError> {
         let (hash, entry) = (*hash, entry.clone());
-        self.change(move |database| join(database, invite, &hash, &entry)).await
+        self.change(is_enrolled, move |database| join(database, invite, &hash, &entry)).await
     }
 
     async fn succeed(
@@ -379,12 +388,17 @@ impl Keys for SqliteKeys {
         until: SystemTime,
     ) -> Result<Enrolment, RegistryError> {
         let (present, next) = (*present, *next);
-        self.change(move |database| succeed(database, &present, &next, now, until)).await
+        self.change(is_enrolled, move |database| succeed(database, &present, &next, now, until))
+            .await
     }
 
     fn changes(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()
     }
+}
+
+fn is_enrolled(outcome: &Enrolment) -> bool {
+    *outcome == Enrolment::Enrolled
 }
 
 fn to_ms(time: SystemTime) -> i64 {
