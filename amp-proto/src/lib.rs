@@ -46,6 +46,7 @@ extern crate std;
 mod amp_box;
 mod argument;
 mod call_error;
+pub mod checked_text;
 #[cfg(feature = "codec")]
 mod codec;
 mod command;
@@ -55,6 +56,7 @@ pub mod dynamic;
 mod error;
 mod limits;
 mod peer;
+mod public_key;
 mod responder;
 mod role;
 mod schema;
@@ -84,6 +86,7 @@ pub use crate::error::{
 };
 pub use crate::limits::{Limits, UnusableLimit};
 pub use crate::peer::{Authentication, Peer, PeerView};
+pub use crate::public_key::{NotAKey, PublicKey};
 pub use crate::responder::{
     Answered, Entry, Outcome, Refusal, Reply, Responder, ResponderTable, Responders, TwoResponders,
 };

@@ -41,6 +41,12 @@ pub(crate) enum ConfigError {
     /// A cluster process was not told where any region process is.
     #[error("no region to connect to: give --region HOST:PORT, or `regions` in [cluster]")]
     NoRegion,
+    /// A cluster process that is to be known by its key has not joined.
+    #[error(
+        "this cluster has not joined: `ampmesh join TOKEN`, with a token that `ampmesh invite` \
+         writes at a region; or give --plain, to speak plain AMP with a shared secret"
+    )]
+    NotJoined,
     /// There is no secret to join the mesh with.
     #[error(
         "no secret at {}: copy the file `secret` from a region's data directory there, or name \

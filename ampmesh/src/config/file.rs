@@ -2,6 +2,7 @@
 //!
 //! ```toml
 //! data-dir = "/var/lib/ampmesh"       # relative paths start at the file's own directory
+//! plain = true                        # off unless a secret file is named
 //! secret-file = "/etc/ampmesh/secret"
 //! log = "info"
 //! log-format = "json"
@@ -38,6 +39,7 @@ use super::{ConfigError, Ip, LogFormat, Name, Ports, RegionAddress};
 pub(crate) struct File {
     pub(crate) data_dir: Option<PathBuf>,
     pub(crate) secret_file: Option<PathBuf>,
+    pub(crate) plain: Option<bool>,
     pub(crate) log: Option<String>,
     pub(crate) log_format: Option<LogFormat>,
     pub(crate) region: RegionTable,

@@ -145,7 +145,7 @@ impl Desk {
 }
 
 /// The entries from the given one on that fit one value, and whether there are more.
-fn page<T, Row>(entries: &[T], from: u32, row_of: impl Fn(&T) -> Row) -> (Vec<Row>, bool)
+pub(super) fn page<T, Row>(entries: &[T], from: u32, row_of: impl Fn(&T) -> Row) -> (Vec<Row>, bool)
 where
     Vec<Row>: amp_proto::Argument,
 {

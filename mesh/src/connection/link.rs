@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use amp_proto::{
     AskId, AskRefused, AskResult, Authentication, Command, EncodeError, EncodeFields, Exchange,
-    LargeBody, Limits, Lost, Metadata, Moment, RoleName,
+    LargeBody, Limits, Lost, Metadata, Moment, PublicKey, RoleName,
 };
 use futures_util::task::AtomicWaker;
 use tokio::sync::{Notify, Semaphore, watch};
@@ -51,6 +51,19 @@ pub struct PeerInfo {
     pub address: String,
     /// How it proved who it is.
     pub authentication: Authentication,
+    /// What is known of it by its key, if that is how.
+    pub key: Option<PeerKey>,
+}
+
+/// A peer that is known by its key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PeerKey {
+    /// The key.
+    pub key: PublicKey,
+    /// The identity that the key stands for, where that is known: regions know it of clusters.
+    pub ident: Option<String>,
+    /// Our own key, as the peer knows it.
+    pub own: PublicKey,
 }
 
 /// What the peer said of itself and was believed.
