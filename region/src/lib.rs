@@ -26,7 +26,9 @@ pub use mesh::{
 pub use crate::admission::{Admission, AdmissionError, Admissions};
 pub use crate::builder::{RegionBuilder, StartError};
 pub use crate::controller::{ClientError, RegionController};
+pub use crate::registry::postgres::PostgresSettings;
 pub use crate::registry::{
-    LinkEntry, MemoryRegistry, RegionEntry, Registry, RegistryError, SqliteRegistry,
+    LinkEntry, MemoryRegistry, PostgresRegistry, RegionEntry, Registry, RegistryError,
+    SqliteRegistry,
 };
 pub use crate::report::MeshReport;

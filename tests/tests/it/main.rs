@@ -18,6 +18,7 @@ mod harness;
 mod liveness;
 mod malformed;
 mod mesh;
+mod postgres;
 mod raw;
 mod registry;
 mod services;
