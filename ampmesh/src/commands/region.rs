@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use region::{Listen, RegionController, SqliteRegistry};
+use region::{Listen, PostgresRegistry, RegionController, Registry, SqliteRegistry};
 use tokio_util::sync::CancellationToken;
 
-use crate::config::RegionSettings;
+use crate::config::{RegionSettings, RegistryPlace};
 use crate::demo::Tower;
 use crate::exit::Exit;
 use crate::operator::OperatorSocket;
@@ -32,16 +32,14 @@ pub(crate) async fn run(
         writeln!(terminal.err, "made a new secret: {path}; clusters elsewhere need a copy")?;
     }
     let socket = OperatorSocket::claim(&settings.data_dir, &settings.name).await?;
-    let registry = SqliteRegistry::open(&settings.registry).await;
-    let registry = registry
-        .with_context(|| format!("cannot open the registry {}", settings.registry.display()))?;
+    let registry = open(settings.registry).await?;
     let mut builder = RegionController::builder()
         .name(settings.name.as_str())
         .version(env!("CARGO_PKG_VERSION"))
         .listen(Listen { ip: settings.listen, ports: settings.ports.0.clone() })
         .advertise(settings.advertise)
         .secret(secret)
-        .registry(Arc::new(registry))
+        .registry(registry)
         .drain_timeout(DRAIN_TIMEOUT)
         .limits(settings.limits.clone());
     if settings.demo {
@@ -63,4 +61,18 @@ pub(crate) async fn run(
     region.shutdown().await;
     said?;
     Ok(Exit::Ok)
+}
+
+async fn open(place: RegistryPlace) -> anyhow::Result<Arc<dyn Registry>> {
+    Ok(match place {
+        RegistryPlace::Sqlite(path) => {
+            let opened = SqliteRegistry::open(&path).await;
+            let told = || format!("cannot open the registry {}", path.display());
+            Arc::new(opened.with_context(told)?)
+        }
+        RegistryPlace::Postgres(settings) => {
+            let opened = PostgresRegistry::open(settings).await;
+            Arc::new(opened.context("cannot open the registry")?)
+        }
+    })
 }

@@ -11,7 +11,7 @@
 //! listen = "::"
 //! ports = "5250-5299"
 //! advertise = ["192.0.2.1"]
-//! registry = "/var/lib/ampmesh/registry.sqlite"
+//! registry = "/var/lib/ampmesh/registry.sqlite"  # or "postgres://ampmesh@db.example/ampmesh"
 //! demo = false
 //!
 //! [cluster]
@@ -23,13 +23,14 @@
 //! call-timeout = "30s"
 //! ```
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use uuid::Uuid;
 
 use super::limits::LimitsTable;
-use super::{ConfigError, Ip, LogFormat, Name, Ports, RegionAddress};
+use super::{ConfigError, Ip, LogFormat, Name, Ports, RegionAddress, RegistryText};
 use crate::near::nearest;
 
 /// Everything that a configuration file can say.
@@ -53,7 +54,8 @@ pub(crate) struct RegionTable {
     pub(crate) listen: Option<Ip>,
     pub(crate) ports: Option<Ports>,
     pub(crate) advertise: Option<Vec<Ip>>,
-    pub(crate) registry: Option<PathBuf>,
+    pub(crate) registry: Option<RegistryText>,
+    pub(crate) registry_url_file: Option<PathBuf>,
     pub(crate) demo: Option<bool>,
 }
 
@@ -71,16 +73,25 @@ impl File {
     /// Reads the file at `path`, or nothing when there is no path.
     ///
     /// # Errors
-    /// [`ConfigError::Unreadable`], [`ConfigError::Malformed`].
+    /// [`ConfigError::Unreadable`], [`ConfigError::Malformed`], [`ConfigError::PasswordForAll`].
     pub(crate) fn read(path: Option<&Path>) -> Result<Self, ConfigError> {
         let Some(path) = path else { return Ok(Self::default()) };
         let text = std::fs::read_to_string(path)
             .map_err(|error| ConfigError::Unreadable { path: path.to_owned(), error })?;
         let mut file = Self::parse(path, &text)?;
         let folder = path.parent().unwrap_or_else(|| Path::new(""));
-        for own in [&mut file.data_dir, &mut file.secret_file, &mut file.region.registry] {
+        for own in [&mut file.data_dir, &mut file.secret_file, &mut file.region.registry_url_file] {
             *own = own.take().map(|relative| folder.join(relative));
         }
+        let registry = file.region.registry.take().map(|registry| registry.within(folder));
+        if registry.as_ref().is_some_and(RegistryText::has_password) {
+            let metadata = std::fs::metadata(path)
+                .map_err(|error| ConfigError::Unreadable { path: path.to_owned(), error })?;
+            if metadata.permissions().mode() & 0o077 != 0 {
+                return Err(ConfigError::PasswordForAll { path: path.to_owned() });
+            }
+        }
+        file.region.registry = registry;
         Ok(file)
     }
 

@@ -11,4 +11,6 @@ mod endings;
 #[cfg(test)]
 mod operators;
 #[cfg(test)]
+mod registry;
+#[cfg(test)]
 mod support;

@@ -88,7 +88,7 @@ pub enum PostgresSettingsError {
         error: std::io::Error,
     },
     /// Others could read a password.
-    #[error("others can read {}: chmod 600 {0}", .path.display())]
+    #[error("{} can be read by other users; `chmod 600` it", .path.display())]
     NotPrivate {
         /// The file.
         path: PathBuf,
@@ -394,7 +394,7 @@ mod tests {
         std::fs::write(&path, "postgres://ada:geheim@a/mesh\n").unwrap();
         std::fs::set_permissions(&path, Permissions::from_mode(0o640)).unwrap();
         let error = PostgresSettings::from_file(&path).unwrap_err();
-        assert!(error.to_string().contains("chmod 600"), "{error}");
+        assert!(error.to_string().contains("`chmod 600` it"), "{error}");
         std::fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
         assert!(PostgresSettings::from_file(&path).unwrap().has_password());
         let error = PostgresSettings::from_file(directory.path().join("none")).unwrap_err();
