@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::Duration;
 
-use postgres_harness::{Database, Postgres};
+use postgres_harness::{Database, Postgres, PostgresError};
 use rustix::process::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -20,9 +20,7 @@ fn scratch() -> TempDir {
 
 /// A database of the shared server.
 fn database() -> Database {
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    let made = runtime.block_on(async { Postgres::shared().await?.database().await });
-    made.unwrap_or_else(|error| panic!("{error}"))
+    on_server(async { Postgres::shared().await?.database().await })
 }
 
 /// A data directory that has the mesh's secret.
@@ -40,6 +38,19 @@ fn region(home: &Path, name: &str, registry: &[&str], variable: Option<&str>) ->
     command.envs(variable.map(|url| ("AMPMESH_REGISTRY", url)));
     command.env("HOME", home);
     Running::start(command)
+}
+
+fn cluster(home: &Path, region: &str) -> Running {
+    let mut command = ampmesh(&["cluster", "--json", "--name", "rack", "--region", region]);
+    command.arg("--data-dir").arg(home);
+    Running::start(command)
+}
+
+/// Calls the cluster by way of the region process of one machine.
+fn assert_called(home: &Path) {
+    let eat = ["call", "rack", "EatCheez", "name=Gouda", "origin=Holland", "--data-dir"];
+    let called = run(&[&eat[..], &[home.to_str().unwrap()]].concat());
+    assert!(called.status.success(), "{called:?}");
 }
 
 fn ready(process: &mut Running) -> Value {
@@ -81,11 +92,7 @@ fn region_processes_of_two_machines_find_each_other_and_one_that_is_killed_is_fo
         let line = fs::read_to_string(format!("/proc/{}/cmdline", process.pid())).unwrap();
         assert!(!line.contains(&database.password), "{line}");
     }
-    let mut command = ampmesh(&["cluster", "--json", "--name", "rack", "--region", &address]);
-    let mut rack = Running::start({
-        command.arg("--data-dir").arg(site.path());
-        command
-    });
+    let mut rack = cluster(site.path(), &address);
     ready(&mut rack);
     // The cluster knows the address of one only.
     until_listed(here.path(), 2, 2);
@@ -94,13 +101,45 @@ fn region_processes_of_two_machines_find_each_other_and_one_that_is_killed_is_fo
     south.ended();
     let elapsed = until_listed(here.path(), 1, 1);
     println!("forgotten after {} ms", elapsed.as_millis());
-    let data_dir = here.path().to_str().unwrap();
-    let called =
-        run(&["call", "rack", "EatCheez", "name=Gouda", "origin=Holland", "--data-dir", data_dir]);
-    assert!(called.status.success(), "{called:?}");
+    assert_called(here.path());
     north.signal(Signal::TERM);
     assert!(north.ended().success());
     assert!(!north.rest().contains(&database.password));
+}
+
+/// What the server of a database does for a test that stops it.
+fn on_server<T>(work: impl Future<Output = Result<T, PostgresError>>) -> T {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(work).unwrap_or_else(|error| panic!("{error}"))
+}
+
+#[test]
+fn operators_list_and_call_while_the_database_is_gone_or_hangs() {
+    let server = on_server(Postgres::own());
+    let database = on_server(server.database());
+    let (here, there, site) = (machine(), machine(), machine());
+    let mut north = region(here.path(), "north", &[], Some(&database.url()));
+    let address = ready(&mut north)["address"].as_str().unwrap().to_owned();
+    let mut south = region(there.path(), "south", &[], Some(&database.url()));
+    ready(&mut south);
+    let mut rack = cluster(site.path(), &address);
+    ready(&mut rack);
+    until_listed(here.path(), 2, 2);
+
+    server.freeze().unwrap();
+    // Both region processes are known; of the connections, its own.
+    until_listed(here.path(), 2, 1);
+    assert_called(here.path());
+    server.thaw().unwrap();
+    until_listed(here.path(), 2, 2);
+
+    on_server(server.stop());
+    until_listed(here.path(), 2, 1);
+    assert_called(here.path());
+    north.line_with("the registry fails");
+    on_server(server.start());
+    north.line_with("the registry works again");
+    until_listed(here.path(), 2, 2);
 }
 
 #[test]

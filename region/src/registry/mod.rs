@@ -96,7 +96,7 @@ pub enum RegistryError {
         error: std::io::Error,
     },
     /// What was said of the database cannot be used. The fault is in the settings.
-    #[error("the registry's database cannot be had so")]
+    #[error("the settings of the registry's database cannot be used")]
     Settings(#[from] postgres::PostgresSettingsError),
     /// Nobody answers there, or the connection broke. The server is down, restarts, or cannot be
     /// reached from this machine. It is tried again without end.

@@ -2,7 +2,7 @@
 //!
 //! [`Postgres::shared`] is one for all the tests of a run, each of which takes a [`Database`] of
 //! its own from it; [`Postgres::own`] is for tests that stop their server. Either ends by itself
-//! with those who use it. A machine without PostgreSQL fails these tests, and the error says what to
+//! with those who use it. Where PostgreSQL is missing these tests fail, and the error says what to
 //! run: nothing is left out silently.
 
 use std::fs::File;

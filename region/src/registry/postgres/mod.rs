@@ -47,6 +47,18 @@ const LINKS_MAX: usize = 100_000;
 ///
 /// Nothing in the database outlives its processes: its tables may be dropped while none runs.
 /// Clones share one connection, which ends with the last of them.
+///
+/// # Examples
+/// ```no_run
+/// use std::sync::Arc;
+///
+/// use region::{PostgresRegistry, PostgresSettings, RegionBuilder, RegistryError};
+///
+/// async fn on_many_machines(region: RegionBuilder) -> Result<RegionBuilder, RegistryError> {
+///     let settings = PostgresSettings::from_file("/etc/ampmesh/registry")?;
+///     Ok(region.registry(Arc::new(PostgresRegistry::open(settings).await?)))
+/// }
+/// ```
 #[derive(Clone, Debug)]
 pub struct PostgresRegistry {
     shared: Arc<Shared>,
