@@ -1,5 +1,5 @@
-//! Region processes that find each other through PostgreSQL, and what becomes of the mesh when it is
-//! gone. Over loopback TCP, in real time.
+//! Region processes that find each other through PostgreSQL, and what becomes of the mesh when it
+//! is gone. Over loopback TCP, in real time.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,10 +1,10 @@
 //! A registry in PostgreSQL, for region processes on many machines.
 //!
 //! Each process has one connection, on which it announces itself and listens for what the others
-//! announce. [`session`] keeps there being one: a database that is lost is tried again without end,
-//! and meanwhile every operation fails at once, with the reason. [`sightings`] judges who is alive,
-//! by the database's clock and by what was seen; no machine's own clock is compared with another's.
-//! [`schema`] has the tables.
+//! announce. `session` keeps there being one: a database that is lost is tried again without end,
+//! and meanwhile every operation fails at once, with the reason. `sightings` judges who is alive,
+//! by the database's clock and by what was seen; no machine's own clock is compared with
+//! another's. `schema` has the tables.
 
 mod failure;
 mod password;
