@@ -70,7 +70,7 @@ impl PostgresRegistry {
     /// is lost later is made again.
     ///
     /// # Limits
-    /// 3 s for each server to connect to.
+    /// 3 s for each server to connect to, and 20 s to bring the tables up to date.
     ///
     /// # Errors
     /// [`RegistryError`] when there is no connection, the user may not do what is needed, or the

@@ -21,15 +21,21 @@ use crate::registry::HEARTBEAT;
 /// entry to expire, for an announcement that comes later is no use.
 const OPERATION_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// What every session begins with. The server gives up before we do, so that it is not still at
-/// work on what nobody waits for. A heartbeat that a crash of the server forgets is followed by
-/// another one: nothing has to wait for a disk.
+/// How long a new connection may take to find the tables up to date, or to bring them there. Fixed:
+/// long enough for the migration that another process is at work on.
+const MIGRATION_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// What every session begins with.
 const BEGIN: &str = "
-    SET statement_timeout = '2s';
-    SET lock_timeout = '2s';
+    SET statement_timeout = '20s';
     SET idle_in_transaction_session_timeout = '5s';
     SET synchronous_commit = off;
 ";
+
+/// What holds once the tables are up to date. The server gives up before we do, so that it is not still at
+/// work on what nobody waits for. A heartbeat that a crash of the server forgets is followed by
+/// another one: nothing has to wait for a disk.
+const GO_ON: &str = "SET statement_timeout = '2s'";
 
 /// A connection that is good.
 #[derive(Debug)]
@@ -109,10 +115,9 @@ pub(super) async fn open(shared: &Arc<Shared>) -> Result<Opened, Failure> {
         .map_err(|error| Failure::refused(&format!("{settings:?}"), Arc::new(error)))?;
     let mut failure = Failure::ended("");
     for server in servers {
-        match timeout(CONNECT_TIMEOUT, open_at(shared, &server)).await {
-            Ok(Ok(opened)) => return Ok(opened),
-            Ok(Err(failed)) => failure = failed,
-            Err(_) => failure = Failure::too_slow(&server.place, CONNECT_TIMEOUT),
+        match open_at(shared, &server).await {
+            Ok(opened) => return Ok(opened),
+            Err(failed) => failure = failed,
         }
     }
     Err(failure)
@@ -120,29 +125,50 @@ pub(super) async fn open(shared: &Arc<Shared>) -> Result<Opened, Failure> {
 
 async fn open_at(shared: &Arc<Shared>, server: &Server) -> Result<Opened, Failure> {
     let place = &server.place;
-    let failed = |error| Failure::of(error, place);
+    let connected = timeout(CONNECT_TIMEOUT, connect(shared, server)).await;
+    let (mut client, driver) = match connected {
+        Ok(connected) => connected.map_err(|error| Failure::of(error, place))?,
+        Err(_) => return Err(Failure::too_slow(place, CONNECT_TIMEOUT)),
+    };
+    let found = match timeout(MIGRATION_TIMEOUT, prepare(&mut client)).await {
+        Ok(found) => found.map_err(|error| Failure::of(error, place))?,
+        Err(_) => return Err(Failure::too_slow(place, MIGRATION_TIMEOUT)),
+    };
+    if found > schema::known() {
+        return Err(Failure::too_new(place, found, schema::known()));
+    }
+    let client = Mutex::new(client);
+    let session = Session { place: place.clone(), client, condemned: watch::Sender::new(None) };
+    Ok(Opened { session: Arc::new(session), driver })
+}
+
+async fn connect(
+    shared: &Arc<Shared>,
+    Server { config, place }: &Server,
+) -> Result<(Client, JoinSet<Failure>), tokio_postgres::Error> {
     let mut driver = JoinSet::new();
-    let mut client = match shared.settings.tls() {
+    let client = match shared.settings.tls() {
         Some(tls) => {
-            let (client, connection) = server.config.connect(tls.clone()).await.map_err(failed)?;
+            let (client, connection) = config.connect(tls.clone()).await?;
             driver.spawn(drive(connection, Arc::clone(shared), place.clone()));
             client
         }
         None => {
-            let (client, connection) = server.config.connect(NoTls).await.map_err(failed)?;
+            let (client, connection) = config.connect(NoTls).await?;
             driver.spawn(drive(connection, Arc::clone(shared), place.clone()));
             client
         }
     };
-    client.batch_execute(BEGIN).await.map_err(failed)?;
-    let found = schema::migrate(&mut client).await.map_err(failed)?;
-    if found > schema::known() {
-        return Err(Failure::too_new(place, found, schema::known()));
-    }
-    client.batch_execute(&format!("LISTEN {CHANNEL}")).await.map_err(failed)?;
-    let client = Mutex::new(client);
-    let session = Session { place: place.clone(), client, condemned: watch::Sender::new(None) };
-    Ok(Opened { session: Arc::new(session), driver })
+    // A server that hangs is found out here, before there is more patience.
+    client.batch_execute(BEGIN).await?;
+    Ok((client, driver))
+}
+
+/// Gives the version that the tables had. Those of a newer one are left alone.
+async fn prepare(client: &mut Client) -> Result<i64, tokio_postgres::Error> {
+    let found = schema::migrate(client).await?;
+    client.batch_execute(&format!("LISTEN {CHANNEL}; {GO_ON}")).await?;
+    Ok(found)
 }
 
 /// Moves the bytes of a connection until it ends, and tells of news.
