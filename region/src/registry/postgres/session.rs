@@ -25,16 +25,16 @@ const OPERATION_TIMEOUT: Duration = Duration::from_secs(3);
 /// long enough for the migration that another process is at work on.
 const MIGRATION_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// What every session begins with.
+/// What every session begins with. A heartbeat that a crash of the server forgets is followed by
+/// another one: nothing has to wait for a disk.
 const BEGIN: &str = "
     SET statement_timeout = '20s';
     SET idle_in_transaction_session_timeout = '5s';
     SET synchronous_commit = off;
 ";
 
-/// What holds once the tables are up to date. The server gives up before we do, so that it is not still at
-/// work on what nobody waits for. A heartbeat that a crash of the server forgets is followed by
-/// another one: nothing has to wait for a disk.
+/// What holds once the tables are up to date. The server gives up before we do, so that it is not
+/// still at work on what nobody waits for.
 const GO_ON: &str = "SET statement_timeout = '2s'";
 
 /// A connection that is good.
