@@ -4,6 +4,7 @@ use std::io;
 
 use amp_proto::CallError;
 use cluster::JoinError;
+use region::RegistryError;
 
 use crate::arguments::ArgumentsError;
 use crate::commands::keys::KeyChoiceError;
@@ -101,6 +102,9 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<Exit> {
     if let Some(error) = cause.downcast_ref() {
         return Some(of_joining(error));
     }
+    if let Some(error) = cause.downcast_ref() {
+        return of_registry(error);
+    }
     let is_usage = cause.downcast_ref::<ConfigError>().is_some()
         || cause.downcast_ref::<ArgumentsError>().is_some()
         || cause.downcast_ref::<LogError>().is_some()
@@ -130,7 +134,19 @@ pub(crate) fn is_broken_pipe(error: &anyhow::Error) -> bool {
     })
 }
 
-/// A registry that fails is nobody's settings; all else that keeps a region from starting is.
+fn of_registry(error: &RegistryError) -> Option<Exit> {
+    match error {
+        RegistryError::Settings(_)
+        | RegistryError::Refused { .. }
+        | RegistryError::Unencrypted { .. }
+        | RegistryError::Forbidden { .. } => Some(Exit::Usage),
+        RegistryError::Unreachable { .. } | RegistryError::TooSlow { .. } => Some(Exit::NoAnswer),
+        _ => None,
+    }
+}
+
+/// What is wrong with the registry, that decides; all else that keeps a region from starting is of
+/// the settings.
 fn is_of_settings(error: &region::StartError) -> bool {
     !matches!(error, region::StartError::Registry(_) | region::StartError::Keys(_))
 }

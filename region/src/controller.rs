@@ -168,6 +168,13 @@ impl RegionController {
         &self.inner.registry
     }
 
+    /// The region processes as the registry knew them when it could last be asked; at first, this
+    /// one alone.
+    #[must_use]
+    pub fn known_regions(&self) -> Vec<RegionEntry> {
+        self.inner.known.borrow().clone()
+    }
+
     /// The whole mesh as the registry knows it.
     ///
     /// # Errors

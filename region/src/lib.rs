@@ -31,7 +31,9 @@ pub use crate::builder::{RegionBuilder, StartError};
 pub use crate::controller::{ClientError, RegionController};
 pub use crate::keys::KeysError;
 pub use crate::registry::keys::{Enrolment, Invite, KeyEntry, Keys, MemoryKeys, SqliteKeys};
+pub use crate::registry::postgres::PostgresSettings;
 pub use crate::registry::{
-    LinkEntry, MemoryRegistry, RegionEntry, Registry, RegistryError, SqliteRegistry,
+    LinkEntry, MemoryRegistry, PostgresRegistry, RegionEntry, Registry, RegistryError,
+    SqliteRegistry,
 };
 pub use crate::report::MeshReport;

@@ -13,4 +13,6 @@ mod keys;
 #[cfg(test)]
 mod operators;
 #[cfg(test)]
+mod registry;
+#[cfg(test)]
 mod support;

@@ -19,6 +19,7 @@ mod liveness;
 mod malformed;
 mod mesh;
 mod once;
+mod postgres;
 mod raw;
 mod registry;
 mod services;
