@@ -170,6 +170,12 @@ impl Exchange {
         Ok(true)
     }
 
+    /// How many streams are open, whichever side asked.
+    #[must_use]
+    pub fn streams_open(&self) -> usize {
+        self.streams.len()
+    }
+
     /// Why the connection is gone, if it is.
     #[must_use]
     pub fn lost(&self) -> Option<&Lost> {

@@ -104,6 +104,10 @@ impl Streams {
         self.open.is_empty()
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.open.len()
+    }
+
     pub(super) fn contains(&self, id: StreamId) -> bool {
         self.open.contains_key(&id)
     }

@@ -22,6 +22,7 @@ mod once;
 mod raw;
 mod registry;
 mod services;
+mod simulation;
 mod strangers;
 mod tidy;
 mod twisted;
