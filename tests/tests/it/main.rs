@@ -14,6 +14,8 @@ mod describe;
 mod desk;
 mod faults;
 mod finding;
+mod floods;
+mod fuzz;
 mod harness;
 mod liveness;
 mod malformed;
