@@ -204,7 +204,7 @@ impl Desk {
 
 fn in_a_runtime(future: impl Future<Output = ()>) {
     let mut runtime = tokio::runtime::Builder::new_current_thread();
-    runtime.enable_time().start_paused(true).build().unwrap().block_on(future);
+    runtime.enable_time().start_paused(true).build().unwrap().block_on(Box::pin(future));
 }
 
 fn desk() -> Arc<Responders> {
@@ -251,7 +251,7 @@ pub fn connection(bytes: &[u8]) {
             let calls = async { tokio::join!(call.call(Echo { bytes: word }), streaming) };
             drop(calls.await);
         };
-        let all = async { tokio::join!(driving, peer, ours) };
+        let all = async { tokio::join!(Box::pin(driving), Box::pin(peer), Box::pin(ours)) };
         let ended = tokio::time::timeout(Duration::from_secs(600), all).await;
         assert!(ended.is_ok(), "the connection or a call on it does not end");
     });
@@ -303,7 +303,7 @@ pub fn handshake(bytes: &[u8]) {
         };
         let started = tokio::time::Instant::now();
         let proving = async {
-            let refused = handshaking.authenticate(&secret).await;
+            let refused = Box::pin(handshaking.authenticate(&secret)).await;
             assert!(refused.is_err());
             assert!(started.elapsed() <= longest + Duration::from_secs(2));
         };

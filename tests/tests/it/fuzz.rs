@@ -54,6 +54,7 @@ fn run(target: Target, bytes: &[u8]) {
     assert!(ran.is_ok(), "{} with \"{}\"", target.name(), bytes.escape_ascii());
 }
 
+#[expect(clippy::print_stdout, reason = "whoever asks for more wants to know how much it was")]
 fn fuzz(target: Target, mutations: usize) {
     let seeds = seeds::of(target);
     seeds.iter().for_each(|seed| run(target, seed));

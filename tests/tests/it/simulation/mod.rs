@@ -85,7 +85,8 @@ async fn run(seed: u64, plan: &Plan, figures: &mut Figures) -> TestResult<Vec<St
     let begun = tokio::time::Instant::now();
     let ledger = Arc::new(Ledger::default());
     let registry = FlakyRegistry::new();
-    let mesh = builder(plan, &ledger).registry(registry.clone()).start().await?;
+    let mesh =
+        builder(plan, &ledger).registry(Arc::<FlakyRegistry>::clone(&registry)).start().await?;
     let struck = play(plan, &mesh, &ledger, registry).await?;
     mesh.settled().await.map_err(|error| Wrong { seed, wrong: vec![error.to_string()] })?;
     tokio::time::sleep(QUIET).await;
