@@ -248,12 +248,28 @@ impl core::fmt::Display for OneLine<'_> {
     }
 }
 
-/// The first bytes of something a peer sent, fit for an error message or a log line.
+/// The first 64 bytes of something a peer sent, on one line: what is no printable ASCII is escaped.
+#[derive(Clone, Copy, Debug)]
+pub struct Escaped<'a>(
+    /// All the bytes.
+    pub &'a [u8],
+);
+
+impl Escaped<'_> {
+    const SHOWN_MAX: usize = 64;
+}
+
+impl core::fmt::Display for Escaped<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let shown = self.0.get(..Self::SHOWN_MAX).unwrap_or(self.0);
+        shown.escape_ascii().fmt(f)
+    }
+}
+
+/// The first bytes of something a peer sent in quotes, and how many there are if not all are shown.
 pub(crate) fn printable(bytes: &[u8]) -> String {
-    const SHOWN_MAX: usize = 40;
-    let shown = bytes.get(..SHOWN_MAX).unwrap_or(bytes);
-    let mut text = alloc::format!("\"{}\"", shown.escape_ascii());
-    if shown.len() < bytes.len() {
+    let mut text = alloc::format!("\"{}\"", Escaped(bytes));
+    if bytes.len() > Escaped::SHOWN_MAX {
         text.push_str(&alloc::format!("… ({} bytes)", bytes.len()));
     }
     text

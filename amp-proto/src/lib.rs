@@ -46,6 +46,7 @@ extern crate std;
 mod amp_box;
 mod argument;
 mod call_error;
+pub mod checked_text;
 #[cfg(feature = "codec")]
 mod codec;
 mod command;
@@ -55,6 +56,7 @@ pub mod dynamic;
 mod error;
 mod limits;
 mod peer;
+mod public_key;
 mod responder;
 mod role;
 mod schema;
@@ -79,9 +81,12 @@ pub use crate::connection::{
     Exchange, Inbound, Incoming, ItemRefused, LargeBody, Lost, Metadata, Moment, StreamId,
     StreamStopped,
 };
-pub use crate::error::{DecodeError, EncodeError, LooksLike, OneLine, PeerMisbehaved, ValueError};
+pub use crate::error::{
+    DecodeError, EncodeError, Escaped, LooksLike, OneLine, PeerMisbehaved, ValueError,
+};
 pub use crate::limits::{Limits, UnusableLimit};
 pub use crate::peer::{Authentication, Peer, PeerView};
+pub use crate::public_key::{NotAKey, PublicKey};
 pub use crate::responder::{
     Answered, Entry, Outcome, Refusal, Reply, Responder, ResponderTable, Responders, TwoResponders,
 };

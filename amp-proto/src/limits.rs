@@ -41,13 +41,13 @@ pub struct Limits {
     /// streams are refused, `OVERLOADED`. Default 64.
     pub streams_max: usize,
     /// Bytes of items that one stream may hold before its reader has taken them, and of pieces of
-    /// large boxes that may be on their way. At it the sender waits. More is faster where the way is
-    /// long, as so much goes in one round trip; less makes small calls on the same connection wait
-    /// less. Default 64 KiB.
+    /// large boxes that may be on their way. At it the sender waits. So much goes in one round
+    /// trip, so more is faster where the way is long; with less, small calls on the same
+    /// connection wait less. Default 64 KiB.
     pub stream_window_bytes: usize,
-    /// Bytes of one ask or answer that comes in parts, as those beyond
-    /// [`Exchange::PART_BYTES`](crate::Exchange::PART_BYTES) do between two of us; of four such may
-    /// be under way at once in each direction. Default 16 MiB.
+    /// Bytes of one ask or answer that goes in pieces, as those beyond
+    /// [`Exchange::PART_BYTES`](crate::Exchange::PART_BYTES) do between two of us. Four such may be
+    /// under way at once in each direction. Default 16 MiB.
     pub large_bytes_max: usize,
     /// How long a process remembers what it answered to a call that is made once, from when its id
     /// was made. Older ids are refused. Default 2 min.
@@ -102,7 +102,7 @@ impl Default for Limits {
 
 /// A limit with which no mesh can work. The fault is in the settings.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the limit `{limit}` is too small: {needs}")]
+#[error("the limit `{limit}` has to be {needs}")]
 pub struct UnusableLimit {
     /// The name of the field of [`Limits`].
     pub limit: &'static str,
@@ -147,6 +147,8 @@ impl Limits {
 
 #[cfg(test)]
 mod tests {
+    use alloc::string::ToString as _;
+
     use super::*;
 
     #[test]
@@ -169,5 +171,10 @@ mod tests {
         ] {
             assert_eq!(limits.check().unwrap_err().limit, name);
         }
+        let hasty = Limits { dead_after: Duration::from_secs(1), ..usual() };
+        assert_eq!(
+            hasty.check().unwrap_err().to_string(),
+            "the limit `dead_after` has to be more than `ping_after`"
+        );
     }
 }

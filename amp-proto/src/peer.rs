@@ -5,9 +5,9 @@ use alloc::sync::Arc;
 use core::any::Any;
 use core::fmt;
 
-use crate::RoleName;
 use crate::connection::StreamId;
 use crate::streaming::{StreamEnd, StreamHost};
+use crate::{PublicKey, RoleName};
 
 /// Who asks. Cheap to clone.
 ///
@@ -35,6 +35,11 @@ pub trait PeerView: Send + Sync + 'static {
     /// How it proved who it is.
     fn authentication(&self) -> Authentication;
 
+    /// The key whose possession it proved, if that is how. Default: none.
+    fn key(&self) -> Option<PublicKey> {
+        None
+    }
+
     /// The transport's own view, for its extension traits.
     fn as_any(&self) -> &dyn Any;
 }
@@ -49,6 +54,8 @@ pub enum Authentication {
     SharedSecret,
     /// It came through a socket that only this user can open.
     LocalSocket,
+    /// It has the private key to the public key under which it is known.
+    Key,
 }
 
 impl Peer {
@@ -98,6 +105,12 @@ impl Peer {
         self.view.authentication()
     }
 
+    /// The key by which the peer is known. Only after [`Authentication::Key`].
+    #[must_use]
+    pub fn key(&self) -> Option<PublicKey> {
+        self.view.key()
+    }
+
     /// The transport's own view, for its extension traits.
     #[must_use]
     pub fn view(&self) -> &dyn Any {
@@ -112,6 +125,7 @@ impl fmt::Debug for Peer {
             .field("ident", &self.ident())
             .field("address", &self.address())
             .field("authentication", &self.authentication())
+            .field("key", &self.key())
             .finish()
     }
 }

@@ -3,10 +3,11 @@
 use std::io::{self, Read as _};
 
 use amp_proto::RoleName;
-use amp_proto::dynamic::{ArgumentProblem, FieldDescription, encode_json, parse_argument_text};
+use amp_proto::dynamic::{
+    ArgumentProblem, FieldDescription, encode_json, nearest, parse_argument_text,
+};
 use serde_json::{Map, Value};
 
-use crate::near::nearest;
 use crate::operator::EncodedFields;
 use crate::twice::key_given_twice;
 

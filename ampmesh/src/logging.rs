@@ -4,6 +4,7 @@
 use std::io;
 
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 
 use crate::config::LogFormat;
 
@@ -20,6 +21,15 @@ pub(crate) enum LogError {
         #[source]
         error: tracing_subscriber::filter::ParseError,
     },
+    /// A word alone is no level. It could be a target, but then everything else would be silent.
+    #[error(
+        "`{word}` is not a log level: write off, error, warn, info, debug or trace, or \
+         `{word}=debug` for the lines of a target of that name"
+    )]
+    NotALevel {
+        /// The word.
+        word: String,
+    },
     /// Somebody else set up logging first: our bug.
     #[error("logging is set up already")]
     SetUpAlready(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -28,10 +38,9 @@ pub(crate) enum LogError {
 /// Writes what passes `filter` to stderr from now on, in colour if `coloured`.
 ///
 /// # Errors
-/// [`LogError::BadFilter`].
+/// [`LogError`].
 pub(crate) fn start(filter: &str, format: LogFormat, coloured: bool) -> Result<(), LogError> {
-    let parsed = EnvFilter::try_new(filter)
-        .map_err(|error| LogError::BadFilter { filter: filter.to_owned(), error })?;
+    let parsed = parse(filter)?;
     // A child whose parent died has nobody left to read its log lines, and must still drain: that
     // a line cannot be written is no reason for another one.
     let lines = tracing_subscriber::fmt()
@@ -44,4 +53,30 @@ pub(crate) fn start(filter: &str, format: LogFormat, coloured: bool) -> Result<(
         LogFormat::Json => lines.json().flatten_event(true).try_init(),
     }
     .map_err(LogError::SetUpAlready)
+}
+
+fn parse(filter: &str) -> Result<EnvFilter, LogError> {
+    let words = filter.split(',').map(str::trim).filter(|word| !word.is_empty());
+    let mut alone = words.filter(|word| !word.contains(['=', '[']));
+    if let Some(word) = alone.find(|word| word.parse::<LevelFilter>().is_err()) {
+        return Err(LogError::NotALevel { word: word.to_owned() });
+    }
+    EnvFilter::try_new(filter)
+        .map_err(|error| LogError::BadFilter { filter: filter.to_owned(), error })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mistyped_level_is_refused_and_not_taken_for_a_target() {
+        for filter in ["verbose", "inof", "info,mesh=debug,wrn", "mesh"] {
+            assert!(matches!(parse(filter), Err(LogError::NotALevel { .. })), "{filter}");
+        }
+        for filter in ["info", "WARN", "off", "", "info,mesh=debug", "mesh[span]=trace,warn"] {
+            assert!(parse(filter).is_ok(), "{filter}");
+        }
+        assert!(matches!(parse("mesh=loud"), Err(LogError::BadFilter { .. })));
+    }
 }

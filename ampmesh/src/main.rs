@@ -14,8 +14,8 @@ mod config;
 mod demo;
 mod exit;
 mod failure;
+mod keys;
 mod logging;
-mod near;
 mod operator;
 mod private;
 mod ready;
@@ -33,8 +33,6 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::Parser as _;
-
 use crate::app::Ended;
 use crate::terminal::{Style, Terminal};
 
@@ -47,7 +45,7 @@ fn main() -> ExitCode {
         err_style: Style::of_stderr(),
     };
     let words: Vec<OsString> = std::env::args_os().collect();
-    let cli = match cli::Cli::try_parse_from(&words) {
+    let cli = match cli::parse(&words) {
         Ok(cli) => cli,
         Err(error) => return misunderstood(&error, &words, &mut terminal),
     };

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use amp_proto::RoleName;
+use amp_proto::dynamic::nearest;
 use uuid::Uuid;
 
-use crate::near::nearest;
 use crate::operator::{Directory, KnownCluster, KnownRegion, Target};
 use crate::text::span;
 
@@ -119,7 +119,7 @@ fn named(wanted: &str, directory: &Directory) -> Vec<Target> {
     let clusters = directory.clusters.iter();
     let exact = clusters.filter(|cluster| cluster.name == wanted || cluster.uuid == typed);
     let regions = directory.regions.iter();
-    let regions = regions.filter(|region| region.name == wanted || region.id == wanted);
+    let regions = regions.filter(|region| region.name == wanted || region.id == typed);
     let exact: Vec<Target> = exact.map(cluster_target).chain(regions.map(region_target)).collect();
     if !exact.is_empty() {
         return exact;
@@ -212,6 +212,11 @@ mod tests {
     fn a_region_is_found_by_name_or_as_the_one_that_answers() {
         assert_eq!(found("north"), Ok(vec!["r-1".to_owned()]));
         assert_eq!(found("region"), Ok(vec!["r-1".to_owned()]));
+        assert_eq!(
+            found("R-1"),
+            Ok(vec!["r-1".to_owned()]),
+            "identities are written in lower case"
+        );
     }
 
     #[test]
@@ -235,6 +240,13 @@ mod tests {
         let error = found("rack-3").unwrap_err();
         assert!(error.to_string().starts_with("there is no target `rack-3`; did you mean `rack-"));
         assert_eq!(found("zzz").unwrap_err().to_string(), "there is no target `zzz`");
+        let wanted = "region-3";
+        let regions = ["region-1", "region-2"]
+            .map(|name| KnownRegion { name: name.to_owned(), ..directory().regions.remove(0) });
+        let directory = Directory { regions: regions.into(), ..directory() };
+        let here = region_target(&directory.regions[0]);
+        let error = resolve(wanted, &directory, &here).unwrap_err();
+        assert!(error.to_string().ends_with("did you mean `region-1`?"), "{error}");
     }
 
     #[test]

@@ -4,13 +4,17 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use amp_proto::{CallError, Lost, Never, Region, RoleName};
+use amp_proto::{CallError, Lost, Never, OneLine, Region};
 use futures_util::FutureExt as _;
-use mesh::commands::{Ident, Identify, ListRegions, RegionRow, Regions, RegisterCluster};
+use mesh::commands::{
+    Ident, Identify, KEY_REVOKED, ListRegionKeys, ListRegions, NOT_ENROLLED, RegionKeys, RegionRow,
+    Regions, RegisterCluster, RegisterClusterError,
+};
 use mesh::{Client, HandshakeError, Link, RegionId, chain};
 
 use crate::builder::RegistrationRefused;
 use crate::controller::Inner;
+use crate::responders::learn;
 
 /// A region process that we are connected to.
 #[derive(Debug)]
@@ -40,27 +44,53 @@ pub(crate) struct Attempt {
 
 /// Why an attempt failed.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub(crate) enum DialError {
+    /// No stream could be opened. Nobody listens at the address, or the way there is broken.
     #[error("cannot connect")]
     Connect(#[source] std::io::Error),
+    /// No stream was open within the `connect_timeout` of the settings. The way is broken, or the
+    /// other machine is down.
     #[error("cannot connect within {} ms", .0.as_millis())]
     ConnectTimedOut(Duration),
+    /// Whoever answers is a region process, and not the one that was looked for. What others told
+    /// of the address is out of date, or true elsewhere only.
     #[error("another region process, {0}, answers there")]
     SomeoneElse(RegionId),
+    /// The handshake failed; the error says whose fault it is.
     #[error(transparent)]
     Handshake(#[from] HandshakeError),
+    /// The region did not answer `Identify`. The fault is the region's.
     #[error("the region does not say who it is")]
     Identify(#[source] CallError<Never>),
+    /// The region did not admit us, or gave no good answer. Its words say why.
     #[error("the region does not take the registration")]
-    Register(#[source] CallError<Never>),
+    Register(#[source] CallError<RegisterClusterError>),
+    /// The region answered `ListRegions` with an error. The fault is the region's.
     #[error("the region does not say where the others are")]
     List(#[source] CallError<Never>),
+    /// The region answered `ListRegionKeys` with an error. The fault is the region's.
+    #[error("the region does not say which keys regions have")]
+    Keys(#[source] CallError<Never>),
+    /// All that comes after the handshake took longer than the `handshake_timeout` of the limits.
+    /// The region is too slow, or the application's own registration is.
     #[error("the registration took longer than {} ms", .0.as_millis())]
     RegisterTimedOut(Duration),
+    /// The connection went first. The region restarts, perhaps; to try again is right.
     #[error("the connection was lost before the registration was done")]
     Lost(#[source] Lost),
+    /// The application's own registration panicked. That is a bug of the application's.
     #[error("the application's registration panicked")]
     Panicked,
+    /// The region does not know our key, or has revoked it. Only a person can mend that.
+    #[error("the region refuses our key: {}", OneLine(.description))]
+    KeyRefused {
+        /// Whether it was known once.
+        is_revoked: bool,
+        /// The region's words.
+        description: String,
+    },
+    /// The region turned the application's own registration down; only a person can mend that.
     #[error(transparent)]
     Refused(#[from] RegistrationRefused),
 }
@@ -83,11 +113,12 @@ impl DialError {
                 Gravity::Absent
             }
             Self::Handshake(error) if error.is_refusal() => Gravity::Refused,
-            Self::Refused(_) => Gravity::Refused,
+            Self::Refused(_) | Self::KeyRefused { .. } => Gravity::Refused,
             Self::Handshake(_)
             | Self::Identify(_)
             | Self::Register(_)
             | Self::List(_)
+            | Self::Keys(_)
             | Self::RegisterTimedOut(_)
             | Self::Panicked => Gravity::Failed,
         }
@@ -96,6 +127,10 @@ impl DialError {
 
 /// Tries the addresses in order until `wanted` is reached, or, if nobody in particular is wanted,
 /// anyone.
+///
+/// # Cancellation
+/// Dropping the future closes the connection that is being introduced. Those that have been go on,
+/// so the future is dropped only at the end of the process.
 pub(crate) async fn dial_any(
     inner: &Arc<Inner>,
     wanted: Option<&RegionId>,
@@ -136,14 +171,18 @@ async fn dial(
     let stream = tokio::time::timeout(within, connecting).await;
     let stream =
         stream.map_err(|_| DialError::ConnectTimedOut(within))?.map_err(DialError::Connect)?;
-    let open = process.authenticate(stream, RoleName::Region, address.to_owned()).await?;
+    let open = process.open(stream, address.to_owned()).await?;
     let (link, driving) = process.drive(open);
     let driven = Arc::clone(&link);
     process.lifetime.run_until_aborted(async move {
         let lost = driving.await;
-        let address = &driven.peer().address;
-        let reason = chain(&lost);
-        tracing::info!(region = driven.name(), address, %reason, "a connection ended");
+        let (region, address) = (driven.name(), &driven.peer().address);
+        if let Lost::PeerMisbehaved(error) = &lost {
+            let error = chain(error);
+            tracing::warn!(region, address, %error, "the peer broke the protocol: disconnected");
+        } else {
+            tracing::info!(region, address, reason = %chain(&lost), "a connection ended");
+        }
     });
 
     let mut half_open = HalfOpen { link: &link, is_introduced: false };
@@ -183,8 +222,8 @@ async fn introduce(
     let client = Client::<Region>::new(Arc::clone(link)).within(timeout);
     let asked = tokio::time::Instant::now();
     let (negotiated, identified) = tokio::join!(client.negotiate(), client.call(Identify));
+    let Ident { ident, name, version } = identified.map_err(key_refused)?;
     negotiated.map_err(DialError::Identify)?;
-    let Ident { ident, name, version } = identified.map_err(DialError::Identify)?;
     link.set_round_trip(asked.elapsed());
     let region = RegionId::from(ident.clone());
     if wanted.is_some_and(|wanted| *wanted != region) && inner.pool.get(&region).is_some() {
@@ -192,7 +231,7 @@ async fn introduce(
     }
     let registered = client
         .call(RegisterCluster {
-            uuid: inner.id.to_string(),
+            uuid: inner.id,
             name: inner.process.name().to_owned(),
             version: inner.process.ident.version.clone().unwrap_or_default(),
         })
@@ -205,6 +244,10 @@ async fn introduce(
     if let Some(register) = &inner.registration {
         register(client.clone()).await?;
     }
+    if let (Some(pins), true) = (inner.process.pins(), link.peer().key.is_some()) {
+        let RegionKeys { keys } = client.call(ListRegionKeys).await.map_err(DialError::Keys)?;
+        learn(pins, keys);
+    }
     let told_before = inner.told.borrow().times;
     let others = match client.call(ListRegions).await {
         Ok(Regions { regions }) => Some(Listed { regions, told_before }),
@@ -213,6 +256,18 @@ async fn introduce(
     };
     let _first = link.admit(&ident, name, version);
     Ok(Reached { region, link: Arc::clone(link), others })
+}
+
+/// Whoever is not let in by its key hears of it in place of the first answer.
+fn key_refused(error: CallError<Never>) -> DialError {
+    match error {
+        CallError::Undeclared { code, description }
+            if [KEY_REVOKED, NOT_ENROLLED].contains(&code.as_str()) =>
+        {
+            DialError::KeyRefused { is_revoked: code == KEY_REVOKED, description }
+        }
+        error => DialError::Identify(error),
+    }
 }
 
 #[cfg(test)]

@@ -5,8 +5,7 @@ use std::error::Error;
 
 use amp_proto::{Command, CommandError, Peer, Region, responders};
 use cluster::{ClusterController, RegistrationRefused};
-use mesh::{Client, ClusterId, Listen, Secret};
-use region::{Admission, Admissions, RegionController};
+use region::{Admission, Admissions, Client, ClusterId, Listen, RegionController, Secret};
 
 // ANCHOR: command
 /// Ask to be taken in.

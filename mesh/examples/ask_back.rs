@@ -5,8 +5,7 @@ use std::error::Error;
 
 use amp_proto::{Arguments, Cluster, Command, Failure, Never, Peer, responders};
 use cluster::ClusterController;
-use mesh::{Listen, PeerExt as _, Secret};
-use region::RegionController;
+use region::{Listen, PeerExt as _, RegionController, Secret};
 
 /// Offer a cheez to a region.
 #[derive(Clone, Debug, PartialEq, Command)]

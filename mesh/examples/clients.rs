@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use amp_proto::{Arguments, Command, Never, responders};
 use cluster::ClusterController;
-use mesh::{CallError, ClusterId, Listen, Secret};
-use region::RegionController;
+use region::{CallError, ClusterId, Listen, RegionController, Secret};
 
 /// Count what lies on the shelves.
 #[derive(Clone, Debug, PartialEq, Command)]

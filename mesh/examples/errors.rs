@@ -1,4 +1,4 @@
-//! Every way in which a call can end without a response.
+//! How a call ends without a response. What takes more to bring about is in `more_errors`.
 #![expect(clippy::print_stdout, reason = "an example shows what it does")]
 
 use std::error::Error;
@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use amp_proto::{CallError, Command, CommandError, Failure, responders};
 use cluster::ClusterController;
-use mesh::{ClusterId, Listen, Secret};
-use region::RegionController;
+use region::{ClusterId, Listen, RegionController, Secret};
 
 /// Open a cheez.
 #[derive(Clone, Debug, PartialEq, Command)]

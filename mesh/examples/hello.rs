@@ -5,8 +5,7 @@ use std::error::Error;
 
 use amp_proto::{Arguments, Command, CommandError, assert_answers, responders};
 use cluster::ClusterController;
-use mesh::{ClusterId, Listen, Secret};
-use region::RegionController;
+use region::{ClusterId, Listen, RegionController, Secret};
 
 // ANCHOR: declare
 /// Taste a cheez and rate it.

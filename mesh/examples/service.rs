@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use amp_proto::{Command, Never, Peer, responders};
 use cluster::ClusterController;
-use mesh::{Listen, Secret};
-use region::RegionController;
+use region::{Listen, RegionController, Secret};
 use tokio::sync::mpsc;
 
 /// Tell a region how warm it is.

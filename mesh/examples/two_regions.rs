@@ -6,8 +6,7 @@ use std::sync::Arc;
 
 use amp_proto::{Arguments, Command, Never, responders};
 use cluster::ClusterController;
-use mesh::{Listen, Secret};
-use region::{MemoryRegistry, RegionController};
+use region::{Listen, MemoryRegistry, RegionController, Secret};
 
 /// Ask a tower what it is called.
 #[derive(Clone, Debug, PartialEq, Command)]

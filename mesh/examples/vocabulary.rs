@@ -3,8 +3,9 @@
 
 use amp_proto::{Command, CommandSchema, FieldSchema, RoleName};
 use mesh::commands::{
-    Authenticate, Cancel, Credit, Describe, End, Identify, Item, Leave, ListRegions, Negotiate,
-    Part, Ping, RegionsChanged, RegisterCluster, Unwanted,
+    AnnounceKey, Authenticate, Cancel, Credit, Describe, End, Identify, Item, Join, Leave,
+    ListRegionKeys, ListRegions, Negotiate, Part, Ping, RegionKeysChanged, RegionsChanged,
+    RegisterCluster, RotateKey, Unwanted,
 };
 
 // ANCHOR: schemas
@@ -22,8 +23,15 @@ const BOTH: [CommandSchema; 12] = [
     Unwanted::SCHEMA,
     Part::SCHEMA,
 ];
-const REGION: [CommandSchema; 2] = [RegisterCluster::SCHEMA, ListRegions::SCHEMA];
-const CLUSTER: [CommandSchema; 1] = [RegionsChanged::SCHEMA];
+const REGION: [CommandSchema; 5] = [
+    Join::SCHEMA,
+    RegisterCluster::SCHEMA,
+    ListRegions::SCHEMA,
+    ListRegionKeys::SCHEMA,
+    AnnounceKey::SCHEMA,
+];
+const CLUSTER: [CommandSchema; 3] =
+    [RegionsChanged::SCHEMA, RegionKeysChanged::SCHEMA, RotateKey::SCHEMA];
 // ANCHOR_END: schemas
 
 fn main() {
@@ -41,6 +49,9 @@ fn chapter(title: &str, answered_by: &[RoleName], commands: &[CommandSchema]) {
         table("response", command.response);
         for error in command.errors {
             println!("- error `{}`{}", error.code, if error.fatal { ", fatal" } else { "" });
+        }
+        if !command.errors.is_empty() {
+            println!();
         }
     }
 }

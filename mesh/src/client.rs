@@ -271,6 +271,9 @@ impl<R: Role> Client<R> {
     }
 
     /// Makes the ask; on another connection when this one is gone and nothing was sent.
+    ///
+    /// # Cancellation
+    /// As [`Client::call`].
     pub(crate) async fn ask<F: EncodeFields + Sync + ?Sized>(
         &self,
         name: &str,

@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use amp_proto::{Argument, ArgumentType, EncodeError, Value, ValueError};
 use uuid::Uuid;
 
 /// The identity of a cluster process, the same for as long as it keeps its data directory.
@@ -35,6 +36,21 @@ impl FromStr for ClusterId {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         text.parse().map(Self)
+    }
+}
+
+/// As text on the wire: `0b5e7c1e-6d3f-4a0e-9c3e-2f1d5a7b9c11`.
+impl Argument for ClusterId {
+    const TYPE: ArgumentType = ArgumentType::Text;
+
+    fn encode(&self, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+        self.to_string().encode(out)
+    }
+
+    fn decode(value: Value<'_>) -> Result<Self, ValueError> {
+        let text = std::str::from_utf8(value.bytes()).ok();
+        let cluster = text.and_then(|text| text.parse().ok());
+        cluster.ok_or_else(|| ValueError::malformed("a uuid", value.bytes()))
     }
 }
 

@@ -88,6 +88,18 @@ impl<K: Clone + Eq + Hash + Send + Sync + 'static> Pool<K> {
         open.map(|(peer, link)| (peer.clone(), Arc::clone(link))).collect()
     }
 
+    /// The open connections to each peer that has more than one, the oldest first.
+    #[must_use]
+    pub fn several(&self) -> Vec<(K, Vec<Arc<Link>>)> {
+        let links = self.links();
+        let open = |links: &[Arc<Link>]| -> Vec<Arc<Link>> {
+            links.iter().filter(|link| link.is_open()).map(Arc::clone).collect()
+        };
+        let several = links.iter().filter(|(_, links)| links.len() > 1);
+        let several = several.map(|(peer, links)| (peer.clone(), open(links)));
+        several.filter(|(_, links)| links.len() > 1).collect()
+    }
+
     /// An open connection to a random peer.
     #[must_use]
     pub fn random(&self) -> Option<Arc<Link>> {

@@ -33,12 +33,23 @@ impl Repeats {
     #[must_use]
     pub fn failed(&mut self, failure: String) -> bool {
         self.failures += 1;
-        let known = self.told.as_ref();
-        if known.is_some_and(|told| told.failure == failure && told.at.elapsed() < REMIND_AFTER) {
+        if self.has_told(&failure) {
             return false;
         }
         self.told = Some(Told { failure, at: Instant::now() });
         true
+    }
+
+    /// It failed, and something else told of that: it is no news.
+    pub fn failed_silently(&mut self) {
+        self.failures += 1;
+    }
+
+    /// Whether this failure was news here less than five minutes ago, and nothing else was since.
+    #[must_use]
+    pub fn has_told(&self, failure: &str) -> bool {
+        let told = self.told.as_ref();
+        told.is_some_and(|told| told.failure == failure && told.at.elapsed() < REMIND_AFTER)
     }
 
     /// How often it has failed since it last worked.
@@ -47,10 +58,10 @@ impl Repeats {
         self.failures
     }
 
-    /// It worked. Says how often it failed before, if it did.
+    /// It worked. Says how often it failed before, if it did and that was news.
     pub fn worked(&mut self) -> Option<u64> {
-        self.told.take()?;
-        Some(std::mem::take(&mut self.failures))
+        let failures = std::mem::take(&mut self.failures);
+        self.told.take().map(|_| failures)
     }
 }
 
@@ -72,6 +83,15 @@ mod tests {
         assert_eq!(repeats.worked(), Some(700));
         assert_eq!(repeats.worked(), None);
         assert!(repeats.failed("nobody there".to_owned()), "it is news again");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_failure_that_something_else_told_of_is_counted_and_no_more() {
+        let mut repeats = Repeats::new();
+        repeats.failed_silently();
+        assert!(!repeats.has_told("nobody there"));
+        assert_eq!((repeats.failures(), repeats.worked()), (1, None));
+        assert_eq!(repeats.failures(), 0, "it worked since");
     }
 
     #[tokio::test(start_paused = true)]

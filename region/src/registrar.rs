@@ -22,6 +22,9 @@ const REFRESH: Duration = Duration::from_secs(10);
 ///
 /// An announcement is waited for even then: it might otherwise be carried out after the entry was
 /// taken out, and bring it back.
+///
+/// # Cancellation
+/// Dropping the future leaves the entry to expire.
 pub(crate) async fn announce(inner: Arc<Inner>) {
     let Inner { process, registry, entry, .. } = &*inner;
     let stopping = process.lifetime.stopping();
@@ -56,6 +59,9 @@ pub(crate) async fn announce(inner: Arc<Inner>) {
 }
 
 /// Learns which region processes there are, whenever that changes.
+///
+/// # Cancellation
+/// Dropping the future only ends the learning.
 pub(crate) async fn watch_regions(inner: Arc<Inner>) {
     let mut changes = inner.registry.changes();
     loop {
@@ -80,6 +86,9 @@ pub(crate) async fn watch_regions(inner: Arc<Inner>) {
 }
 
 /// Writes down which clusters are connected here.
+///
+/// # Cancellation
+/// Dropping the future leaves what is written down; it goes with the entry of this process.
 pub(crate) async fn record_links(inner: Arc<Inner>) {
     let mut recorded = HashMap::new();
     let mut changes = inner.pool.changes();

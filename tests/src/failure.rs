@@ -20,10 +20,13 @@ pub struct TestFailure {
     text: String,
 }
 
-impl<E: Error> From<E> for TestFailure {
+/// For every error, and for those that are none themselves but become a box of one, as
+/// `anyhow::Error` does.
+impl<E: Into<Box<dyn Error>>> From<E> for TestFailure {
     #[track_caller]
     fn from(error: E) -> Self {
         FAILED.set(true);
+        let error = error.into();
         let mut text = format!("{error} (at {})", Location::caller());
         let mut source = error.source();
         while let Some(error) = source {
@@ -49,6 +52,24 @@ pub(crate) fn is_failing() -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn errors_that_others_have_wrapped_keep_their_causes() {
+        fn fails() -> TestResult {
+            let opened: anyhow::Result<()> = "seven"
+                .parse::<u8>()
+                .map(drop)
+                .map_err(|error| anyhow::Error::new(error).context("no age"));
+            Ok(opened?)
+        }
+        let text = format!("{:?}", fails().unwrap_err());
+        assert!(text.starts_with("no age (at ") && text.contains("failure.rs"), "{text}");
+        assert!(text.contains("because: invalid digit"), "{text}");
+        fn is_boxed() -> TestResult {
+            Err(Box::<dyn Error>::from("out of cheez"))?
+        }
+        assert!(format!("{:?}", is_boxed().unwrap_err()).starts_with("out of cheez"));
+    }
 
     #[test]
     fn a_failure_tells_its_place_and_its_causes() {

@@ -197,6 +197,13 @@ impl Shared {
         self.clusters.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Starts the region process with this index, for the first time or again.
+    ///
+    /// # Errors
+    /// [`MeshError::Region`].
+    ///
+    /// # Cancellation
+    /// Dropping the future leaves nothing running.
     pub(crate) async fn start_region(
         &self,
         index: usize,
@@ -214,6 +221,13 @@ impl Shared {
         configured.start().await.map_err(|error| MeshError::Region { index, error })
     }
 
+    /// Starts the cluster with this index, for the first time or again.
+    ///
+    /// # Errors
+    /// [`MeshError::Cluster`].
+    ///
+    /// # Cancellation
+    /// Dropping the future leaves nothing running.
     pub(crate) async fn start_cluster(&self, index: usize) -> Result<ClusterController, MeshError> {
         let Settings { secret, limits, backoff, configure_cluster, .. } = &self.settings;
         let builder = ClusterController::builder()

@@ -68,7 +68,8 @@ pub fn encode_json(
 ) -> Result<Vec<(String, Vec<u8>)>, ArgumentProblem> {
     let is_declared = |name: &&String| fields.iter().any(|field| field.name == **name);
     if let Some(name) = json.keys().find(|name| !is_declared(name)) {
-        let suggestion = nearest(name, fields.iter().map(|field| &field.name));
+        let suggestion = nearest(name, fields.iter().map(|field| field.name.as_str()));
+        let suggestion = suggestion.map(String::from);
         return Err(ProblemReason::Unknown { suggestion }.at(name));
     }
     let mut entries = Vec::new();
@@ -229,7 +230,7 @@ fn choice<'a>(words: &[String], json: &'a Json) -> Result<&'a str, ArgumentProbl
     if words.iter().any(|word| word == found) {
         return Ok(found);
     }
-    let suggestion = nearest(found, words.iter());
+    let suggestion = nearest(found, words.iter().map(String::as_str)).map(String::from);
     let found = shown_text(found);
     Err(ProblemReason::NoSuchChoice { words: words.to_vec(), found, suggestion }.here())
 }

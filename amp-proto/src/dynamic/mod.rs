@@ -42,5 +42,6 @@ pub use self::describe::{FieldDescription, TypeDescription};
 pub use self::from_json::encode_json;
 pub use self::parse::{NotationError, TYPE_DEPTH_MAX};
 pub use self::problem::{ArgumentProblem, ProblemReason};
+pub use self::suggest::nearest;
 pub use self::text::parse_argument_text;
 pub use self::to_json::decode_json;

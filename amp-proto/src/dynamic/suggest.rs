@@ -1,26 +1,31 @@
 //! Did you mean …?
 
-use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::wire::KEY_BYTES_MAX;
 
-/// The candidate that is spelled most like `name`, if one is close enough to be meant.
-pub(super) fn nearest<'a>(
-    name: &str,
-    candidates: impl Iterator<Item = &'a String>,
-) -> Option<String> {
+/// The candidate that is spelled most like `name`, if one is close enough to be meant; the first of
+/// those that are equally close.
+///
+/// # Examples
+/// ```
+/// # use amp_proto::dynamic::nearest;
+/// assert_eq!(nearest("nmae", ["name", "origin"]), Some("name"));
+/// assert_eq!(nearest("colour", ["name", "origin"]), None);
+/// ```
+pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     if name.len() > KEY_BYTES_MAX {
         return None;
     }
     let name = simplified(name);
     let slips_max = 1.max(name.len() / 3);
     candidates
+        .into_iter()
         .filter(|candidate| candidate.len() <= KEY_BYTES_MAX)
         .map(|candidate| (slips(&name, &simplified(candidate)), candidate))
         .filter(|(slips, _)| *slips <= slips_max)
         .min_by_key(|(slips, _)| *slips)
-        .map(|(_, candidate)| candidate.clone())
+        .map(|(_, candidate)| candidate)
 }
 
 /// Case and the choice of dash are nobody's point.
@@ -60,8 +65,6 @@ fn slips(one: &[char], other: &[char]) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use alloc::borrow::ToOwned;
-
     use super::*;
 
     #[test]
@@ -81,10 +84,9 @@ mod tests {
 
     #[test]
     fn the_nearest_name_is_suggested_and_none_that_is_far() {
-        let names = ["system_id", "hostname", "url"].map(ToOwned::to_owned);
-        let suggested = |name: &str| nearest(name, names.iter());
-        assert_eq!(suggested("systemId"), Some("system_id".to_owned()));
-        assert_eq!(suggested("host-nmae"), Some("hostname".to_owned()));
+        let suggested = |name: &str| nearest(name, ["system_id", "hostname", "url"]);
+        assert_eq!(suggested("systemId"), Some("system_id"));
+        assert_eq!(suggested("host-nmae"), Some("hostname"));
         assert_eq!(suggested("uuid"), None);
         assert_eq!(suggested(&"u".repeat(300)), None);
     }

@@ -12,34 +12,66 @@ Exit codes:
 
 pub(super) const DEV: &str = "\
 The processes listen on free ports of the loopback address and keep everything in a directory of \
-their own below the system's temporary directory; it is removed at the end. A process that dies is \
-started again, five times within a minute at most. SIGINT (Ctrl-C) and SIGTERM end it all in good \
-order, a second one at once.";
+their own below the system's temporary directory; it is removed at the end. A process that dies \
+is started again, five times within a minute at most, and then given up. SIGINT (Ctrl-C) and \
+SIGTERM end it all in good order, a second one at once. A process that is still there after 5 s \
+is killed. The exit code is 1 if one had been given up.";
 
-pub(super) const REGION: &str = r#"The first region process of a data directory makes a secret
-there, unless a secret file is given. Cluster processes elsewhere need a copy of it.
+pub(super) const REGION: &str = r#"The process is known by a key of its own, region-NAME.key in
+the data directory, made on first use. Clusters join with a token that `ampmesh invite` writes.
 
-SIGTERM and SIGINT end the process in good order: asks in progress are finished, peers are told. A
-second one ends it at once, with 128 plus the signal's number.
+Plain AMP, for stock peers on a trusted network, is accepted with --plain or --secret-file only.
+
+SIGTERM and SIGINT end the process in good order: asks in progress are finished, operators' too,
+and peers are told. What has not finished within 10 s is dropped, and the exit code is 1. A second
+signal ends it at once, with 128 plus the signal's number.
 
 With --json it says when it is up:
   {"role":"region","name":…,"id":…,"address":"[::]:5250","operator_socket":…}"#;
 
-pub(super) const CLUSTER: &str = r#"The process needs the secret of its mesh: the file `secret`
-from a region process's data directory.
+pub(super) const CLUSTER: &str = r#"The process has to join first: `ampmesh join TOKEN`, with a
+token from `ampmesh invite`. It is known by its key from then on, cluster.key in the data directory.
 
-SIGTERM and SIGINT end the process in good order: asks in progress are finished, peers are told. A
-second one ends it at once, with 128 plus the signal's number.
+With --plain or --secret-file it speaks plain AMP instead, and needs the secret of its mesh: the
+file `secret` from a region process's data directory.
+
+SIGTERM and SIGINT end the process in good order: asks in progress are finished, peers are told.
+What has not finished within 10 s is dropped, and the exit code is 1. A second signal ends it at
+once, with 128 plus the signal's number.
 
 With --json it says when it is up:
   {"role":"cluster","name":…,"uuid":…}"#;
 
+pub(super) const INVITE: &str = "\
+The token goes to stdout. It holds the addresses and the keys of the region processes, and a \
+secret that is good once. Whoever has it before it is used or has expired can join in the \
+cluster's place: hand it over as you would a password.
+
+With --json: {\"token\":…,\"expires_s\":…}";
+
+pub(super) const JOIN: &str = "\
+The cluster makes itself a key, cluster.key in the data directory, and keeps whom it may believe \
+in regions.json beside it. The secret of the token is shown to nobody but a region process whose \
+key stands in the token.
+
+With --json: {\"uuid\":…,\"name\":…,\"key\":…,\"regions\":[…]}";
+
+pub(super) const KEYS: &str = r#"A key is `amp1` and 56 letters and digits.
+
+With --json:
+  ls      [{"key":…,"role":…,"ident":…,"name":…,"known_s":…,"good":…,"ends_in_s":…},…]
+  revoke  {"revoked":[KEY,…]}
+  rotate  [{"name":…,"key":…,"error":…},…]"#;
+
 pub(super) const LS: &str = r#"Region processes with a socket in the data directory are asked for a
-sign of life. One that does not answer within 1 s is marked, also when the registry has forgotten it
-already; id, version and uptime_s are null then. Processes without a socket here are not asked.
+sign of life. One that does not answer within 1 s is marked. One that is not in the registry of the
+process that gives the list, because it has another or was forgotten, is listed without what only a
+registry knows; the connections of such a process are not listed. Processes without a socket here
+are not asked.
 
 With --json, one object:
-  {"regions": [{"name", "id", "addresses": [text], "version", "uptime_s",
+  {"regions": [{"name", "id": text or null, "addresses": [text], "version": text or null,
+                "uptime_s": number or null,
                 "registered": true or false, "answer": "yes", "none" or "not-asked",
                 "waited_ms": number or null}],
    "clusters": [{"name", "uuid", "version", "connections"}],
@@ -59,6 +91,9 @@ With --json, an array with one object per process:
    "commands": [{"name", "doc", "answered_by": [text],
                  "arguments": [{"name", "type", "optional", "doc"}], "response": likewise,
                  "errors": [code], "requires_answer", "of_the_mesh": true or false}]}"#;
+
+pub(super) const CALL_USAGE: &str =
+    "ampmesh call [OPTIONS] <TARGET> <COMMAND> [JSON | - | KEY=VALUE]...";
 
 pub(super) const CALL: &str = r#"Arguments are checked against the target's own description before
 anything is sent. In key=value, lists and structures are written in JSON: tags='["a","b"]'.

@@ -2,14 +2,18 @@
 //! shows.
 
 mod help;
+mod keys;
 mod operate;
 mod process;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Args, CommandFactory as _, Parser, Subcommand};
+use clap::error::ErrorKind;
+use clap::parser::ValueSource;
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
+pub(crate) use self::keys::{InviteArgs, JoinArgs, KeysArgs, KeysCommands, RevokeArgs, RotateArgs};
 pub(crate) use self::operate::{CallArgs, DescribeArgs, LsArgs, PingArgs};
 pub(crate) use self::process::{ClusterArgs, DevArgs, ProcessArgs, RegionArgs};
 use crate::config::LogFormat;
@@ -57,13 +61,13 @@ pub(crate) struct CommonArgs {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Commands {
     /// Run a whole mesh on this machine, show it at work, and keep it up to play with
-    #[command(after_help = help::DEV)]
+    #[command(after_help = help::DEV, override_usage = "ampmesh dev [OPTIONS]")]
     Dev(DevArgs),
     /// Run one region process
-    #[command(after_help = help::REGION)]
+    #[command(after_help = help::REGION, override_usage = "ampmesh region [OPTIONS]")]
     Region(RegionArgs),
     /// Run one cluster process
-    #[command(after_help = help::CLUSTER)]
+    #[command(after_help = help::CLUSTER, override_usage = "ampmesh cluster [OPTIONS]")]
     Cluster(ClusterArgs),
     #[command(flatten)]
     Ask(AskCommands),
@@ -79,17 +83,45 @@ pub(crate) enum Commands {
 #[derive(Debug, Subcommand)]
 pub(crate) enum AskCommands {
     /// List region processes, clusters and the connections between them
-    #[command(after_long_help = help::LS)]
+    #[command(after_long_help = help::LS, override_usage = "ampmesh ls [OPTIONS]")]
     Ls(LsArgs),
     /// Show the commands that a live process answers
     #[command(after_long_help = help::DESCRIBE)]
+    #[command(override_usage = "ampmesh describe [OPTIONS] [TARGET] [COMMAND]")]
     Describe(DescribeArgs),
     /// Make a call, of any command that the target describes
     #[command(after_long_help = help::CALL)]
+    #[command(override_usage = help::CALL_USAGE)]
     Call(CallArgs),
     /// Measure the way to a process and back
     #[command(after_long_help = help::PING)]
+    #[command(override_usage = "ampmesh ping [OPTIONS] <TARGET>")]
     Ping(PingArgs),
+    /// Invite a cluster: write a token with which it can join once
+    #[command(after_long_help = help::INVITE)]
+    Invite(InviteArgs),
+    /// Have the cluster of this data directory join, with a token and a key of its own
+    #[command(after_long_help = help::JOIN)]
+    Join(JoinArgs),
+    /// List the keys of the mesh, revoke one, or have one followed by the next
+    #[command(after_long_help = help::KEYS)]
+    Keys(KeysArgs),
+}
+
+/// Reads a command line.
+///
+/// # Errors
+/// What is wrong with it, or what was asked of it: help, or the version.
+pub(crate) fn parse(words: &[OsString]) -> Result<Cli, clap::Error> {
+    let matches = Cli::command().try_get_matches_from(words)?;
+    if let Some(("dev", own)) = matches.subcommand()
+        && own.value_source("data_dir") == Some(ValueSource::CommandLine)
+    {
+        let text = "`ampmesh dev` keeps everything in a directory of its own: --data-dir is for \
+                    the subcommands that ask it\n";
+        return Err(Cli::command().error(ErrorKind::ArgumentConflict, text));
+    }
+    Cli::from_arg_matches(&matches)
 }
 
 impl AskCommands {
@@ -100,6 +132,9 @@ impl AskCommands {
             Self::Describe(args) => args.json,
             Self::Call(args) => args.json,
             Self::Ping(args) => args.json,
+            Self::Invite(args) => args.json,
+            Self::Join(args) => args.json,
+            Self::Keys(args) => args.in_json(),
         }
     }
 }
@@ -121,6 +156,18 @@ mod tests {
     #[test]
     fn the_declaration_is_sound() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_mesh_of_its_own_takes_no_data_directory() {
+        let parsed = |line: &str| {
+            parse(&line.split(' ').map(OsString::from).collect::<Vec<_>>())
+                .map_err(|it| it.to_string())
+        };
+        for line in ["ampmesh dev --data-dir /d", "ampmesh --data-dir /d dev"] {
+            assert!(parsed(line).unwrap_err().contains("a directory of its own"), "{line}");
+        }
+        assert!(parsed("ampmesh dev --regions 1").is_ok());
     }
 
     #[test]

@@ -71,6 +71,10 @@ pub(crate) struct ProcessArgs {
     /// secret in the data directory]
     #[arg(long, value_name = "FILE", env = "AMPMESH_SECRET_FILE", hide_env_values = true)]
     pub(crate) secret_file: Option<PathBuf>,
+    /// Speak plain AMP, with the shared secret: whoever is on the way can read and change it.
+    /// Naming a secret file says the same
+    #[arg(long, env = "AMPMESH_PLAIN", hide_env_values = true)]
+    pub(crate) plain: bool,
     /// Leave out the demonstration commands (EatCheez and so on)
     #[arg(long, env = "AMPMESH_NO_DEMO", hide_env_values = true)]
     pub(crate) no_demo: bool,

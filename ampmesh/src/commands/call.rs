@@ -25,6 +25,9 @@ const DESCRIBE_PATIENCE: Duration = Duration::from_secs(5);
 /// # Errors
 /// Whatever is wrong before anything is sent, and those of stdout. What the targets make of the
 /// call is written, and tells the exit code.
+///
+/// # Cancellation
+/// What was sent may still be carried out.
 pub(crate) async fn run(
     args: &CallArgs,
     data_dir: &Path,

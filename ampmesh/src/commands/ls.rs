@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::cli::LsArgs;
 use crate::exit::Exit;
 use crate::operator::{
-    Connection, Directory, KnownCluster, KnownRegion, Operator, Presence, ask_all,
+    Connection, Directory, KnownCluster, KnownRegion, Operator, Presence, Unregistered, ask_all,
 };
 use crate::table::Table;
 use crate::terminal::{Style, Terminal};
@@ -19,6 +19,9 @@ use crate::text::{count, harmless, milliseconds, round_trip, span, uptime};
 ///
 /// # Errors
 /// [`OperatorError`](crate::operator::OperatorError), or those of stdout.
+///
+/// # Cancellation
+/// Nothing is left behind.
 pub(crate) async fn run(
     args: &LsArgs,
     data_dir: &Path,
@@ -64,7 +67,7 @@ fn write(
         connection_table(connections).write(out, style)?;
     }
     let mut summary = [
-        count(regions.len() + directory.forgotten.len(), "region"),
+        count(regions.len() + directory.unregistered.len(), "region"),
         count(clusters.len(), "cluster"),
         count(connections.len(), "connection"),
     ]
@@ -73,13 +76,17 @@ fn write(
     if silent > 0 {
         summary += &format!("; no answer from {}", count(silent, "region"));
     }
+    let strangers = directory.unregistered.len();
+    if strangers > 0 {
+        summary += &format!("; not in this registry: {}", count(strangers, "region"));
+    }
     writeln!(out, "\n{}", style.faint(&summary))
 }
 
 /// The column of answers is there only when one is missing.
 fn region_table(directory: &Directory) -> Table {
-    let Directory { regions, forgotten, connections, .. } = directory;
-    let complete = directory.silent() == 0;
+    let Directory { regions, unregistered, connections, .. } = directory;
+    let complete = directory.silent() == 0 && unregistered.is_empty();
     let mut heading = vec!["REGION", "ID", "ADDRESS", "VERSION", "UP", "CLUSTERS"];
     heading.extend((!complete).then_some("ANSWER"));
     let mut table = Table::new(heading);
@@ -96,10 +103,11 @@ fn region_table(directory: &Directory) -> Table {
         row.extend((!complete).then(|| answer(region.presence)));
         table.push(row);
     }
-    for (name, waited) in forgotten {
-        let unknown = std::iter::repeat_n("-".to_owned(), 5);
-        let answer = answer(Presence::Silent(*waited));
-        table.push(std::iter::once(harmless(name)).chain(unknown).chain([answer]));
+    for Unregistered { name, id, version, presence } in unregistered {
+        let unknown = || "-".to_owned();
+        let [id, version] = [id, version].map(|it| it.as_deref().map_or_else(unknown, harmless));
+        let answer = format!("{}, not registered", answer(*presence));
+        table.push([harmless(name), id, unknown(), version, unknown(), unknown(), answer]);
     }
     table
 }
@@ -147,7 +155,7 @@ struct Listing<'a> {
 #[derive(Serialize)]
 struct ListedRegion<'a> {
     name: &'a str,
-    /// Absent, as version and uptime are, if the registry does not know the process.
+    /// Absent, as the version is, if the process neither answers nor is registered.
     id: Option<&'a str>,
     addresses: &'a [String],
     version: Option<&'a str>,
@@ -185,10 +193,8 @@ impl<'a> Listing<'a> {
             connections: directory.connections_of(&it.uuid).count(),
         };
         let registered = directory.regions.iter().map(listed_region);
-        let forgotten =
-            directory.forgotten.iter().map(|(name, waited)| forgotten_region(name, *waited));
         Self {
-            regions: registered.chain(forgotten).collect(),
+            regions: registered.chain(directory.unregistered.iter().map(stranger)).collect(),
             clusters: directory.clusters.iter().map(cluster).collect(),
             connections: directory.connections.iter().map(listed_connection).collect(),
         }
@@ -197,11 +203,7 @@ impl<'a> Listing<'a> {
 
 fn listed_region(it: &KnownRegion) -> ListedRegion<'_> {
     let KnownRegion { name, id, addresses, version, up, presence } = it;
-    let (answer, waited) = match presence {
-        Presence::NotAsked => ("not-asked", None),
-        Presence::Answers => ("yes", None),
-        Presence::Silent(waited) => ("none", Some(*waited)),
-    };
+    let (answer, waited) = word_for(*presence);
     ListedRegion {
         name,
         id: Some(id),
@@ -214,16 +216,26 @@ fn listed_region(it: &KnownRegion) -> ListedRegion<'_> {
     }
 }
 
-fn forgotten_region(name: &str, waited: Duration) -> ListedRegion<'_> {
+fn stranger(it: &Unregistered) -> ListedRegion<'_> {
+    let (answer, waited) = word_for(it.presence);
     ListedRegion {
-        name,
-        id: None,
+        name: &it.name,
+        id: it.id.as_deref(),
         addresses: &[],
-        version: None,
+        version: it.version.as_deref(),
         uptime_s: None,
         registered: false,
-        answer: "none",
-        waited_ms: Some(milliseconds(waited)),
+        answer,
+        waited_ms: waited.map(milliseconds),
+    }
+}
+
+/// The answer in JSON, and how long it was waited for in vain.
+fn word_for(presence: Presence) -> (&'static str, Option<Duration>) {
+    match presence {
+        Presence::NotAsked => ("not-asked", None),
+        Presence::Answers => ("yes", None),
+        Presence::Silent(waited) => ("none", Some(waited)),
     }
 }
 
@@ -275,23 +287,39 @@ mod tests {
                 region("north", Presence::Answers),
                 region("south", Presence::Silent(second)),
             ],
-            forgotten: vec![("west".to_owned(), second)],
+            unregistered: vec![
+                Unregistered {
+                    name: "arctic".to_owned(),
+                    id: Some("id-arctic".to_owned()),
+                    version: Some("0.1.0".to_owned()),
+                    presence: Presence::Answers,
+                },
+                Unregistered {
+                    name: "west".to_owned(),
+                    id: None,
+                    version: None,
+                    presence: Presence::Silent(second),
+                },
+            ],
             ..Directory::default()
         };
         let mut out = Vec::new();
         region_table(&directory).write(&mut out, Style::plain()).unwrap();
         assert_eq!(
             String::from_utf8(out).unwrap(),
-            "REGION  ID        ADDRESS  VERSION  UP   CLUSTERS  ANSWER\n\
-             north   id-north  -        0.1.0    9 s  0         yes\n\
-             south   id-south  -        0.1.0    9 s  0         no answer in 1 s\n\
-             west    -         -        -        -    -         no answer in 1 s\n"
+            "REGION  ID         ADDRESS  VERSION  UP   CLUSTERS  ANSWER\n\
+             north   id-north   -        0.1.0    9 s  0         yes\n\
+             south   id-south   -        0.1.0    9 s  0         no answer in 1 s\n\
+             arctic  id-arctic  -        0.1.0    -    -         yes, not registered\n\
+             west    -          -        -        -    -         no answer in 1 s, not registered\n"
         );
         let json = serde_json::to_value(Listing::of(&directory)).unwrap();
         assert_eq!(json["regions"][0]["answer"], "yes");
         assert_eq!(json["regions"][1]["answer"], "none");
         assert_eq!(json["regions"][1]["waited_ms"], 1000.0);
         assert_eq!(json["regions"][2]["registered"], false);
-        assert!(json["regions"][2]["id"].is_null());
+        assert_eq!(json["regions"][2]["answer"], "yes");
+        assert_eq!(json["regions"][3]["registered"], false);
+        assert!(json["regions"][3]["id"].is_null());
     }
 }

@@ -5,6 +5,9 @@ pub(crate) mod cluster;
 pub(crate) mod completions;
 pub(crate) mod describe;
 pub(crate) mod dev;
+pub(crate) mod invite;
+pub(crate) mod join;
+pub(crate) mod keys;
 pub(crate) mod ls;
 pub(crate) mod ping;
 pub(crate) mod region;
@@ -16,7 +19,7 @@ use amp_proto::RoleName;
 use mesh::CommandDescription;
 
 use crate::arguments::ArgumentsError;
-use crate::operator::{ANSWER_MAX, Operator, OperatorError, Target};
+use crate::operator::{ANSWER_MAX, Directory, Operator, OperatorError, Target, connect_all};
 use crate::target::{self, TargetError};
 use crate::text::harmless;
 
@@ -59,11 +62,36 @@ async fn reach(
                 Err(OperatorError::Silent { waited, .. }) => {
                     Err(TargetError::silent(wanted, waited, false).into())
                 }
-                Err(_) => Err(unknown.into()),
+                Err(ending @ OperatorError::Ending { .. }) => Err(ending.into()),
+                Err(_) => match unregistered(data_dir, wanted, &directory, wait).await {
+                    Some(found) => Ok(found),
+                    None => Err(unknown.into()),
+                },
             }
         }
         Err(error) => Err(error.into()),
     }
+}
+
+/// Looks for `wanted` where `directory` does not reach: at the region processes of the data
+/// directory that have another registry.
+async fn unregistered(
+    data_dir: &Path,
+    wanted: &str,
+    directory: &Directory,
+    wait: Duration,
+) -> Option<(Operator, Vec<Target>)> {
+    let is_known = |it: &Operator| directory.regions.iter().any(|region| region.id == it.id());
+    for operator in connect_all(data_dir, wait).await.ok()? {
+        if is_known(&operator) {
+            continue;
+        }
+        let Ok(own) = operator.directory().await else { continue };
+        if let Ok(targets) = target::resolve(wanted, &own, &operator.as_target()) {
+            return Some((operator, targets));
+        }
+    }
+    None
 }
 
 /// Connects to a region process that the registry knows.

@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::time::Duration;
 
+use amp_proto::RoleName;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use serde::Serialize;
@@ -21,16 +22,26 @@ use crate::text::{harmless, milliseconds, round_trip};
 /// # Errors
 /// [`OperatorError`](crate::operator::OperatorError), [`TargetError`](crate::target::TargetError),
 /// or those of stdout. Pings that fail are counted, not errors.
+///
+/// # Cancellation
+/// Nothing is left behind.
 pub(crate) async fn run(
     args: &PingArgs,
     data_dir: &Path,
     terminal: &mut Terminal<'_>,
 ) -> anyhow::Result<Exit> {
-    let (operator, targets) = reach(data_dir, &args.target, args.timeout.0).await?;
+    let (mut operator, targets) = reach(data_dir, &args.target, args.timeout.0).await?;
     let mut series: Vec<Series> = targets.into_iter().map(Series::new).collect();
     for turn in 0..args.count {
         if turn > 0 {
             tokio::time::sleep(args.interval.0).await;
+        }
+        // The region process may have been started again. As long as it is not there, pings through
+        // the old connection say so.
+        if !operator.is_open()
+            && let Some(again) = reach_again(data_dir, args, &series).await
+        {
+            operator = again;
         }
         ping_each(&operator, args, &mut series, terminal).await?;
     }
@@ -47,6 +58,18 @@ pub(crate) async fn run(
     Ok(exit)
 }
 
+/// Another connection, to the region process of that name if one is pinged: the registry may have
+/// its former self still.
+async fn reach_again(data_dir: &Path, args: &PingArgs, series: &[Series]) -> Option<Operator> {
+    let wait = args.timeout.0;
+    match series {
+        [Series { target, .. }] if target.role == RoleName::Region => {
+            Operator::connect_to(data_dir, &target.name, wait).await.ok()
+        }
+        _ => reach(data_dir, &args.target, wait).await.ok().map(|(operator, _)| operator),
+    }
+}
+
 /// Pings all of them at the same time, once, and shows each answer as it comes.
 async fn ping_each(
     operator: &Operator,
@@ -58,7 +81,7 @@ async fn ping_each(
     let mut pinging: FuturesUnordered<_> = series
         .iter_mut()
         .map(|own| async move {
-            let outcome = operator.ping(&own.target, wait, wait).await;
+            let outcome = operator.ping(&own.target, wait).await;
             (own, outcome)
         })
         .collect();
@@ -144,8 +167,6 @@ fn average(times: &[Duration]) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
-    use amp_proto::RoleName;
-
     use super::*;
     use crate::operator::ProblemKind;
 

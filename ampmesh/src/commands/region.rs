@@ -3,15 +3,16 @@
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use region::{Listen, RegionController, SqliteRegistry};
+use region::{Listen, RegionController, SqliteKeys, SqliteRegistry};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::RegionSettings;
 use crate::demo::Tower;
 use crate::exit::Exit;
+use crate::keys::KeyFile;
 use crate::operator::OperatorSocket;
 use crate::ready::Ready;
-use crate::shutdown::DRAIN_TIMEOUT;
+use crate::shutdown::{DRAIN_TIMEOUT, finish};
 use crate::terminal::Terminal;
 use crate::{private, secret};
 
@@ -19,6 +20,9 @@ use crate::{private, secret};
 ///
 /// # Errors
 /// Whatever keeps it from starting.
+///
+/// # Cancellation
+/// The process drops everything where it stands.
 pub(crate) async fn run(
     settings: RegionSettings,
     json: bool,
@@ -26,29 +30,51 @@ pub(crate) async fn run(
     drain: &CancellationToken,
 ) -> anyhow::Result<Exit> {
     private::make_directory(&settings.data_dir)?;
-    let (secret, made) = secret::read_or_make(&settings.secret)?;
-    if made {
-        let path = settings.secret.path().display();
-        writeln!(terminal.err, "made a new secret: {path}; clusters elsewhere need a copy")?;
-    }
+    let plain_secret = match &settings.secret {
+        Some(place) => {
+            let (secret, made) = secret::read_or_make(place)?;
+            if made {
+                let path = place.path().display();
+                writeln!(
+                    terminal.err,
+                    "made a new secret: {path}; clusters elsewhere need a copy"
+                )?;
+            }
+            Some(secret)
+        }
+        None => None,
+    };
     let socket = OperatorSocket::claim(&settings.data_dir, &settings.name).await?;
     let registry = SqliteRegistry::open(&settings.registry).await;
     let registry = registry
         .with_context(|| format!("cannot open the registry {}", settings.registry.display()))?;
+    // The name is ours from here on, and with it the key.
+    let key_file = KeyFile::of_region(&settings.data_dir, settings.name.as_str());
+    if key_file.next()?.is_some() {
+        key_file.change().context("cannot change to the next key")?;
+    }
+    let (pair, _) = key_file.read_or_make()?;
+    let keys_path = settings.registry.with_file_name("keys.sqlite");
+    let keys = SqliteKeys::open(&keys_path).await;
+    let keys = keys.with_context(|| format!("cannot open the keys {}", keys_path.display()))?;
     let mut builder = RegionController::builder()
         .name(settings.name.as_str())
         .version(env!("CARGO_PKG_VERSION"))
         .listen(Listen { ip: settings.listen, ports: settings.ports.0.clone() })
         .advertise(settings.advertise)
-        .secret(secret)
+        .key_pair(pair)
+        .keys(Arc::new(keys))
         .registry(Arc::new(registry))
         .drain_timeout(DRAIN_TIMEOUT)
         .limits(settings.limits.clone());
+    if let Some(secret) = plain_secret {
+        builder = builder.secret(secret);
+    }
     if settings.demo {
         builder = builder.responders(Tower::new());
     }
     let region = builder.start().await.context("cannot start the region")?;
-    let operators = socket.serve(&region, settings.limits)?;
+    let operators = socket.serve(&region, key_file, settings.limits)?;
     let ready = Ready::Region {
         name: region.name().to_owned(),
         id: region.id().to_string(),
@@ -59,8 +85,12 @@ pub(crate) async fn run(
     if said.is_ok() {
         drain.cancelled().await;
     }
+    // Both at once: operators' calls go on through the region's connections.
+    let exit = finish(async {
+        tokio::join!(operators.drain(DRAIN_TIMEOUT), region.shutdown());
+    })
+    .await;
     operators.shutdown().await;
-    region.shutdown().await;
     said?;
-    Ok(Exit::Ok)
+    Ok(exit)
 }

@@ -30,9 +30,23 @@ pub(crate) enum ConfigError {
     /// Neither a data directory nor a home to put it into is known.
     #[error("no data directory: give --data-dir, or set HOME or XDG_STATE_HOME")]
     NoDataDirectory,
+    /// With one of the limits nothing could work.
+    #[error("`{key}` in [limits] has to be {needs}")]
+    Limit {
+        /// The key.
+        key: String,
+        /// What it has to be.
+        needs: String,
+    },
     /// A cluster process was not told where any region process is.
     #[error("no region to connect to: give --region HOST:PORT, or `regions` in [cluster]")]
     NoRegion,
+    /// A cluster process that is to be known by its key has not joined.
+    #[error(
+        "this cluster has not joined: `ampmesh join TOKEN`, with a token that `ampmesh invite` \
+         writes at a region; or give --plain, to speak plain AMP with a shared secret"
+    )]
+    NotJoined,
     /// There is no secret to join the mesh with.
     #[error(
         "no secret at {}: copy the file `secret` from a region's data directory there, or name \

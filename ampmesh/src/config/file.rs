@@ -2,6 +2,7 @@
 //!
 //! ```toml
 //! data-dir = "/var/lib/ampmesh"       # relative paths start at the file's own directory
+//! plain = true                        # off unless a secret file is named
 //! secret-file = "/etc/ampmesh/secret"
 //! log = "info"
 //! log-format = "json"
@@ -25,12 +26,12 @@
 
 use std::path::{Path, PathBuf};
 
+use amp_proto::dynamic::nearest;
 use serde::Deserialize;
 use uuid::Uuid;
 
 use super::limits::LimitsTable;
 use super::{ConfigError, Ip, LogFormat, Name, Ports, RegionAddress};
-use crate::near::nearest;
 
 /// Everything that a configuration file can say.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -38,6 +39,7 @@ use crate::near::nearest;
 pub(crate) struct File {
     pub(crate) data_dir: Option<PathBuf>,
     pub(crate) secret_file: Option<PathBuf>,
+    pub(crate) plain: Option<bool>,
     pub(crate) log: Option<String>,
     pub(crate) log_format: Option<LogFormat>,
     pub(crate) region: RegionTable,
@@ -129,14 +131,14 @@ mod tests {
              [region]\nname = 'north'\nlisten = '::'\nports = 5250\nadvertise = ['192.0.2.1']\n\
              registry = '/r'\ndemo = false\n[cluster]\nname = 'rack-7'\n\
              uuid = '5f0d6a3e-0000-4000-8000-000000000001'\nregions = ['a:1', '[::1]:2']\n\
-             [limits]\ncall-timeout = '2s'\nkeys-per-box-max = 9\n",
+             [limits]\ncall-timeout = '2s'\nkeys-per-box-max = 19\n",
         )
         .unwrap();
         assert_eq!(file.region.ports, Some("5250".parse().unwrap()));
         assert_eq!(file.cluster.regions.unwrap().len(), 2);
-        let limits = file.limits.limits();
+        let limits = file.limits.limits().unwrap();
         assert_eq!(limits.call_timeout, std::time::Duration::from_secs(2));
-        assert_eq!(limits.keys_per_box_max, 9);
+        assert_eq!(limits.keys_per_box_max, 19);
         assert_eq!(limits.box_bytes_max, amp_proto::Limits::default().box_bytes_max);
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use amp_proto::Limits;
 use serde::Deserialize;
 
-use super::Span;
+use super::{ConfigError, Span};
 
 /// Bounds of every connection; what is absent keeps its default. The meaning of each is told at
 /// [`Limits`].
@@ -38,7 +38,19 @@ pub(crate) struct LimitsTable {
 
 impl LimitsTable {
     /// The defaults, with what the table says laid over them.
-    pub(crate) fn limits(&self) -> Limits {
+    ///
+    /// # Errors
+    /// [`ConfigError::Limit`].
+    pub(crate) fn limits(&self) -> Result<Limits, ConfigError> {
+        let limits = self.unchecked();
+        let as_key = |text: &str| text.replace('_', "-");
+        limits
+            .check()
+            .map_err(|it| ConfigError::Limit { key: as_key(it.limit), needs: as_key(it.needs) })?;
+        Ok(limits)
+    }
+
+    fn unchecked(&self) -> Limits {
         let usual = Limits::default();
         let span = |own: Option<Span>, usual: Duration| own.map_or(usual, |Span(span)| span);
         Limits {
@@ -69,5 +81,19 @@ impl LimitsTable {
             ping_after: span(self.ping_after, usual.ping_after),
             dead_after: span(self.dead_after, usual.dead_after),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_that_nothing_can_work_with_is_named_by_its_key() {
+        let table: LimitsTable = toml::from_str("ping-after = '20s'").unwrap();
+        assert_eq!(
+            table.limits().unwrap_err().to_string(),
+            "`dead-after` in [limits] has to be more than `ping-after`"
+        );
     }
 }

@@ -29,10 +29,12 @@ pub(crate) enum SecretPlace {
 }
 
 impl SecretPlace {
-    fn resolve(flags: &ProcessArgs, file: &File, data_dir: &Path) -> Self {
+    /// `None`: plain AMP is not spoken.
+    fn resolve(flags: &ProcessArgs, file: &File, data_dir: &Path) -> Option<Self> {
+        let is_plain = flags.plain || file.plain.unwrap_or(false);
         match flags.secret_file.as_ref().or(file.secret_file.as_ref()) {
-            Some(path) => Self::Given(path.clone()),
-            None => Self::Usual(data_dir.join("secret")),
+            Some(path) => Some(Self::Given(path.clone())),
+            None => is_plain.then(|| Self::Usual(data_dir.join("secret"))),
         }
     }
 
@@ -54,7 +56,8 @@ pub(crate) struct RegionSettings {
     /// Empty: the addresses of this machine.
     pub(crate) advertise: Vec<IpAddr>,
     pub(crate) registry: PathBuf,
-    pub(crate) secret: SecretPlace,
+    /// `None`: known by key alone.
+    pub(crate) secret: Option<SecretPlace>,
     pub(crate) demo: bool,
     pub(crate) limits: Limits,
 }
@@ -67,7 +70,8 @@ pub(crate) struct ClusterSettings {
     /// `None`: as the data directory has it.
     pub(crate) uuid: Option<Uuid>,
     pub(crate) regions: Vec<RegionAddress>,
-    pub(crate) secret: SecretPlace,
+    /// `None`: known by key alone.
+    pub(crate) secret: Option<SecretPlace>,
     pub(crate) demo: bool,
     pub(crate) limits: Limits,
 }
@@ -96,7 +100,7 @@ impl RegionSettings {
     /// Lays `flags` over `file` over the defaults.
     ///
     /// # Errors
-    /// [`ConfigError::NoDataDirectory`].
+    /// [`ConfigError::NoDataDirectory`], [`ConfigError::Limit`].
     pub(crate) fn resolve(
         flags: &RegionArgs,
         file: &File,
@@ -119,7 +123,7 @@ impl RegionSettings {
             registry: registry.unwrap_or_else(|| data_dir.join("registry.sqlite")),
             secret: SecretPlace::resolve(&flags.process, file, data_dir),
             demo: !flags.process.no_demo && table.demo.unwrap_or(true),
-            limits: file.limits.limits(),
+            limits: file.limits.limits()?,
         })
     }
 }
@@ -128,7 +132,8 @@ impl ClusterSettings {
     /// Lays `flags` over `file` over the defaults.
     ///
     /// # Errors
-    /// [`ConfigError::NoRegion`], [`ConfigError::NoDataDirectory`].
+    /// [`ConfigError::NoDataDirectory`], [`ConfigError::Limit`]; [`ConfigError::NoRegion`] of one
+    /// that speaks plain AMP.
     pub(crate) fn resolve(
         flags: &ClusterArgs,
         file: &File,
@@ -139,7 +144,9 @@ impl ClusterSettings {
         let data_dir = common.data_dir()?;
         let name = flags.name.as_ref().or(table.name.as_ref()).cloned();
         let regions = layered_list(&flags.regions, table.regions.as_deref());
-        if regions.is_empty() {
+        let secret = SecretPlace::resolve(&flags.process, file, data_dir);
+        // A cluster that has joined knows where regions are.
+        if regions.is_empty() && secret.is_some() {
             return Err(ConfigError::NoRegion);
         }
         Ok(Self {
@@ -147,9 +154,9 @@ impl ClusterSettings {
             name: name.unwrap_or_else(|| surroundings.name()),
             uuid: flags.uuid.or(table.uuid),
             regions,
-            secret: SecretPlace::resolve(&flags.process, file, data_dir),
+            secret,
             demo: !flags.process.no_demo && table.demo.unwrap_or(true),
-            limits: file.limits.limits(),
+            limits: file.limits.limits()?,
         })
     }
 }
@@ -193,9 +200,10 @@ mod tests {
             settings.registry,
             PathBuf::from("/home/ada/.local/state/ampmesh/registry.sqlite")
         );
+        assert_eq!(settings.secret, None, "no plain AMP");
         assert_eq!(
-            settings.secret,
-            SecretPlace::Usual("/home/ada/.local/state/ampmesh/secret".into())
+            region(&["--plain"], "").secret,
+            Some(SecretPlace::Usual("/home/ada/.local/state/ampmesh/secret".into()))
         );
         assert!(settings.demo);
     }
@@ -210,7 +218,7 @@ mod tests {
         assert_eq!(settings.ports, Ports(5250..=5250));
         assert_eq!(settings.advertise, ["192.0.2.1".parse::<IpAddr>().unwrap()]);
         assert_eq!(settings.registry, PathBuf::from("/d/registry.sqlite"));
-        assert_eq!(settings.secret, SecretPlace::Given("/s".into()));
+        assert_eq!(settings.secret, Some(SecretPlace::Given("/s".into())));
         assert!(!settings.demo);
     }
 
@@ -225,12 +233,9 @@ mod tests {
     fn a_cluster_without_a_region_is_told_what_to_give() {
         let common =
             CommonSettings::resolve(&CommonArgs::default(), &File::default(), &surroundings());
-        let resolved = ClusterSettings::resolve(
-            &ClusterArgs::default(),
-            &File::default(),
-            &surroundings(),
-            &common,
-        );
+        let mut flags = ClusterArgs::default();
+        flags.process.plain = true;
+        let resolved = ClusterSettings::resolve(&flags, &File::default(), &surroundings(), &common);
         assert!(matches!(resolved, Err(ConfigError::NoRegion)));
     }
 }

@@ -21,13 +21,16 @@ pub(crate) enum LogFormat {
 }
 
 /// The name of a region or cluster process: 1 to 63 letters, digits, dots, dashes and underscores,
-/// beginning with a letter or digit. It stands in file names and tables.
+/// beginning with a letter or digit. It stands in file names and tables. The words that stand for
+/// targets are no names.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub(crate) struct Name(String);
 
 impl Name {
     /// The most bytes that a name has.
     const BYTES_MAX: usize = 63;
+    /// What operators write for somebody else than a process of that name.
+    const TARGETS: [&str; 3] = ["all", "any", "region"];
 
     /// The nearest name to any text, such as a host name.
     pub(crate) fn from_any(text: &str) -> Self {
@@ -35,7 +38,11 @@ impl Name {
         let trimmed: String =
             replaced.skip_while(|letter| !letter.is_ascii_alphanumeric()).collect();
         let name: String = trimmed.chars().take(Self::BYTES_MAX).collect();
-        Self(if name.is_empty() { "unnamed".to_owned() } else { name })
+        match name.as_str() {
+            "" => Self("unnamed".to_owned()),
+            target if Self::TARGETS.contains(&target) => Self(format!("{target}-host")),
+            _ => Self(name),
+        }
     }
 
     /// The name as text.
@@ -52,6 +59,9 @@ impl FromStr for Name {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
+        if Self::TARGETS.contains(&text) {
+            return Err("`call` and others take it for a kind of target: choose another".to_owned());
+        }
         let begins_well = text.starts_with(|letter: char| letter.is_ascii_alphanumeric());
         if begins_well && text.len() <= Self::BYTES_MAX && text.chars().all(allowed) {
             return Ok(Self(text.to_owned()));
@@ -144,6 +154,10 @@ impl FromStr for RegionAddress {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
+        if let Some((_, after)) = text.split_once("://") {
+            let rest = after.trim_end_matches('/');
+            return Err(format!("it is not a URL: write HOST:PORT, such as {rest}"));
+        }
         let Some((host, port)) = text.rsplit_once(':') else {
             return Err(format!("the port is missing: write {text}:5250"));
         };
@@ -162,6 +176,11 @@ impl FromStr for RegionAddress {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Span(pub(crate) Duration);
 
+impl Span {
+    /// A year of 365 days.
+    const LONGEST: Duration = Duration::from_secs(365 * 86_400);
+}
+
 impl FromStr for Span {
     type Err = String;
 
@@ -176,9 +195,14 @@ impl FromStr for Span {
         };
         let count: Result<f64, _> = digits.trim().parse();
         let seconds = count.ok().map(|count| count * seconds_per_unit);
-        let duration = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-        match duration {
-            Some(duration) if !duration.is_zero() => Ok(Self(duration)),
+        match seconds.map(Duration::try_from_secs_f64) {
+            Some(Ok(duration)) if duration > Self::LONGEST => {
+                Err("no more than a year can be waited for".to_owned())
+            }
+            Some(Ok(duration)) if !duration.is_zero() => Ok(Self(duration)),
+            Some(Err(_)) if seconds.is_some_and(|seconds| seconds > 0.0) => {
+                Err("no more than a year can be waited for".to_owned())
+            }
             _ => Err("expected a length of time above zero, such as 500ms, 5s or 2m".to_owned()),
         }
     }
@@ -255,6 +279,10 @@ mod tests {
             "the port is missing: write tower:5250"
         );
         assert!("::1:5250".parse::<RegionAddress>().unwrap_err().contains("brackets"));
+        assert_eq!(
+            "http://127.0.0.1:80/".parse::<RegionAddress>().unwrap_err(),
+            "it is not a URL: write HOST:PORT, such as 127.0.0.1:80"
+        );
         assert!("tower:0".parse::<RegionAddress>().is_err());
         assert!(":5250".parse::<RegionAddress>().is_err());
     }
@@ -268,6 +296,9 @@ mod tests {
         assert!("0s".parse::<Span>().is_err());
         assert!("-1s".parse::<Span>().is_err());
         assert!("inf".parse::<Span>().is_err());
+        for long in ["99999999999999999999s", "9000h"] {
+            assert_eq!(long.parse::<Span>().unwrap_err(), "no more than a year can be waited for");
+        }
     }
 
     #[test]
@@ -278,5 +309,13 @@ mod tests {
         }
         assert_eq!(Name::from_any("..my host/7").as_str(), "my-host-7");
         assert_eq!(Name::from_any("…").as_str(), "unnamed");
+    }
+
+    #[test]
+    fn a_word_that_stands_for_targets_is_no_name() {
+        for target in ["all", "any", "region"] {
+            assert!(target.parse::<Name>().unwrap_err().contains("choose another"), "{target}");
+        }
+        assert_eq!(Name::from_any("region").as_str(), "region-host");
     }
 }

@@ -126,6 +126,10 @@ pub(crate) enum TowerError {
     #[error("the board is full")]
     #[code("BOARD_FULL")]
     BoardFull,
+    /// There is no such rating.
+    #[error("a rating is from 1 to 10")]
+    #[code("NO_SUCH_RATING")]
+    NoSuchRating,
 }
 
 impl From<CheezError> for RecommendationError {

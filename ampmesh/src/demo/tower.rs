@@ -27,6 +27,9 @@ impl Tower {
 impl Tower {
     #[responder]
     async fn rate_cheez(&self, cheez: RateCheez) -> Result<CheezTotal, TowerError> {
+        if !(1..=10).contains(&cheez.rating) {
+            return Err(TowerError::NoSuchRating);
+        }
         let mut totals = self.totals.lock().unwrap_or_else(PoisonError::into_inner);
         if totals.len() >= CHEEZES_MAX && !totals.contains_key(&cheez.name) {
             return Err(TowerError::BoardFull);
@@ -53,6 +56,18 @@ mod tests {
         assert_eq!(tower.rate_cheez(rate("Gouda", 6)).await, Ok(CheezTotal { total: 6 }));
         assert_eq!(tower.rate_cheez(rate("Gruyere", 8)).await, Ok(CheezTotal { total: 8 }));
         assert_eq!(tower.rate_cheez(rate("Gouda", 7)).await, Ok(CheezTotal { total: 13 }));
+    }
+
+    #[tokio::test]
+    async fn a_rating_is_from_one_to_ten() {
+        let tower = Tower::new();
+        for rating in [0, 11] {
+            assert_eq!(
+                tower.rate_cheez(rate("Gouda", rating)).await,
+                Err(TowerError::NoSuchRating)
+            );
+        }
+        assert_eq!(tower.rate_cheez(rate("Gouda", 10)).await, Ok(CheezTotal { total: 10 }));
     }
 
     #[tokio::test]

@@ -16,8 +16,9 @@ use super::relay::RelayCommand;
 /// How long a region process waits for a cluster that is not connected at the moment.
 const CONNECT_WAIT: Duration = Duration::from_secs(2);
 
-/// What the way between operator and region process may take, beside the call itself.
-const OVERHEAD: Duration = Duration::from_secs(2);
+/// How much longer than the time limit a region process may take, to say that it was the cluster
+/// that did not answer. A region process that says nothing has cost no more than this on top.
+const GRACE: Duration = Duration::from_millis(500);
 
 /// Who is asked.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
@@ -90,8 +91,9 @@ impl Operator {
             connect_ms: milliseconds(connect),
             timeout_ms: milliseconds(patience),
         };
-        let client = self.client.clone().within(connect + patience + OVERHEAD);
-        let mut relayed = client.call(relay).await.map_err(|error| self.lost_on_the_way(error))?;
+        let client = self.client.clone().within(patience.saturating_add(GRACE));
+        let relayed = client.call(relay).await;
+        let mut relayed = relayed.map_err(|error| self.lost_on_the_way(error, patience))?;
         let round_trip = Duration::from_micros(relayed.round_trip_us);
         match relayed.problem.pop() {
             Some(problem) => Err(Problem::from(problem).after(round_trip)),
@@ -100,15 +102,15 @@ impl Operator {
     }
 
     /// The region process failed, not the cluster that is asked through it.
-    fn lost_on_the_way(&self, error: CallError<Never>) -> Problem {
-        let problem = without_declared(error);
+    fn lost_on_the_way(&self, error: CallError<Never>, patience: Duration) -> Problem {
+        let problem = without_declared(as_waited(error, patience));
         let description =
             format!("asked through the region process {}: {}", self.name(), problem.description);
         Problem { description, ..problem }
     }
 
-    /// Measures the way to `target` and back: to a cluster from the region process, which waits up
-    /// to `connect` for it to be connected.
+    /// Measures the way to `target` and back: to a cluster from the region process, which waits for
+    /// it to be connected if it is not. `patience` is for all of it.
     ///
     /// # Errors
     /// [`Problem`].
@@ -118,7 +120,6 @@ impl Operator {
     pub(crate) async fn ping(
         &self,
         target: &Target,
-        connect: Duration,
         patience: Duration,
     ) -> Result<Duration, Problem> {
         if target.role == RoleName::Region {
@@ -127,11 +128,12 @@ impl Operator {
         }
         let ping = PingCluster {
             cluster: target.id.clone(),
-            connect_ms: milliseconds(connect),
+            connect_ms: milliseconds(patience),
             timeout_ms: milliseconds(patience),
         };
-        let client = self.client.clone().within(connect + patience + OVERHEAD);
-        let mut pinged = client.call(ping).await.map_err(|error| self.lost_on_the_way(error))?;
+        let client = self.client.clone().within(patience.saturating_add(GRACE));
+        let pinged = client.call(ping).await;
+        let mut pinged = pinged.map_err(|error| self.lost_on_the_way(error, patience))?;
         match (pinged.problem.pop(), pinged.round_trip_us) {
             (None, Some(time)) => Ok(Duration::from_micros(time)),
             (Some(problem), _) => Err(problem.into()),
@@ -172,6 +174,16 @@ impl Operator {
 
 fn without_declared(error: CallError<Never>) -> Problem {
     error.map_declared(|never| -> PassedError { match never {} }).into()
+}
+
+/// The same failure, with the time limit that was given where another was kept.
+pub(super) fn as_waited<E>(error: CallError<E>, patience: Duration) -> CallError<E> {
+    match error {
+        CallError::TimedOut { maybe_done, .. } => {
+            CallError::TimedOut { after: patience, maybe_done }
+        }
+        other => other,
+    }
 }
 
 fn milliseconds(time: Duration) -> u64 {

@@ -14,11 +14,12 @@ use tokio_util::task::TaskTracker;
 
 use super::commands::{ReportConnections, ReportRegions};
 use super::directory::Directory;
+use super::ending::ENDING;
 use super::socket;
 use crate::text::span;
 
 /// How long a region process on this machine may take to answer for itself.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 
 /// No region process can be asked.
 #[derive(Debug, thiserror::Error)]
@@ -46,8 +47,8 @@ pub(crate) enum OperatorError {
     /// There are processes, and none of them answers in time: they hang, are stopped, or have too
     /// much to do.
     #[error(
-        "no region process answers: {} did not within {}; look whether it is stopped or hangs",
-        .names.join(" and "), span(*.waited)
+        "no region process answers: {} did not within {}; look whether {}",
+        .names.join(" and "), span(*.waited), is_stopped(.names)
     )]
     Silent {
         /// Their names.
@@ -64,6 +65,28 @@ pub(crate) enum OperatorError {
         #[source]
         error: io::Error,
     },
+    /// A process finishes what is under way, and then ends.
+    #[error("the region process `{name}` is ending and takes no new calls")]
+    Ending {
+        /// Its name.
+        name: String,
+    },
+    /// The region process refuses what was asked of it.
+    #[error("the region process `{name}` refuses: {reason}")]
+    Refused {
+        /// Its name.
+        name: String,
+        /// Its words.
+        reason: String,
+    },
+    /// The region process did not answer.
+    #[error("the region process `{name}` did not answer: {reason}")]
+    NoAnswer {
+        /// Its name.
+        name: String,
+        /// Why.
+        reason: String,
+    },
     /// The region process failed to answer for itself.
     #[error("the region process `{name}` failed")]
     Failed {
@@ -75,32 +98,41 @@ pub(crate) enum OperatorError {
     },
 }
 
+fn is_stopped(names: &[String]) -> &'static str {
+    if names.len() == 1 { "it is stopped or hangs" } else { "they are stopped or hang" }
+}
+
 /// An open connection to a region process of this machine.
 #[derive(Debug)]
 pub(crate) struct Operator {
     pub(super) client: Client<Region>,
-    ident: Ident,
+    pub(super) ident: Ident,
     /// Ends the connection's task with this value.
     _driving: DropGuard,
 }
 
 impl Operator {
-    /// Connects to a socket and asks who is there. `None`: its process is gone, and the socket
-    /// with it.
+    /// Connects to a socket and asks who is there. `None`: nobody listens there.
+    ///
+    /// # Errors
+    /// [`OperatorError`].
+    ///
+    /// # Cancellation
+    /// Nothing is left behind.
     pub(super) async fn connect(
         path: &Path,
         wait: Duration,
     ) -> Result<Option<Self>, OperatorError> {
-        match timeout(wait, Self::connect_patiently(path)).await {
-            Ok(Ok(operator)) => Ok(Some(operator)),
-            Ok(Err(error)) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Ok(Err(error)) => Err(OperatorError::Unreachable { path: path.to_owned(), error }),
-            Err(_) => Err(OperatorError::Silent { names: vec![socket::name(path)], waited: wait }),
-        }
+        let late = OperatorError::Silent { names: vec![socket::name(path)], waited: wait };
+        timeout(wait, Self::connect_patiently(path)).await.unwrap_or(Err(late))
     }
 
-    async fn connect_patiently(path: &Path) -> io::Result<Self> {
-        let stream = socket::connect(path).await?;
+    async fn connect_patiently(path: &Path) -> Result<Option<Self>, OperatorError> {
+        let unreachable = |error| OperatorError::Unreachable { path: path.to_owned(), error };
+        let stream = match socket::connect(path).await {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            connected => connected.map_err(unreachable)?,
+        };
         let nothing = Arc::new(Responders::new());
         let (client, driving) =
             mesh::connect_trusted::<Region, _>(stream, nothing, Limits::default());
@@ -110,8 +142,13 @@ impl Operator {
             stopped.run_until_cancelled(driving).await;
         });
         let driving = stop.drop_guard();
-        let ident = client.call(Identify).await.map_err(io::Error::other)?;
-        Ok(Self { client, ident, _driving: driving })
+        match client.call(Identify).await {
+            Ok(ident) => Ok(Some(Self { client, ident, _driving: driving })),
+            Err(CallError::Undeclared { code, .. }) if code == ENDING => {
+                Err(OperatorError::Ending { name: socket::name(path) })
+            }
+            Err(error) => Err(unreachable(io::Error::other(error))),
+        }
     }
 
     /// The region process's name.
@@ -122,6 +159,11 @@ impl Operator {
     /// The region process's identity.
     pub(crate) fn id(&self) -> &str {
         &self.ident.ident
+    }
+
+    /// Whether anything more can be asked through it.
+    pub(crate) fn is_open(&self) -> bool {
+        self.client.is_open()
     }
 
     /// What the mesh consists of.

@@ -78,7 +78,7 @@ pub(super) struct PingCluster {
     pub(super) cluster: String,
     /// How long to wait for the cluster to be connected, in milliseconds.
     pub(super) connect_ms: u64,
-    /// How long to wait for its answer, in milliseconds.
+    /// How long all of it may take, in milliseconds.
     pub(super) timeout_ms: u64,
 }
 

@@ -3,15 +3,17 @@
 use std::time::{Duration, SystemTime};
 
 use amp_proto::{Argument as _, CallError, Failure, Never, PassedError, responders};
+use mesh::chain;
 use region::{LinkEntry, MeshReport, RegionController, RegionEntry};
 use tokio::time::{Instant, timeout};
 
+use super::ask::as_waited;
 use super::commands::{
     ConnectionPage, PingCluster, Pinged, RegionPage, ReportConnections, ReportRegions,
     ReportedConnection, ReportedRegion,
 };
 use super::encoded;
-use super::problem::{Problem, ProblemKind, ReportedProblem, with_causes};
+use super::problem::{Problem, ProblemKind, ReportedProblem};
 use super::relay::{RelayCommand, Relayed};
 
 /// Answers for one region process.
@@ -68,18 +70,20 @@ impl Desk {
         let patience = Duration::from_millis(connect_ms);
         match timeout(patience, self.region.get_client_for(uuid)).await {
             Ok(Ok(client)) => Ok(client),
-            Ok(Err(error)) => Err(not_connected(with_causes(&error))),
+            Ok(Err(error)) => Err(not_connected(chain(&error).to_string())),
             Err(_) => Err(not_connected(format!("waited for {connect_ms} ms"))),
         }
     }
 
     async fn relay(&self, it: &RelayCommand) -> Result<Relayed, Problem> {
+        let (begun, patience) = (Instant::now(), Duration::from_millis(it.timeout_ms));
         let client = self.client(&it.cluster, it.connect_ms).await?;
-        let client = client.within(Duration::from_millis(it.timeout_ms));
+        let client = client.within(patience.saturating_sub(begun.elapsed()));
         let start = Instant::now();
         let received = client.call_encoded(&it.command, &it.arguments).await;
         let took = start.elapsed();
-        let received = received.map_err(|error| Problem::from(error).after(took))?;
+        let received =
+            received.map_err(|error| Problem::from(as_waited(error, patience)).after(took))?;
         Ok(Relayed {
             response: encoded::of_response(&received.fields()),
             problem: Vec::new(),
@@ -88,10 +92,12 @@ impl Desk {
     }
 
     async fn ping(&self, it: &PingCluster) -> Result<Duration, Problem> {
+        let (begun, patience) = (Instant::now(), Duration::from_millis(it.timeout_ms));
         let client = self.client(&it.cluster, it.connect_ms).await?;
-        let client = client.within(Duration::from_millis(it.timeout_ms));
+        let client = client.within(patience.saturating_sub(begun.elapsed()));
         let pinged = client.ping().await;
         pinged.map_err(|error: CallError<Never>| {
+            let error = as_waited(error, patience);
             Problem::from(error.map_declared(|never| -> PassedError { match never {} }))
         })
     }
@@ -139,7 +145,7 @@ impl Desk {
 }
 
 /// The entries from the given one on that fit one value, and whether there are more.
-fn page<T, Row>(entries: &[T], from: u32, row_of: impl Fn(&T) -> Row) -> (Vec<Row>, bool)
+pub(super) fn page<T, Row>(entries: &[T], from: u32, row_of: impl Fn(&T) -> Row) -> (Vec<Row>, bool)
 where
     Vec<Row>: amp_proto::Argument,
 {

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use mesh::commands::Ident;
+
 use super::commands::{ReportedConnection, ReportedRegion};
 use super::find::Asked;
 
@@ -11,9 +13,9 @@ use super::find::Asked;
 pub(crate) struct Directory {
     /// Those that the registry knows, sorted by name.
     pub(crate) regions: Vec<KnownRegion>,
-    /// The names of processes that the registry has forgotten and that do not answer, each with
-    /// how long it was waited for. Known after [`Directory::mark`].
-    pub(crate) forgotten: Vec<(String, Duration)>,
+    /// Those that have a socket here and are not in the registry of the process that was asked:
+    /// they use another one, or it has forgotten them. Known after [`Directory::mark`].
+    pub(crate) unregistered: Vec<Unregistered>,
     /// Sorted by name.
     pub(crate) clusters: Vec<KnownCluster>,
     /// Sorted by the cluster's name, then the region's.
@@ -28,6 +30,16 @@ pub(crate) struct KnownRegion {
     pub(crate) addresses: Vec<String>,
     pub(crate) version: String,
     pub(crate) up: Duration,
+    pub(crate) presence: Presence,
+}
+
+/// A region process that the registry does not know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Unregistered {
+    pub(crate) name: String,
+    /// Known, as the version is, if it answers.
+    pub(crate) id: Option<String>,
+    pub(crate) version: Option<String>,
     pub(crate) presence: Presence,
 }
 
@@ -97,7 +109,7 @@ impl Directory {
             };
             key(a).cmp(&key(b))
         });
-        Self { regions, forgotten: Vec::new(), clusters, connections: known }
+        Self { regions, unregistered: Vec::new(), clusters, connections: known }
     }
 
     /// Notes which region processes answer.
@@ -105,9 +117,11 @@ impl Directory {
         let mut silent = Vec::new();
         for it in asked {
             match it {
-                Asked::Answers { id } => {
-                    let answering = self.regions.iter_mut().filter(|region| region.id == id);
-                    answering.for_each(|region| region.presence = Presence::Answers);
+                Asked::Answers(ident) => {
+                    match self.regions.iter_mut().find(|region| region.id == ident.ident) {
+                        Some(region) => region.presence = Presence::Answers,
+                        None => self.unregistered.push(unregistered(ident)),
+                    }
                 }
                 Asked::Silent { name, waited } => silent.push((name, waited)),
             }
@@ -118,15 +132,21 @@ impl Directory {
             let is_it = |it: &&mut KnownRegion| it.name == name && it.presence != Presence::Answers;
             match others.find(is_it) {
                 Some(region) => region.presence = Presence::Silent(waited),
-                None => self.forgotten.push((name, waited)),
+                None => self.unregistered.push(Unregistered {
+                    name,
+                    id: None,
+                    version: None,
+                    presence: Presence::Silent(waited),
+                }),
             }
         }
     }
 
     /// How many region processes do not answer.
     pub(crate) fn silent(&self) -> usize {
-        let is_silent = |it: &&KnownRegion| matches!(it.presence, Presence::Silent(_));
-        self.forgotten.len() + self.regions.iter().filter(is_silent).count()
+        let registered = self.regions.iter().map(|it| it.presence);
+        let presences = registered.chain(self.unregistered.iter().map(|it| it.presence));
+        presences.filter(|presence| matches!(presence, Presence::Silent(_))).count()
     }
 
     /// The connections of one cluster.
@@ -136,6 +156,12 @@ impl Directory {
     ) -> impl Iterator<Item = &'a Connection> + 'a {
         self.connections.iter().filter(move |connection| connection.cluster_uuid == uuid)
     }
+}
+
+fn unregistered(ident: Ident) -> Unregistered {
+    let Ident { ident: id, name, version } = ident;
+    let name = name.unwrap_or_else(|| id.clone());
+    Unregistered { name, id: Some(id), version, presence: Presence::Answers }
 }
 
 fn known_region(region: ReportedRegion) -> KnownRegion {
@@ -182,15 +208,21 @@ mod tests {
     }
 
     #[test]
-    fn a_region_that_does_not_answer_is_marked_or_listed_though_the_registry_forgot_it() {
+    fn a_region_is_listed_whether_it_answers_and_is_registered_or_not() {
         let regions = ["north", "south", "west"].map(|name| region(&format!("id-{name}"), name));
         let mut directory = Directory::new(regions.into(), Vec::new());
         let waited = Duration::from_secs(1);
         let silent = |name: &str| Asked::Silent { name: name.to_owned(), waited };
-        let answers = Asked::Answers { id: "id-north".to_owned() };
-        directory.mark(vec![answers, silent("east"), silent("south")]);
+        let answers = |name: &str| {
+            let (ident, name, version) = (format!("id-{name}"), Some(name.to_owned()), None);
+            Asked::Answers(Ident { ident, name, version })
+        };
+        directory.mark(vec![answers("north"), silent("east"), answers("arctic"), silent("south")]);
         let presences: Vec<_> = directory.regions.iter().map(|it| it.presence).collect();
         assert_eq!(presences, [Presence::Answers, Presence::Silent(waited), Presence::NotAsked]);
-        assert_eq!(directory.forgotten, [("east".to_owned(), waited)]);
+        let others: Vec<_> =
+            directory.unregistered.iter().map(|it| (it.name.as_str(), it.presence)).collect();
+        assert_eq!(others, [("arctic", Presence::Answers), ("east", Presence::Silent(waited))]);
+        assert_eq!(directory.silent(), 2);
     }
 }

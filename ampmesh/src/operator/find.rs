@@ -8,13 +8,13 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use futures_util::future::join_all;
 use futures_util::stream::FuturesUnordered;
+use mesh::commands::Ident;
 use tokio::time::sleep;
 
 use super::client::{Operator, OperatorError};
 use super::socket;
 
-/// How long a region process may take to say who it is, where another one answers or it was asked
-/// for by name.
+/// How long a region process may take to say who it is, where another one answers.
 pub(crate) const ANSWER_MAX: Duration = Duration::from_secs(1);
 
 /// How long it may take where none has answered: the machine may be a busy one.
@@ -26,11 +26,8 @@ const HEAD_START: Duration = Duration::from_millis(100);
 /// Whether a region process of this data directory answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Asked {
-    /// It does, and has this identity.
-    Answers {
-        /// Its identity.
-        id: String,
-    },
+    /// It does.
+    Answers(Ident),
     /// It does not.
     Silent {
         /// Its name, from the name of its socket.
@@ -42,7 +39,7 @@ pub(crate) enum Asked {
 
 impl Operator {
     /// Connects to a live region process of the data directory: to the first by name, unless that
-    /// one lets others answer first. Sockets of dead ones are removed.
+    /// one lets others answer first. Sockets of dead ones are passed over.
     ///
     /// No answer is waited for longer than `wait`.
     ///
@@ -127,7 +124,7 @@ pub(crate) async fn ask_all(data_dir: &Path) -> Result<Vec<Asked>, OperatorError
     let paths = sockets(data_dir)?;
     let asked = join_all(paths.iter().map(|path| Operator::connect(path, ANSWER_MAX))).await;
     let asked = asked.into_iter().zip(&paths).filter_map(|(answer, path)| match answer {
-        Ok(operator) => operator.map(|it| Asked::Answers { id: it.id().to_owned() }),
+        Ok(operator) => operator.map(|it| Asked::Answers(it.ident)),
         Err(OperatorError::Silent { waited, .. }) => {
             Some(Asked::Silent { name: socket::name(path), waited })
         }
@@ -137,6 +134,22 @@ pub(crate) async fn ask_all(data_dir: &Path) -> Result<Vec<Asked>, OperatorError
         }
     });
     Ok(asked.collect())
+}
+
+/// Every live region process of the data directory that answers within `wait`.
+///
+/// # Errors
+/// [`OperatorError::Unreadable`].
+///
+/// # Cancellation
+/// Nothing is left behind.
+pub(crate) async fn connect_all(
+    data_dir: &Path,
+    wait: Duration,
+) -> Result<Vec<Operator>, OperatorError> {
+    let paths = sockets(data_dir)?;
+    let answers = join_all(paths.iter().map(|path| Operator::connect(path, wait))).await;
+    Ok(answers.into_iter().filter_map(Result::ok).flatten().collect())
 }
 
 /// Why none was found: those that are silent, or the first error, or that there are none.
@@ -195,7 +208,7 @@ mod tests {
         assert!(dead.exists(), "the dead leave their sockets");
         let found = Operator::connect_any(scratch.path(), ANSWER_MAX).await;
         assert!(matches!(found, Err(OperatorError::NoRegion { .. })));
-        assert!(!dead.exists(), "stale sockets are removed");
+        assert!(dead.exists(), "who asks removes nothing: the socket may be about to live");
     }
 
     #[tokio::test(start_paused = true)]
@@ -205,8 +218,8 @@ mod tests {
         let error = Operator::connect_any(scratch.path(), Duration::MAX).await.unwrap_err();
         assert_eq!(
             error.to_string(),
-            "no region process answers: north and south did not within 3 s; look whether it is \
-             stopped or hangs"
+            "no region process answers: north and south did not within 3 s; look whether they \
+             are stopped or hang"
         );
         assert_eq!(begun.elapsed().as_secs(), 3);
 

@@ -15,7 +15,9 @@ mod commands;
 mod desk;
 mod directory;
 mod encoded;
+mod ending;
 mod find;
+mod keys;
 mod problem;
 mod relay;
 mod server;
@@ -23,8 +25,11 @@ mod socket;
 
 pub(crate) use self::ask::Target;
 pub(crate) use self::client::{Operator, OperatorError};
-pub(crate) use self::directory::{Connection, Directory, KnownCluster, KnownRegion, Presence};
+pub(crate) use self::directory::{
+    Connection, Directory, KnownCluster, KnownRegion, Presence, Unregistered,
+};
 pub(crate) use self::encoded::{EncodedFields, with_fields};
-pub(crate) use self::find::{ANSWER_MAX, ask_all};
+pub(crate) use self::find::{ANSWER_MAX, ask_all, connect_all};
+pub(crate) use self::keys::ReportedKey;
 pub(crate) use self::problem::{Problem, ProblemKind};
 pub(crate) use self::server::{OperatorSocket, ServeError};

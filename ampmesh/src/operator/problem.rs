@@ -7,10 +7,12 @@
 use std::time::Duration;
 
 use amp_proto::{Arguments, CallError, Choice, PassedError};
+use mesh::chain;
 
 /// In what way a call failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Choice, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub(crate) enum ProblemKind {
     /// The peer refused.
     #[wire("declared")]
@@ -104,8 +106,8 @@ impl Problem {
     }
 
     /// The peer answered, with something that it should not have.
-    pub(crate) fn unreadable(error: &dyn std::error::Error) -> Self {
-        let description = format!("the response cannot be read: {}", with_causes(error));
+    pub(crate) fn unreadable(error: &(dyn std::error::Error + 'static)) -> Self {
+        let description = format!("the response cannot be read: {}", chain(error));
         let kind = ProblemKind::Unreadable;
         Self { kind, code: None, description, maybe_done: true, round_trip: None }
     }
@@ -121,7 +123,7 @@ impl From<CallError<PassedError>> for Problem {
             CallError::Undeclared { code, description } => {
                 (ProblemKind::Undeclared, Some(code), description)
             }
-            other => (kind_of(&other), None, with_causes(&other)),
+            other => (kind_of(&other), None, chain(&other).to_string()),
         };
         Self { kind, code, description, maybe_done, round_trip: None }
     }
@@ -138,12 +140,6 @@ fn kind_of(error: &CallError<PassedError>) -> ProblemKind {
         CallError::Lost { .. } => ProblemKind::Lost,
         _ => ProblemKind::Undeclared,
     }
-}
-
-/// An error and what caused it, on one line.
-pub(super) fn with_causes(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 impl From<Problem> for ReportedProblem {

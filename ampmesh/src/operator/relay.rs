@@ -21,7 +21,7 @@ pub(super) struct RelayCommand {
     pub(super) command: String,
     /// How long to wait for the cluster to be connected, in milliseconds.
     pub(super) connect_ms: u64,
-    /// How long to wait for its answer, in milliseconds.
+    /// How long all of it may take, in milliseconds.
     pub(super) timeout_ms: u64,
 }
 
@@ -46,7 +46,7 @@ impl Arguments for RelayCommand {
         field("cluster", "The cluster's uuid.", ArgumentType::Text),
         field("command", "The command's name.", ArgumentType::Text),
         field("connect_ms", "How long to wait for a connection.", <u64 as Parameter>::TYPE),
-        field("timeout_ms", "How long to wait for its answer.", <u64 as Parameter>::TYPE),
+        field("timeout_ms", "How long all of it may take.", <u64 as Parameter>::TYPE),
     ];
 
     fn encode(&self, out: &mut BoxWriter<'_>) -> Result<(), EncodeError> {

@@ -3,8 +3,10 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
-use amp_proto::{Cluster, Limits, Responders, TwoResponders};
+use amp_proto::{Cluster, Limits, Lost, Responders, TwoResponders};
+use mesh::Client;
 use region::RegionController;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
@@ -12,8 +14,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::desk::Desk;
+use super::ending::Ending;
+use super::keys::KeyDesk;
 use super::socket;
 use crate::config::Name;
+use crate::keys::KeyFile;
 use crate::private::{self, PrivateError};
 
 /// How many operators are served at once; further ones wait.
@@ -79,9 +84,13 @@ impl OperatorSocket {
     pub(crate) async fn claim(data_dir: &Path, name: &Name) -> Result<Self, ServeError> {
         let folder = socket::folder(data_dir);
         private::make_closed_directory(&folder)?;
-        // Two that find the same dead process's socket must not remove each other's.
+        // Sockets are made and removed under this lock, or another that starts would remove ours
+        // between its making and our listening.
         let _locked = private::lock(folder.join("claims.lock")).await?;
         let path = socket::path(data_dir, name);
+        if let Err(error) = socket::remove_dead(data_dir).await {
+            return Err(ServeError::Bind { path, error });
+        }
         if socket::connect(&path).await.is_ok() {
             return Err(ServeError::NameTaken { name: name.clone() });
         }
@@ -98,21 +107,28 @@ impl OperatorSocket {
     pub(crate) fn serve(
         self,
         region: &RegionController,
+        key_file: KeyFile,
         limits: Limits,
     ) -> Result<OperatorServer, ServeError> {
+        let responders = Arc::new(with_own(region, key_file)?);
+        let mut for_latecomers = Responders::new();
+        for_latecomers.add(Arc::new(Ending))?;
         let Self { file, listener } = self;
-        let responders = Arc::new(with_own(region)?);
-        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+        let (calls, tasks) = (TaskTracker::new(), TaskTracker::new());
+        let (draining, stop) = (CancellationToken::new(), CancellationToken::new());
         let accepting = Accepting {
             listener,
             responders,
+            for_latecomers: Arc::new(for_latecomers),
             limits,
             places: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
+            calls: calls.clone(),
             tasks: tasks.clone(),
+            draining: draining.clone(),
             stop: stop.clone(),
         };
         tasks.spawn(accepting.run());
-        Ok(OperatorServer { file, tasks, stop })
+        Ok(OperatorServer { file, calls, tasks, draining, stop })
     }
 }
 
@@ -120,7 +136,10 @@ impl OperatorSocket {
 #[derive(Debug)]
 pub(crate) struct OperatorServer {
     file: SocketFile,
+    /// The connections that [`OperatorServer::drain`] waits for.
+    calls: TaskTracker,
     tasks: TaskTracker,
+    draining: CancellationToken,
     stop: CancellationToken,
 }
 
@@ -130,24 +149,42 @@ impl OperatorServer {
         &self.file.0
     }
 
+    /// Lets the calls that are under way finish, and waits for them no longer than `drain_timeout`.
+    /// Who comes now is told that the process is ending.
+    ///
+    /// # Cancellation
+    /// Operators are refused all the same.
+    pub(crate) async fn drain(&self, drain_timeout: Duration) {
+        self.draining.cancel();
+        tracing::debug!("operators' calls may finish; new ones are refused");
+        self.calls.close();
+        if tokio::time::timeout(drain_timeout, self.calls.wait()).await.is_err() {
+            tracing::warn!("operators' calls did not finish in time and are dropped");
+        }
+    }
+
     /// Removes the socket and closes every operator's connection.
     ///
     /// # Cancellation
     /// The rest goes on by itself.
     pub(crate) async fn shutdown(self) {
-        let Self { file, tasks, stop } = self;
+        let Self { file, calls, tasks, draining: _, stop } = self;
+        // While we listen, nobody takes the socket for a dead one's and puts another in its place.
         drop(file);
         stop.cancel();
-        tasks.close();
-        tasks.wait().await;
+        for tracker in [calls, tasks] {
+            tracker.close();
+            tracker.wait().await;
+        }
     }
 }
 
 /// What the region answers to its clusters, and the operator's commands beside it. Only the former
 /// is described: operators have subcommands for theirs.
-fn with_own(region: &RegionController) -> Result<Responders, TwoResponders> {
+fn with_own(region: &RegionController, key_file: KeyFile) -> Result<Responders, TwoResponders> {
     let mut responders = Responders::clone(region.responders());
     responders.add(Arc::new(Desk::new(region.clone())))?;
+    responders.add(Arc::new(KeyDesk::new(region.clone(), key_file)))?;
     Ok(responders)
 }
 
@@ -162,9 +199,12 @@ fn bind(path: &Path) -> io::Result<UnixListener> {
 struct Accepting {
     listener: UnixListener,
     responders: Arc<Responders>,
+    for_latecomers: Arc<Responders>,
     limits: Limits,
     places: Arc<Semaphore>,
+    calls: TaskTracker,
     tasks: TaskTracker,
+    draining: CancellationToken,
     stop: CancellationToken,
 }
 
@@ -181,7 +221,7 @@ impl Accepting {
                 Err(error) => {
                     tracing::warn!(%error, "cannot accept an operator");
                     // Out of file descriptors, usually: trying again at once would find none.
-                    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+                    tokio::time::sleep(Duration::from_millis(100)).await;
                     continue;
                 }
             };
@@ -189,15 +229,50 @@ impl Accepting {
                 tracing::warn!("refused an operator who is another user");
                 continue;
             }
-            let responders = Arc::clone(&self.responders);
-            let (_, driving) =
-                mesh::connect_trusted::<Cluster, _>(stream, responders, self.limits.clone());
             let stop = self.stop.clone();
-            self.tasks.spawn(async move {
-                stop.run_until_cancelled(driving).await;
-                drop(place);
-            });
+            if self.draining.is_cancelled() {
+                let (_, driving) = self.connect(stream, &self.for_latecomers);
+                self.tasks.spawn(async move {
+                    stop.run_until_cancelled(driving).await;
+                    drop(place);
+                });
+            } else {
+                let (client, driving) = self.connect(stream, &self.responders);
+                let driving = Box::pin(drive(client, driving, self.draining.clone()));
+                self.calls.spawn(async move {
+                    stop.run_until_cancelled(driving).await;
+                    drop(place);
+                });
+            }
         }
+    }
+
+    fn connect(
+        &self,
+        stream: UnixStream,
+        responders: &Arc<Responders>,
+    ) -> (Client<Cluster>, impl Future<Output = Lost> + Send + use<>) {
+        mesh::connect_trusted(stream, Arc::clone(responders), self.limits.clone())
+    }
+}
+
+/// Drives an operator's connection to its end; once `draining` is cancelled, until nothing is under
+/// way on it.
+async fn drive(
+    client: Client<Cluster>,
+    driving: impl Future<Output = Lost>,
+    draining: CancellationToken,
+) {
+    let mut driving = std::pin::pin!(driving);
+    let lost = tokio::select! {
+        lost = &mut driving => lost,
+        () = draining.cancelled() => {
+            client.link().drain(Lost::ClosedHere);
+            driving.await
+        }
+    };
+    if let Lost::PeerMisbehaved(_) = lost {
+        tracing::warn!(reason = %mesh::chain(&lost), "an operator broke the protocol");
     }
 }
 

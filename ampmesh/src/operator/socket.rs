@@ -43,23 +43,45 @@ pub(super) fn all(data_dir: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
-/// Connects to a socket, and removes it if its process is gone.
+/// Connects to a socket.
+///
+/// One at which nobody listens is left alone: its process may be dead, or about to listen.
 ///
 /// # Errors
-/// The operating system's; [`io::ErrorKind::NotFound`] for one that was removed.
+/// The operating system's; [`io::ErrorKind::NotFound`] if nobody listens.
 ///
 /// # Cancellation
 /// Nothing is left behind.
 pub(super) async fn connect(path: &Path) -> io::Result<UnixStream> {
-    match UnixStream::connect(path).await {
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+    UnixStream::connect(path).await.map_err(|error| match error.kind() {
+        io::ErrorKind::ConnectionRefused => io::ErrorKind::NotFound.into(),
+        _ => error,
+    })
+}
+
+/// Removes the sockets of dead processes. Only for whoever holds the lock under which sockets are
+/// made: any other may take one for dead that has been made this moment.
+///
+/// # Errors
+/// The operating system's.
+///
+/// # Cancellation
+/// Some of them may be left.
+pub(super) async fn remove_dead(data_dir: &Path) -> io::Result<()> {
+    for path in all(data_dir)? {
+        let refused = |error: io::Error| error.kind() == io::ErrorKind::ConnectionRefused;
+        if UnixStream::connect(&path).await.is_err_and(refused) {
             tracing::debug!(path = %path.display(), "removing the socket of a dead process");
-            match std::fs::remove_file(path) {
-                Ok(()) => Err(io::ErrorKind::NotFound.into()),
-                Err(error) => Err(error),
-            }
+            remove(&path)?;
         }
-        connected => connected,
+    }
+    Ok(())
+}
+
+fn remove(path: &Path) -> io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
     }
 }
 
@@ -67,26 +89,31 @@ pub(super) async fn connect(path: &Path) -> io::Result<UnixStream> {
 mod tests {
     use std::os::unix::net::UnixListener;
 
+    use tokio::net::UnixSocket;
+
     use super::*;
     use crate::scratch::Scratch;
 
     #[tokio::test]
-    async fn the_socket_of_a_dead_process_is_removed() {
+    async fn a_socket_that_is_asked_before_it_listens_is_still_there_when_it_does() {
         let scratch = Scratch::new().unwrap();
         let path = scratch.path().join("north.sock");
-        drop(UnixListener::bind(&path).unwrap());
-        assert!(path.exists(), "the dead leave their sockets");
+        let socket = UnixSocket::new_stream().unwrap();
+        socket.bind(&path).unwrap();
         let error = connect(&path).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::NotFound);
-        assert!(!path.exists());
+        let _listener = socket.listen(1).unwrap();
+        connect(&path).await.unwrap();
     }
 
     #[tokio::test]
-    async fn the_socket_of_a_live_process_stays() {
+    async fn the_sockets_of_the_dead_are_removed_and_those_of_the_living_stay() {
         let scratch = Scratch::new().unwrap();
-        let path = scratch.path().join("north.sock");
-        let _listener = UnixListener::bind(&path).unwrap();
-        connect(&path).await.unwrap();
-        assert!(path.exists());
+        let folder = folder(scratch.path());
+        std::fs::create_dir(&folder).unwrap();
+        let _listener = UnixListener::bind(folder.join("north.sock")).unwrap();
+        drop(UnixListener::bind(folder.join("south.sock")).unwrap());
+        remove_dead(scratch.path()).await.unwrap();
+        assert_eq!(all(scratch.path()).unwrap(), [folder.join("north.sock")]);
     }
 }

@@ -1,6 +1,7 @@
 //! `ampmesh region` and `ampmesh cluster`, each started by itself.
 
 use std::fs::{self, Permissions};
+use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
@@ -19,7 +20,8 @@ fn path(directory: &Path) -> &str {
 }
 
 fn region(data_dir: &Path, arguments: &[&str]) -> Running {
-    let usual = ["region", "--data-dir", path(data_dir), "--listen", "127.0.0.1", "--json"];
+    let usual =
+        ["region", "--plain", "--data-dir", path(data_dir), "--listen", "127.0.0.1", "--json"];
     let any_port = ["--ports", "0"];
     let ports = if arguments.contains(&"--ports") { &[][..] } else { &any_port };
     Running::start(ampmesh(&[&usual[..], ports, arguments].concat()))
@@ -40,7 +42,8 @@ fn a_first_region_makes_a_secret_and_a_cluster_with_it_joins() {
     assert_eq!(ready_north["name"], "north");
 
     let address = ready_north["address"].as_str().unwrap().to_owned();
-    let arguments = ["cluster", "--data-dir", path(site.path()), "--region", &address, "--json"];
+    let arguments =
+        ["cluster", "--plain", "--data-dir", path(site.path()), "--region", &address, "--json"];
     let (exit, err) = failure(&run(&arguments));
     assert_eq!(exit, 2, "{err}");
     assert!(err.contains("copy the file `secret`"), "{err}");
@@ -62,6 +65,30 @@ fn a_first_region_makes_a_secret_and_a_cluster_with_it_joins() {
     north.signal(Signal::INT);
     assert_eq!(north.ended().code(), Some(0));
     assert!(!home.path().join("operator/north.sock").exists());
+}
+
+#[test]
+fn a_region_that_is_told_to_end_finishes_operators_calls_and_takes_no_new_ones() {
+    let (home, site) = (scratch(), scratch());
+    let mut north = region(home.path(), &["--name", "north", "--log", "info,ampmesh=debug"]);
+    let address = ready(&mut north)["address"].as_str().unwrap().to_owned();
+    let secret = home.path().join("secret");
+    let mut arguments = vec!["cluster", "--data-dir", path(site.path()), "--region", &address];
+    arguments.extend(["--secret-file", path(&secret), "--name", "rack-7", "--log", "debug"]);
+    let mut rack = Running::start(ampmesh(&arguments));
+    rack.line_with("connected to a region");
+
+    let age = ["call", "rack-7", "AgeCheez", "name=Gouda", "seconds=3", "--data-dir"];
+    let mut call = Running::start(ampmesh(&[&age[..], &[path(home.path())]].concat()));
+    rack.line_with("a cheez is left to ripen");
+    north.signal(Signal::TERM);
+    north.line_with("operators' calls may finish; new ones are refused");
+    let (exit, err) = failure(&run(&["ls", "--data-dir", path(home.path())]));
+    assert_eq!(exit, 6, "{err}");
+    assert!(err.contains("the region process `north` is ending and takes no new calls"), "{err}");
+    call.line_with("rating: 7");
+    assert_eq!(call.ended().code(), Some(0));
+    assert_eq!(north.ended().code(), Some(0));
 }
 
 #[test]
@@ -107,6 +134,57 @@ fn a_region_that_cannot_listen_says_where_and_leaves_no_socket() {
 }
 
 #[test]
+fn a_region_that_starts_clears_away_the_sockets_of_dead_ones() {
+    let home = scratch();
+    ready(&mut region(home.path(), &["--name", "north"]));
+    let dead = home.path().join("operator/a-dead-one.sock");
+    drop(std::os::unix::net::UnixListener::bind(&dead).unwrap());
+    let again = home.path().join("operator/north.sock");
+    drop(std::os::unix::net::UnixListener::bind(&again).unwrap());
+    let mut north = region(home.path(), &["--name", "north"]);
+    ready(&mut north);
+    assert!(!dead.exists() && again.exists());
+}
+
+#[test]
+fn a_region_with_another_registry_is_listed_and_its_clusters_are_found() {
+    let (home, site) = (scratch(), scratch());
+    let mut arctic = region(home.path(), &["--name", "arctic"]);
+    ready(&mut arctic);
+    let other = home.path().join("other.sqlite");
+    let mut north = region(home.path(), &["--name", "north", "--registry", path(&other)]);
+    let address = ready(&mut north)["address"].as_str().unwrap().to_owned();
+    let secret = home.path().join("secret");
+    let mut arguments = vec!["cluster", "--data-dir", path(site.path()), "--region", &address];
+    arguments.extend(["--secret-file", path(&secret), "--name", "rack-7"]);
+    let mut rack = Running::start(ampmesh(&arguments));
+    rack.line_with("connected to a region");
+
+    let ls = run(&["ls", "--json", "--data-dir", path(home.path())]);
+    let regions = serde_json::from_slice::<Value>(&ls.stdout).unwrap()["regions"].clone();
+    assert_eq!(regions[0]["name"], "arctic");
+    assert_eq!(regions[1]["name"], "north");
+    assert_eq!((&regions[1]["answer"], &regions[1]["registered"]), (&"yes".into(), &false.into()));
+    let text = run(&["ls", "--data-dir", path(home.path())]).stdout;
+    let text = String::from_utf8(text).unwrap();
+    assert!(text.ends_with("; not in this registry: 1 region\n"), "{text}");
+
+    let pinged = run(&["ping", "rack-7", "-c", "1", "--data-dir", path(home.path())]);
+    assert_eq!(pinged.status.code(), Some(0), "{pinged:?}");
+}
+
+#[test]
+fn nonsense_on_the_operators_socket_is_logged() {
+    let home = scratch();
+    let mut north = region(home.path(), &["--name", "north"]);
+    ready(&mut north);
+    let socket = home.path().join("operator/north.sock");
+    let mut stranger = std::os::unix::net::UnixStream::connect(socket).unwrap();
+    stranger.write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
+    north.line_with("an operator broke the protocol");
+}
+
+#[test]
 fn two_first_regions_at_once_agree_on_secret_and_registry() {
     let home = scratch();
     let mut both = [region(home.path(), &["--name", "a"]), region(home.path(), &["--name", "b"])];
@@ -134,7 +212,7 @@ fn a_secret_that_is_none_is_refused_with_its_file() {
     let secret = home.path().join("secret");
     fs::write(&secret, "drowssap").unwrap();
     fs::set_permissions(&secret, Permissions::from_mode(0o600)).unwrap();
-    let (exit, err) = failure(&run(&["region", "--data-dir", path(home.path())]));
+    let (exit, err) = failure(&run(&["region", "--plain", "--data-dir", path(home.path())]));
     assert_eq!(exit, 2);
     assert!(err.contains(&format!("the secret file {} cannot be used: ", path(&secret))), "{err}");
     assert!(!err.contains("drowssap"), "{err}");

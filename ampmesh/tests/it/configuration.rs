@@ -43,7 +43,8 @@ fn a_mistake_in_the_file_is_told_with_its_place_and_what_was_meant() {
 #[test]
 fn flags_win_over_the_environment_and_that_over_the_file() {
     let (scratch, path) = with_file(
-        "data-dir = 'state'\n[region]\nname = 'from-file'\nlisten = '127.0.0.1'\nports = 0\n",
+        "data-dir = 'state'\nplain = true\n\
+         [region]\nname = 'from-file'\nlisten = '127.0.0.1'\nports = 0\n",
     );
     let name_of = |environment: Option<&str>, flag: Option<&str>| {
         let mut command = ampmesh(&["region", "--config", &path, "--json"]);
@@ -57,6 +58,14 @@ fn flags_win_over_the_environment_and_that_over_the_file() {
     assert_eq!(name_of(Some("from-environment"), None), "from-environment");
     assert_eq!(name_of(Some("from-environment"), Some("from-flag")), "from-flag");
     assert!(scratch.path().join("state/secret").exists(), "paths start at the file's directory");
+}
+
+#[test]
+fn what_the_environment_says_is_not_asked_for_in_the_usage() {
+    let output = ampmesh(&["call", "any"]).env("AMPMESH_DATA_DIR", "/d").output().unwrap();
+    let (exit, err) = failure(&output);
+    assert_eq!(exit, 2);
+    assert!(err.contains("Usage: ampmesh call [OPTIONS] <TARGET> <COMMAND> "), "{err}");
 }
 
 #[test]

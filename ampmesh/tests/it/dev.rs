@@ -57,6 +57,15 @@ fn a_killed_cluster_is_told_of_started_again_and_found_again() {
 }
 
 #[test]
+fn a_cluster_that_leaves_in_good_order_has_not_died() {
+    let mut dev = Dev::start(&["--regions", "1", "--clusters", "1"]);
+    dev.child("cluster-1").signal(Signal::TERM);
+    let told = dev.process.line_with("cluster-1 (pid ");
+    assert!(told.ends_with(" ended by itself; starting it again"), "{told}");
+    dev.process.line_with("cluster-1 is up again");
+}
+
+#[test]
 fn a_call_in_flight_says_who_was_lost_when_a_process_is_killed() {
     let arguments = ["--regions", "1", "--clusters", "1", "--log", "ampmesh=debug"];
     let lost = "the connection was lost; the command may have been carried out: ";

@@ -9,6 +9,8 @@ mod dev;
 #[cfg(test)]
 mod endings;
 #[cfg(test)]
+mod keys;
+#[cfg(test)]
 mod operators;
 #[cfg(test)]
 mod support;

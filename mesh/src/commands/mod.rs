@@ -6,6 +6,7 @@
 mod cluster;
 mod common;
 mod extensions;
+mod keys;
 mod region;
 
 pub use cluster::RegionsChanged;
@@ -14,4 +15,11 @@ pub use common::{
     Ping,
 };
 pub use extensions::{Cancel, Credit, End, Item, Negotiate, Part, Terms, Unwanted};
-pub use region::{ClusterRegistered, ListRegions, RegionRow, Regions, RegisterCluster};
+pub use keys::{
+    AnnounceKey, CannotAnnounceKey, CannotJoin, CannotRotateKey, Join, Joined, KEY_REVOKED,
+    KeyAnnounced, KeyRotated, ListRegionKeys, NOT_ENROLLED, RegionKeys, RegionKeysChanged,
+    RotateKey,
+};
+pub use region::{
+    ClusterRegistered, ListRegions, RegionRow, Regions, RegisterCluster, RegisterClusterError,
+};

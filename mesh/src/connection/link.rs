@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use amp_proto::{
     AskId, AskRefused, AskResult, Authentication, Command, EncodeError, EncodeFields, Exchange,
-    LargeBody, Limits, Lost, Metadata, Moment, RoleName,
+    LargeBody, Limits, Lost, Metadata, Moment, PublicKey, RoleName,
 };
 use futures_util::task::AtomicWaker;
 use tokio::sync::{Notify, Semaphore, watch};
@@ -51,6 +51,19 @@ pub struct PeerInfo {
     pub address: String,
     /// How it proved who it is.
     pub authentication: Authentication,
+    /// What is known of it by its key, if that is how.
+    pub key: Option<PeerKey>,
+}
+
+/// A peer that is known by its key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PeerKey {
+    /// The key.
+    pub key: PublicKey,
+    /// The identity that the key stands for, where that is known: regions know it of clusters.
+    pub ident: Option<String>,
+    /// Our own key, as the peer knows it.
+    pub own: PublicKey,
 }
 
 /// What the peer said of itself and was believed.
@@ -270,6 +283,10 @@ impl Link {
     }
 
     /// Makes an ask and waits for its outcome, both no longer than until `deadline`.
+    ///
+    /// # Cancellation
+    /// Dropping the future before the ask has its turn sends nothing; after that it forgets the
+    /// answer, and the peer goes on.
     pub(crate) async fn ask<F: EncodeFields + Sync + ?Sized>(
         &self,
         name: &str,
@@ -312,6 +329,9 @@ impl Link {
     }
 
     /// Sends a command that wants no answer, once there is room for it.
+    ///
+    /// # Cancellation
+    /// Dropping the future while it waits for room sends nothing.
     pub(crate) async fn notify<C: Command + Sync>(&self, command: &C) -> Result<(), AskRefused> {
         if self.is_full(false) {
             self.wait_for_room(false).await;

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
 use amp_proto::{
-    Afterwards, Answered, Ask, Lost, Metadata, Outcome, Peer, ReceivedBox, Refusal, Reply,
+    Afterwards, Answered, Ask, Escaped, Lost, Metadata, Outcome, Peer, ReceivedBox, Refusal, Reply,
     Responders,
 };
 use futures_util::FutureExt as _;
@@ -125,7 +125,7 @@ impl Running {
                 return finish(link, ask.tag, ask.command, outcome);
             }
             Ok(None) => {
-                let command = printable(ask.command);
+                let command = Escaped(ask.command).to_string();
                 return finish(link, ask.tag, ask.command, Err(Refusal::Unhandled { command }));
             }
             Err(panic) => return finish(link, ask.tag, ask.command, Err(panicked(&*panic))),
@@ -174,7 +174,7 @@ impl Running {
             }
         };
         let Some(once) = &self.once else {
-            let command = printable(ask.command);
+            let command = Escaped(ask.command).to_string();
             return finish(link, ask.tag, ask.command, Err(Refusal::Unhandled { command }));
         };
         let context = context_of(ask);
@@ -265,7 +265,7 @@ fn respond(
         match reply {
             Some(Reply::Ready(outcome)) => outcome,
             Some(Reply::Pending(answering)) => answering.await,
-            None => Err(Refusal::Unhandled { command: printable(&command) }),
+            None => Err(Refusal::Unhandled { command: Escaped(&command).to_string() }),
         }
     })
 }
@@ -326,7 +326,7 @@ fn finish(link: &Link, tag: Option<&[u8]>, command: &[u8], outcome: Outcome) {
 }
 
 fn refuse(link: &Link, tag: Option<&[u8]>, command: &[u8], refusal: Refusal) {
-    let command = printable(command);
+    let command = Escaped(command).to_string();
     let peer = &link.peer().address;
     let send = |code: &str, description: &str| {
         if let Some(tag) = tag {
@@ -393,7 +393,7 @@ fn refuse(link: &Link, tag: Option<&[u8]>, command: &[u8], refusal: Refusal) {
 fn reference(command: &str, tag: Option<&[u8]>) -> String {
     let host = host_name();
     let pid = std::process::id();
-    let tag = tag.map_or_else(|| "none".to_owned(), printable);
+    let tag = tag.map_or_else(|| "none".to_owned(), |tag| Escaped(tag).to_string());
     format!("{host}:pid={pid}:cmd={command}:ask={tag}")
 }
 
@@ -409,9 +409,4 @@ fn panicked(panic: &(dyn std::any::Any + Send)) -> Refusal {
 #[error("the responder panicked: {words}")]
 struct ResponderPanicked {
     words: String,
-}
-
-fn printable(bytes: &[u8]) -> String {
-    const SHOWN_MAX: usize = 64;
-    bytes.get(..SHOWN_MAX).unwrap_or(bytes).escape_ascii().to_string()
 }

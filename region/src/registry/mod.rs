@@ -1,5 +1,6 @@
 //! Where region processes find each other, and write down which cluster is connected to whom.
 
+pub mod keys;
 mod lease;
 mod memory;
 mod schema;

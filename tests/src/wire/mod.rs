@@ -66,6 +66,12 @@ impl Switchboard {
     }
 
     /// A stream that belongs to no process of the mesh.
+    ///
+    /// # Errors
+    /// When nobody listens at the address.
+    ///
+    /// # Cancellation
+    /// Dropping the future leaves nothing open.
     pub(crate) async fn dial(&self, address: &str) -> io::Result<BoxStream> {
         self.pairing.connect(address, None).await
     }

@@ -29,6 +29,12 @@ impl Pairing {
     }
 
     /// Opens a stream; [`Pairing::accepted`] gives `wire` for its other end.
+    ///
+    /// # Errors
+    /// When nobody listens at the address.
+    ///
+    /// # Cancellation
+    /// Dropping the future leaves nothing open.
     pub(super) async fn connect(
         &self,
         address: &str,
@@ -40,6 +46,13 @@ impl Pairing {
         }
     }
 
+    /// Listens, in memory or on a port of the system's choice.
+    ///
+    /// # Errors
+    /// When the system has no port to give.
+    ///
+    /// # Cancellation
+    /// Dropping the future leaves nobody listening.
     pub(super) async fn listen(&self, listen: &Listen) -> io::Result<Box<dyn Listener>> {
         match self {
             Self::Memory(memory) => memory.listen(listen).await,

@@ -38,6 +38,8 @@ struct Manners {
     lingers_after: Option<Duration>,
     /// Whether it hangs up after the welcome.
     flaps: bool,
+    /// Whether it breaks the protocol after the welcome.
+    babbles: bool,
     /// Whether it says nothing at all.
     silent: bool,
 }
@@ -105,7 +107,8 @@ fn listing(rumours: &[Rumour]) -> Vec<u8> {
 }
 
 async fn welcome(mut peer: RawPeer, manners: Manners, secret: Secret) {
-    let Manners { ident, rumours, news, news_first, lingers_after, flaps, silent } = manners;
+    let Manners { ident, rumours, news, news_first, lingers_after, flaps, babbles, silent } =
+        manners;
     while let Some(asked) = peer.next_within(Duration::from_secs(3600)).await {
         let (Some(tag), Some(command)) = (asked.get("_ask"), asked.get("_command")) else {
             continue;
@@ -129,6 +132,10 @@ async fn welcome(mut peer: RawPeer, manners: Manners, secret: Secret) {
         if command == "ListRegions" {
             if flaps {
                 return;
+            }
+            if babbles {
+                let empty_box = [0, 0];
+                peer.send(&empty_box).await.unwrap();
             }
             if let Some((after, rumours)) = &news {
                 tokio::time::sleep(*after).await;
@@ -335,5 +342,31 @@ async fn the_log_hears_of_a_dead_address_now_and_then_and_when_it_lives_again() 
     tokio::time::sleep(Duration::from_secs(10)).await;
     let again = logs.lines_with("a region is there again");
     assert!(again.len() == 1 && again[0].contains("INFO"), "{again:?}");
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_region_that_breaks_the_protocol_is_warned_of() -> TestResult {
+    let logs = Logs::capture();
+    let mut country = Country::new();
+    let (seed, _) =
+        country.region(Manners { ident: "a", babbles: true, ..Manners::default() }).await?;
+    let _cluster = country.cluster(&seed).await?;
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    let lines = logs.lines_with("the peer broke the protocol: disconnected");
+    assert!(lines.iter().all(|line| line.contains("WARN") && line.contains("an empty box")));
+    assert!(!lines.is_empty(), "{}", logs.text());
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_places_at_one_address_are_told_of_once() -> TestResult {
+    let logs = Logs::capture();
+    let mesh = Mesh::builder().start().await?;
+    // The address of the settings, and the identity that the region told, which is there as well.
+    mesh.region(0).crash().await;
+    tokio::time::sleep(Duration::from_secs(299)).await;
+    let told = logs.lines_with("no region there");
+    assert!(told.len() == 1 && told[0].contains(" place="), "{told:?}");
     Ok(())
 }

@@ -27,4 +27,5 @@ mod services;
 mod simulation;
 mod strangers;
 mod tidy;
+mod twins;
 mod twisted;

@@ -388,9 +388,34 @@ async fn a_connection_has_one_identity() -> TestResult {
     ];
     peer.send(&box_of(register)).await?;
     let refused = peer.next_reply().await.unwrap();
-    assert_eq!(refused.get("_error_code").unwrap(), "UNKNOWN");
+    assert_eq!(refused.get("_error_code").unwrap(), "NOT_ADMITTED");
+    let words = format!("the peer was admitted as {own} before");
+    assert_eq!(refused.get("_error_description").unwrap(), words.as_bytes());
+    let lines = fortress.logs.lines_with("a cluster was not admitted");
+    assert!(lines.len() == 1 && lines[0].contains("WARN") && lines[0].contains(&words));
     let client = fortress.mesh.region(0).get_client_for(Mesh::uuid_of(0)).await?;
     assert_eq!(client.name(), "cluster-0");
+    assert!(fortress.logs.lines_with("ERROR").is_empty());
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_cluster_that_registers_without_a_uuid_is_told_so() -> TestResult {
+    let fortress = Fortress::build().await?;
+    let mut peer = RawPeer::admitted(&fortress.mesh, "rack-controller-7").await?;
+    let register = [
+        ("_ask", &b"r"[..]),
+        ("_command", b"RegisterCluster"),
+        ("name", b"rack"),
+        ("uuid", b"no uuid"),
+        ("version", b"1"),
+    ];
+    peer.send(&box_of(register)).await?;
+    let refused = peer.next_reply().await.unwrap();
+    let words = String::from_utf8_lossy(refused.get("_error_description").unwrap()).into_owned();
+    assert!(words.contains("argument `uuid`: expected a uuid, found \"no uuid\""), "{words}");
+    assert_eq!(fortress.logs.lines_with("the peer asked with a bad argument").len(), 1);
+    assert!(fortress.logs.lines_with("ERROR").is_empty());
     Ok(())
 }
 

@@ -32,7 +32,7 @@ pub(super) enum State {
     Up(Ready),
     /// It will not be started again.
     GivenUp {
-        /// How it died last.
+        /// How it ended last: `died: signal: 9 (SIGKILL)`.
         how: String,
     },
 }
@@ -82,7 +82,9 @@ impl Supervisor {
     async fn live(&mut self, was_up: &mut bool) -> Ended {
         let mut child = match self.start() {
             Ok(child) => child,
-            Err(error) => return Ended::Died { pid: 0, how: format!("cannot start: {error}") },
+            Err(error) => {
+                return Ended::Died { pid: 0, how: format!("could not be started: {error}") };
+            }
         };
         let pid = child.id().unwrap_or_default();
         // The process ends when this end of its stdin closes: with us, however we end.
@@ -95,7 +97,11 @@ impl Supervisor {
         loop {
             tokio::select! {
                 status = child.wait() => {
-                    let how = status.map_or_else(|error| error.to_string(), |it| it.to_string());
+                    let how = match status {
+                        Ok(status) if status.success() => "ended by itself".to_owned(),
+                        Ok(status) => format!("died: {status}"),
+                        Err(error) => format!("died: {error}"),
+                    };
                     return Ended::Died { pid, how };
                 }
                 () = self.stop.cancelled() => {

@@ -40,6 +40,9 @@ enum Expected {
 ///
 /// # Errors
 /// Those of `out`.
+///
+/// # Cancellation
+/// What was sent may still be carried out.
 pub(super) async fn play(
     mesh: &Mesh,
     out: &mut (dyn Write + Send),

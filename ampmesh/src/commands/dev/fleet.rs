@@ -62,7 +62,7 @@ impl Handle {
     /// Waits until the process is up.
     ///
     /// # Errors
-    /// How it died, when it was given up.
+    /// How it ended, when it was given up.
     ///
     /// # Cancellation
     /// Nothing changes.
@@ -75,7 +75,7 @@ impl Handle {
                 State::Starting => {}
             }
             if state.changed().await.is_err() {
-                return Err("it was told to end".to_owned());
+                return Err("was told to end".to_owned());
             }
         }
     }

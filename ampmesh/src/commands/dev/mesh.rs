@@ -91,7 +91,7 @@ async fn all_up(handles: &[Handle], deadline: Instant) -> anyhow::Result<Vec<Rea
         let name = handle.member.name();
         match timeout_at(deadline, handle.up()).await {
             Ok(Ok(ready)) => Ok(ready),
-            Ok(Err(how)) => Err(format!("{name} died: {how}")),
+            Ok(Err(how)) => Err(format!("{name} {how}")),
             Err(_) => Err(format!("{name} did not come up")),
         }
     });
@@ -120,8 +120,8 @@ async fn connected(
     deadline: Instant,
 ) -> Result<Duration, String> {
     loop {
-        let connect = deadline.saturating_duration_since(Instant::now());
-        let problem = match operator.ping(cluster, connect, PING_PATIENCE).await {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let problem = match operator.ping(cluster, left.max(PING_PATIENCE)).await {
             Ok(time) => return Ok(time),
             Err(problem) => problem,
         };

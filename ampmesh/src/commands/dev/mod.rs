@@ -31,6 +31,9 @@ use crate::terminal::{Style, Terminal};
 ///
 /// # Errors
 /// Whatever keeps the mesh from being complete, or stdout from being written to.
+///
+/// # Cancellation
+/// The processes are killed.
 pub(crate) async fn run(
     args: &DevArgs,
     log: String,

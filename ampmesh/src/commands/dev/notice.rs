@@ -28,7 +28,7 @@ pub(super) enum What {
     Died {
         /// Its process id.
         pid: u32,
-        /// With what status.
+        /// How: `died: signal: 9 (SIGKILL)`.
         how: String,
         /// Whether it is started again.
         again: bool,
@@ -51,7 +51,7 @@ impl Notice {
             }
             What::Died { pid, how, again } => {
                 let then = if *again { "starting it again" } else { "giving it up" };
-                let text = format!("{name} (pid {pid}) died: {how}; {then}");
+                let text = format!("{name} (pid {pid}) {how}; {then}");
                 writeln!(out, "{}", style.bad(&text))
             }
             What::Back { pid } => {
@@ -89,7 +89,7 @@ mod tests {
 
     #[test]
     fn a_death_is_told_with_its_cause_and_what_follows() {
-        let what = What::Died { pid: 7, how: "signal: 9 (SIGKILL)".to_owned(), again: true };
+        let what = What::Died { pid: 7, how: "died: signal: 9 (SIGKILL)".to_owned(), again: true };
         let mut out = Vec::new();
         Notice { name: "cluster-1".to_owned(), what }.write(&mut out, Style::plain()).unwrap();
         assert_eq!(

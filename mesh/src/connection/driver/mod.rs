@@ -106,6 +106,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
     }
 
     /// Runs the connection to its end, and tells everyone who waits on it.
+    ///
+    /// # Cancellation
+    /// Dropping the future drops the connection where it stands; whoever waits on it is told.
     pub(super) async fn run(mut self) -> Ended<S> {
         let lost = std::future::poll_fn(|cx| self.poll(cx)).await;
         self.link.set_lost(&lost);
