@@ -418,7 +418,7 @@ impl Exchange {
         }
         core::mem::swap(&mut self.out, spare);
         self.answer_bytes = 0;
-        let mut taken = 0;
+        let (mut taken, was_full) = (0, self.is_bulk_full());
         while taken < Self::BULK_PIECE_BYTES
             && let Some(piece) = self.bulk.pop_front()
         {
@@ -426,8 +426,16 @@ impl Exchange {
             if spare.is_empty() { *spare = piece } else { spare.extend_from_slice(&piece) }
         }
         self.bulk_bytes -= taken;
+        if was_full && !self.is_bulk_full() {
+            self.streams.made_room();
+        }
         taken += self.cut_parts(spare, Self::BULK_PIECE_BYTES.saturating_sub(taken));
         self.out_position += widen(taken);
+    }
+
+    /// Whether streams have said so much that was not taken that they have to wait.
+    pub(super) fn is_bulk_full(&self) -> bool {
+        self.bulk_bytes >= self.limits.outbound_bytes_max
     }
 
     /// How many bytes wait to be taken.

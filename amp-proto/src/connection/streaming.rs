@@ -76,7 +76,7 @@ impl Exchange {
         Some(stream)
     }
 
-    /// Waits for credit, and writes an item.
+    /// Waits for credit, and for room for what streams have to say, and writes an item.
     ///
     /// # Errors
     /// [`ItemRefused`]: nothing was written.
@@ -86,6 +86,13 @@ impl Exchange {
         item: &dyn EncodeFields,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), ItemRefused>> {
+        if self.is_bulk_full() {
+            // Credit is the peer's word, and may be more than it reads.
+            return self
+                .streams
+                .poll_room(stream, cx)
+                .map(|stopped| Err(ItemRefused::Stopped(stopped)));
+        }
         match self.streams.poll_ready(stream, cx) {
             Poll::Pending => Poll::Pending,
             Poll::Ready(Err(stopped)) => Poll::Ready(Err(ItemRefused::Stopped(stopped))),
@@ -156,7 +163,7 @@ impl Exchange {
         let Some(stream) = stream else { return Ok(true) };
         match ask.command {
             name::ITEM if self.streams.contains(stream) => {
-                self.streams.handle_item(stream, ask.fields.to_received())?;
+                self.streams.handle_item(stream, ask.fields.to_compact())?;
             }
             name::CREDIT => {
                 let bytes = ask.fields.get(b"bytes").map(crate::wire::Value::bytes);
@@ -168,6 +175,12 @@ impl Exchange {
             _ => {}
         }
         Ok(true)
+    }
+
+    /// How many streams are open, whichever side asked.
+    #[must_use]
+    pub fn streams_open(&self) -> usize {
+        self.streams.len()
     }
 
     /// Why the connection is gone, if it is.

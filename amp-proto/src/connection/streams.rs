@@ -104,6 +104,10 @@ impl Streams {
         self.open.is_empty()
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.open.len()
+    }
+
     pub(super) fn contains(&self, id: StreamId) -> bool {
         self.open.contains_key(&id)
     }
@@ -145,6 +149,23 @@ impl Streams {
         }
         register(&mut stream.sender, cx);
         Poll::Pending
+    }
+
+    /// Waits until there is room for an item, unless none can be sent any more.
+    pub(super) fn poll_room(&mut self, id: StreamId, cx: &mut Context<'_>) -> Poll<StreamStopped> {
+        match self.open.get_mut(&id) {
+            None => Poll::Ready(StreamStopped::CallOver),
+            Some(Stream { sending: Err(stopped), .. }) => Poll::Ready(stopped.clone()),
+            Some(stream) => {
+                register(&mut stream.sender, cx);
+                Poll::Pending
+            }
+        }
+    }
+
+    /// There is room again.
+    pub(super) fn made_room(&mut self) {
+        self.open.values_mut().for_each(|stream| wake(&mut stream.sender));
     }
 
     pub(super) fn sent(&mut self, id: StreamId, bytes: usize) {

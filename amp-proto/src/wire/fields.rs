@@ -95,8 +95,20 @@ impl<'a> Fields<'a> {
     /// The same box, on its own, to be kept after the receive buffer has moved on.
     #[must_use]
     pub fn to_received(&self) -> ReceivedBox {
+        self.received(self.shared.cloned())
+    }
+
+    /// As [`Fields::to_received`], for a box that may have to wait long: unless it is large, it
+    /// does not share the buffer that it came in, which may be many times its size.
+    #[must_use]
+    pub(crate) fn to_compact(self) -> ReceivedBox {
+        const COPIED_MAX: usize = 64 * 1024;
+        self.received(self.shared.filter(|bytes| bytes.len() > COPIED_MAX).cloned())
+    }
+
+    fn received(&self, source: Option<Bytes>) -> ReceivedBox {
         ReceivedBox {
-            source: self.shared.cloned().unwrap_or_else(|| Bytes::copy_from_slice(self.bytes)),
+            source: source.unwrap_or_else(|| Bytes::copy_from_slice(self.bytes)),
             spans: self.spans.into(),
             decompressed_bytes_max: self.decompressed_bytes_max,
         }

@@ -184,6 +184,18 @@ impl Link {
         self.exchange().refusing().cloned()
     }
 
+    /// How many calls of ours wait for an outcome.
+    #[must_use]
+    pub fn calls_in_flight(&self) -> usize {
+        self.exchange().calls_in_flight()
+    }
+
+    /// How many streams are open, be they part of our calls or of the peer's.
+    #[must_use]
+    pub fn streams_open(&self) -> usize {
+        self.exchange().streams_open()
+    }
+
     /// Waits until the connection is gone, and says why.
     ///
     /// # Cancellation

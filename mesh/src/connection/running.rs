@@ -112,7 +112,7 @@ impl Running {
             return;
         }
         if let Some(id) = ask.metadata.once {
-            return self.begin_once(link, ask, id);
+            return self.begin_once(link, ask, id, None);
         }
         let Some(peer) = self.asker(link, ask) else { return self.refuse_overloaded(link, ask) };
         self.is_overloaded = false;
@@ -152,7 +152,7 @@ impl Running {
             return;
         }
         if let Some(id) = ask.metadata.once {
-            return self.begin_once(link, ask, id);
+            return self.begin_once(link, ask, id, Some(held));
         }
         let Some(peer) = self.asker(link, ask) else { return self.refuse_overloaded(link, ask) };
         self.is_overloaded = false;
@@ -165,7 +165,7 @@ impl Running {
     }
 
     /// Answers an ask that is to be carried out once, by what was answered before if it was.
-    fn begin_once(&mut self, link: &Arc<Link>, ask: &Ask<'_>, id: &[u8]) {
+    fn begin_once(&mut self, link: &Arc<Link>, ask: &Ask<'_>, id: &[u8], held: Option<Held>) {
         let id = match CallId::from_bytes(id) {
             Ok(id) => id,
             Err(error) => {
@@ -182,7 +182,11 @@ impl Running {
             // Whoever tries again will want the answer, so it waits for nobody's time.
             let answering =
                 respond(&self.responders, ask.command, ask.fields.to_received(), self.peer.clone());
-            Box::pin(context.without_deadline().run(answering))
+            let answering = context.without_deadline().run(answering);
+            Box::pin(async move {
+                let _held = held;
+                answering.await
+            })
         });
         self.go_on(link, ask, context, answering);
     }
@@ -238,9 +242,11 @@ impl Running {
 
     /// Stops answering the ask with this tag, if it is still being answered.
     pub(super) fn cancel(&self, link: &Link, tag: &[u8]) {
-        link.exchange().cancel_stream(tag);
-        if let Some(task) = self.tags.get(tag) {
-            task.abort();
+        match self.tags.get(tag) {
+            // Its stream ends with it. Closed before, it would look to a responder that is running
+            // just now as if the caller had sent all of its items.
+            Some(task) => task.abort(),
+            None => link.exchange().cancel_stream(tag),
         }
     }
 }

@@ -94,8 +94,10 @@ impl OnceStore {
                     Ok(Answered { fields: Box::new(response), afterwards })
                 }
                 Some(Err(error)) => Err(Refusal::Passed(error)),
-                // The process is being dropped where it stands.
-                None => Err(Refusal::Overloaded),
+                // The process is being dropped where it stands, and the run with it.
+                None => {
+                    Err(refused("ONCE_EXPIRED", "the process stopped while it was carried out"))
+                }
             }
         })
     }
