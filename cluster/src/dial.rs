@@ -222,8 +222,8 @@ async fn introduce(
     let client = Client::<Region>::new(Arc::clone(link)).within(timeout);
     let asked = tokio::time::Instant::now();
     let (negotiated, identified) = tokio::join!(client.negotiate(), client.call(Identify));
+    negotiated.map_err(key_refused)?;
     let Ident { ident, name, version } = identified.map_err(key_refused)?;
-    negotiated.map_err(DialError::Identify)?;
     link.set_round_trip(asked.elapsed());
     let region = RegionId::from(ident.clone());
     if wanted.is_some_and(|wanted| *wanted != region) && inner.pool.get(&region).is_some() {

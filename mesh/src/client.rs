@@ -12,7 +12,7 @@ use amp_proto::{
 use tokio::time::Instant;
 
 use crate::agreement::{Features, terms_of};
-use crate::commands::{Leave, Negotiate, Ping};
+use crate::commands::{KEY_REVOKED, Leave, NOT_ENROLLED, Negotiate, Ping};
 use crate::connection::{Link, StreamingCall};
 use crate::context::CallContext;
 use crate::once::CallId;
@@ -261,10 +261,16 @@ impl<R: Role> Client<R> {
         let terms = terms_of(self.link.limits());
         match self.call_ref(&Negotiate::from(terms)).await {
             Ok(theirs) => self.link.agree(&theirs),
-            // Whatever it says that is not an agreement: it is a stock peer, or as good as one.
             Err(failed @ (CallError::TimedOut { .. } | CallError::Lost { .. })) => {
                 return Err(failed);
             }
+            // It says so to the first ask, whatever that is, and hangs up.
+            Err(CallError::Undeclared { code, description })
+                if code == NOT_ENROLLED || code == KEY_REVOKED =>
+            {
+                return Err(CallError::Undeclared { code, description });
+            }
+            // Whatever else is not an agreement: it is a stock peer, or as good as one.
             Err(_) => {}
         }
         Ok(())

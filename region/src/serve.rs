@@ -112,7 +112,7 @@ async fn serve(inner: Arc<Inner>, stream: BoxStream, from: String, turn: Turn) {
     };
     let (link, driving) = process.drive(open);
     process.lifetime.run_until_aborted(admit(Arc::clone(&inner), Arc::clone(&link)));
-    let lost = key_book::while_good(&inner, &link, driving).await;
+    let lost = Box::pin(key_book::while_good(&inner, &link, driving)).await;
     let cluster = link.ident().and_then(|ident| ident.parse().ok());
     if let Some(cluster) = &cluster {
         inner.pool.remove(cluster, &link);
@@ -120,8 +120,8 @@ async fn serve(inner: Arc<Inner>, stream: BoxStream, from: String, turn: Turn) {
     let cluster = cluster.map(|cluster| cluster.to_string());
     match lost {
         Some(Lost::PeerMisbehaved(error)) => {
-            let error = chain(&error);
-            tracing::warn!(peer = from, cluster, %error, "the peer broke the protocol: disconnected");
+            let (peer, error) = (from, chain(&error));
+            tracing::warn!(peer, cluster, %error, "the peer broke the protocol: disconnected");
         }
         Some(lost) => {
             tracing::info!(peer = from, cluster, reason = %chain(&lost), "a connection ended");

@@ -143,6 +143,14 @@ impl Exchange {
         self.streams.close(stream);
     }
 
+    /// The peer wants nothing more of its ask `tag`, and whoever answers it is being stopped: its
+    /// stream, if it has one, counts no more.
+    pub fn give_up_stream(&mut self, tag: &[u8]) {
+        if let Some(tag) = parse_tag(tag) {
+            self.streams.give_up(StreamId { asked_by: Side::Peer, tag });
+        }
+    }
+
     /// The peer wants nothing more of its ask `tag`: its stream, if it has one, is forgotten.
     pub fn cancel_stream(&mut self, tag: &[u8]) {
         if let Some(tag) = parse_tag(tag) {

@@ -66,6 +66,8 @@ struct Stream {
     taken: i64,
     receiving: Receiving,
     receiver: Option<Waker>,
+    /// The peer wants nothing more of it, and its responder is being stopped.
+    given_up: bool,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -114,7 +116,16 @@ impl Streams {
 
     /// How many streams were opened by the asks of one side.
     pub(super) fn count(&self, asked_by: Side) -> usize {
-        self.open.keys().filter(|id| id.asked_by == asked_by).count()
+        let open = self.open.iter().filter(|(_, stream)| !stream.given_up);
+        open.filter(|(id, _)| id.asked_by == asked_by).count()
+    }
+
+    /// A stream whose responder is being stopped counts no more. It does not end before that is
+    /// done, or the end would look like that of a stream that is whole.
+    pub(super) fn give_up(&mut self, id: StreamId) {
+        if let Some(stream) = self.open.get_mut(&id) {
+            stream.given_up = true;
+        }
     }
 
     /// `credit` is what the other side takes ahead.
@@ -128,6 +139,7 @@ impl Streams {
             taken: 0,
             receiving: Receiving::Open,
             receiver: None,
+            given_up: false,
         };
         self.open.insert(id, stream);
     }

@@ -33,7 +33,8 @@ fn machine() -> TempDir {
 }
 
 fn region(home: &Path, name: &str, registry: &[&str], variable: Option<&str>) -> Running {
-    let mut command = ampmesh(&["region", "--json", "--listen", "127.0.0.1", "--ports", "0"]);
+    let mut command =
+        ampmesh(&["region", "--plain", "--json", "--listen", "127.0.0.1", "--ports", "0"]);
     command.arg("--name").arg(name).arg("--data-dir").arg(home).args(registry);
     command.envs(variable.map(|url| ("AMPMESH_REGISTRY", url)));
     command.env("HOME", home);
@@ -41,7 +42,8 @@ fn region(home: &Path, name: &str, registry: &[&str], variable: Option<&str>) ->
 }
 
 fn cluster(home: &Path, region: &str) -> Running {
-    let mut command = ampmesh(&["cluster", "--json", "--name", "rack", "--region", region]);
+    let mut command =
+        ampmesh(&["cluster", "--plain", "--json", "--name", "rack", "--region", region]);
     command.arg("--data-dir").arg(home);
     Running::start(command)
 }

@@ -245,7 +245,10 @@ impl Running {
         match self.tags.get(tag) {
             // Its stream ends with it. Closed before, it would look to a responder that is running
             // just now as if the caller had sent all of its items.
-            Some(task) => task.abort(),
+            Some(task) => {
+                task.abort();
+                link.exchange().give_up_stream(tag);
+            }
             None => link.exchange().cancel_stream(tag),
         }
     }

@@ -88,8 +88,8 @@ enum Target {
     Size,
 }
 
-/// The wall clock, by which ids of calls are made, does not stand still as ours does. An id that was
-/// made before a process started has to be older than it by that clock as well.
+/// The wall clock, by which ids of calls are made, does not stand still as ours does. An id that
+/// was made before a process started has to be older than it by that clock as well.
 fn let_a_millisecond_pass() {
     std::thread::sleep(Duration::from_millis(2));
 }
