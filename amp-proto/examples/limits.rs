@@ -18,6 +18,12 @@ fn main() {
         outbound_stalled_max,
         closing_timeout,
         half_closed_timeout,
+        streams_max,
+        stream_window_bytes,
+        large_bytes_max,
+        once_window,
+        once_answers_max,
+        once_bytes_max,
         call_timeout,
         handshake_timeout,
         handshake_bytes_max,
@@ -36,6 +42,12 @@ fn main() {
     row("outbound_stalled_max", &seconds(outbound_stalled_max));
     row("closing_timeout", &seconds(closing_timeout));
     row("half_closed_timeout", &seconds(half_closed_timeout));
+    row("streams_max", &count(streams_max));
+    row("stream_window_bytes", &bytes(stream_window_bytes));
+    row("large_bytes_max", &bytes(large_bytes_max));
+    row("once_window", &seconds(once_window));
+    row("once_answers_max", &count(once_answers_max));
+    row("once_bytes_max", &bytes(once_bytes_max));
     row("call_timeout", &seconds(call_timeout));
     row("handshake_timeout", &seconds(handshake_timeout));
     row("handshake_bytes_max", &bytes(handshake_bytes_max));

@@ -41,6 +41,18 @@ pub enum CallError<E> {
     /// out.
     #[error("the response cannot be read")]
     Decode(#[source] DecodeError),
+    /// The id of a call that is made once is older than what the peer remembers, or than the peer,
+    /// or is of a time to come. Whether the command was carried out is not known; this try did
+    /// nothing.
+    #[error("what became of this call is not known: {}", OneLine(.description))]
+    OnceExpired {
+        /// The peer's words.
+        description: String,
+    },
+    /// The id of a call that is made once belongs to another call. Your fault; this try did
+    /// nothing.
+    #[error("the id of this call belongs to another one")]
+    OnceReused,
     /// No answer came in time.
     #[error("no answer within {} ms; {}", .after.as_millis(), whether_done(*.maybe_done))]
     TimedOut {
@@ -75,9 +87,18 @@ impl<E> CallError<E> {
             Self::Declared(_)
             | Self::Unhandled { .. }
             | Self::Undeclared { .. }
+            | Self::OnceExpired { .. }
+            | Self::OnceReused
             | Self::Encode(_)
             | Self::Decode(_) => false,
         }
+    }
+
+    /// Whether the same call, made again with the same id, can succeed: for calls that are made
+    /// once, of which a second try never carries the command out twice.
+    #[must_use]
+    pub fn is_retryable_once(&self) -> bool {
+        matches!(self, Self::Overloaded | Self::TimedOut { .. } | Self::Lost { .. })
     }
 
     /// Whether the command may have been carried out, in whole or in part, although there is no
@@ -85,9 +106,12 @@ impl<E> CallError<E> {
     #[must_use]
     pub fn maybe_done(&self) -> bool {
         match self {
-            Self::Declared(_) | Self::Undeclared { .. } | Self::Decode(_) => true,
+            Self::Declared(_)
+            | Self::Undeclared { .. }
+            | Self::OnceExpired { .. }
+            | Self::Decode(_) => true,
             Self::TimedOut { maybe_done, .. } | Self::Lost { maybe_done, .. } => *maybe_done,
-            Self::Unhandled { .. } | Self::Overloaded | Self::Encode(_) => false,
+            Self::Unhandled { .. } | Self::Overloaded | Self::OnceReused | Self::Encode(_) => false,
         }
     }
 
@@ -98,6 +122,8 @@ impl<E> CallError<E> {
             Self::Unhandled { description } => CallError::Unhandled { description },
             Self::Undeclared { code, description } => CallError::Undeclared { code, description },
             Self::Overloaded => CallError::Overloaded,
+            Self::OnceExpired { description } => CallError::OnceExpired { description },
+            Self::OnceReused => CallError::OnceReused,
             Self::Encode(error) => CallError::Encode(error),
             Self::Decode(error) => CallError::Decode(error),
             Self::TimedOut { after, maybe_done } => CallError::TimedOut { after, maybe_done },
@@ -141,6 +167,9 @@ pub fn stopped_as<E>(
         AskStopped::Error { code, description } => match code.as_str() {
             "UNHANDLED" => CallError::Unhandled { description },
             "OVERLOADED" => CallError::Overloaded,
+            "ONCE_EXPIRED" => CallError::OnceExpired { description },
+            "ONCE_REUSED" => CallError::OnceReused,
+            "DEADLINE_EXCEEDED" => CallError::TimedOut { after: timeout, maybe_done: true },
             _ => match declared(&code, &description) {
                 Some(error) => CallError::Declared(error),
                 None => CallError::Undeclared { code, description },

@@ -25,6 +25,12 @@ pub trait Arguments: Sized + Send + 'static {
     /// [`EncodeError`] when a value does not fit.
     fn encode(&self, out: &mut BoxWriter<'_>) -> Result<(), EncodeError>;
 
+    /// About how many bytes the fields take, if it can be told that they are many; zero if it
+    /// cannot, or they are few.
+    fn bytes_hint(&self) -> usize {
+        0
+    }
+
     /// Takes every field from the box. Keys that are not declared are ignored.
     ///
     /// # Errors
@@ -52,11 +58,20 @@ pub trait EncodeFields: Send {
     /// # Errors
     /// [`EncodeError`] when a value does not fit.
     fn encode_fields(&self, out: &mut BoxWriter<'_>) -> Result<(), EncodeError>;
+
+    /// As [`Arguments::bytes_hint`].
+    fn bytes_hint(&self) -> usize {
+        0
+    }
 }
 
 impl<T: Arguments> EncodeFields for T {
     fn encode_fields(&self, out: &mut BoxWriter<'_>) -> Result<(), EncodeError> {
         self.encode(out)
+    }
+
+    fn bytes_hint(&self) -> usize {
+        Arguments::bytes_hint(self)
     }
 }
 

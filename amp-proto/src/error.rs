@@ -177,6 +177,15 @@ pub enum PeerMisbehaved {
         /// The limit.
         max: usize,
     },
+    /// It sends too many large boxes at once.
+    #[error("more than {max} large boxes at once")]
+    TooManyLarge {
+        /// The limit.
+        max: usize,
+    },
+    /// It sent an item of a stream, or a piece of a large box, without having credit for it.
+    #[error("more than may be sent ahead")]
+    OverCredit,
 }
 
 /// What the first bytes of a stream that is not AMP look like, for the log line.

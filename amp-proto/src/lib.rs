@@ -46,6 +46,7 @@ extern crate std;
 mod amp_box;
 mod argument;
 mod call_error;
+pub mod checked_text;
 #[cfg(feature = "codec")]
 mod codec;
 mod command;
@@ -55,15 +56,17 @@ pub mod dynamic;
 mod error;
 mod limits;
 mod peer;
+mod public_key;
 mod responder;
 mod role;
 mod schema;
+mod streaming;
 #[cfg(test)]
 mod tests;
 mod wire;
 
 pub use crate::amp_box::AmpBox;
-pub use crate::argument::{AbsolutePath, Argument, DateTime, Decimal, ListItem, Parameter};
+pub use crate::argument::{AbsolutePath, Argument, DateTime, Decimal, Large, ListItem, Parameter};
 #[cfg(feature = "json")]
 pub use crate::argument::{Compressed, Json};
 pub use crate::call_error::{CallError, response_of, stopped_as};
@@ -74,22 +77,25 @@ pub use crate::command::{
     NoAnswer, PassedError,
 };
 pub use crate::connection::{
-    Ask, AskEvent, AskId, AskRefused, AskResult, AskStopped, Connection, Exchange, Inbound,
-    Incoming, Lost, Moment,
+    Ask, AskEvent, AskId, AskRefused, AskResult, AskStopped, Assembled, Assembly, Connection,
+    Exchange, Inbound, Incoming, ItemRefused, LargeBody, Lost, Metadata, Moment, StreamId,
+    StreamStopped,
 };
 pub use crate::error::{
     DecodeError, EncodeError, Escaped, LooksLike, OneLine, PeerMisbehaved, ValueError,
 };
 pub use crate::limits::{Limits, UnusableLimit};
 pub use crate::peer::{Authentication, Peer, PeerView};
+pub use crate::public_key::{NotAKey, PublicKey};
 pub use crate::responder::{
     Answered, Entry, Outcome, Refusal, Reply, Responder, ResponderTable, Responders, TwoResponders,
 };
 pub use crate::role::{Cluster, Region, Role, RoleName};
 pub use crate::schema::{ArgumentType, CommandSchema, ErrorSchema, FieldSchema};
+pub use crate::streaming::{FromAsk, ItemSender, Items, ItemsFailed, StreamHost, Streaming};
 pub use crate::wire::{
     BoxWriter, Fields, KEY_BYTES_MAX, ReceivedBox, Scanned, Scanner, Span, VALUE_BYTES_MAX, Value,
-    write_box,
+    WholeValue, write_box,
 };
 #[cfg(feature = "derive")]
 #[doc = include_str!("docs/arguments.md")]
@@ -113,6 +119,7 @@ pub mod __private {
     pub use crate::argument::{decode_boxes, encode_boxes};
     pub use crate::command::{error_codes, response_fields};
     pub use crate::responder::{Answer, respond};
+    pub use crate::streaming::{gives_fields, takes_fields};
     pub use alloc::string::{String, ToString};
     pub use alloc::sync::Arc;
     pub use alloc::vec::Vec;

@@ -37,6 +37,26 @@ pub struct Limits {
     /// How long a peer that has closed its side may wait for the answers that are still due to it.
     /// Default 5 s.
     pub half_closed_timeout: Duration,
+    /// Streams that may be open on one connection for each side that asked. Beyond it calls with
+    /// streams are refused, `OVERLOADED`. Default 64.
+    pub streams_max: usize,
+    /// Bytes of items that one stream may hold before its reader has taken them, and of pieces of
+    /// large boxes that may be on their way. At it the sender waits. So much goes in one round
+    /// trip, so more is faster where the way is long; with less, small calls on the same
+    /// connection wait less. Default 64 KiB.
+    pub stream_window_bytes: usize,
+    /// Bytes of one ask or answer that goes in pieces, as those beyond
+    /// [`Exchange::PART_BYTES`](crate::Exchange::PART_BYTES) do between two of us. Four such may be
+    /// under way at once in each direction. Default 16 MiB.
+    pub large_bytes_max: usize,
+    /// How long a process remembers what it answered to a call that is made once, from when its id
+    /// was made. Older ids are refused. Default 2 min.
+    pub once_window: Duration,
+    /// Answers that a process remembers. While there are so many no further call that is made once
+    /// is begun, `OVERLOADED`. Default 16,384.
+    pub once_answers_max: usize,
+    /// Bytes that remembered answers may take before the same happens. Default 16 MiB.
+    pub once_bytes_max: usize,
     /// How long a call waits for its answer if it does not say. Default 30 s.
     pub call_timeout: Duration,
     /// How long authentication and registration may take together. Default 5 s.
@@ -64,6 +84,12 @@ impl Default for Limits {
             outbound_stalled_max: Duration::from_secs(10),
             closing_timeout: Duration::from_secs(2),
             half_closed_timeout: Duration::from_secs(5),
+            streams_max: 64,
+            stream_window_bytes: 64 * 1024,
+            large_bytes_max: 16 * 1024 * 1024,
+            once_window: Duration::from_secs(120),
+            once_answers_max: 16_384,
+            once_bytes_max: 16 * 1024 * 1024,
             call_timeout: Duration::from_secs(30),
             handshake_timeout: Duration::from_secs(5),
             handshake_bytes_max: 8 * 1024,

@@ -5,7 +5,9 @@ use alloc::sync::Arc;
 use core::any::Any;
 use core::fmt;
 
-use crate::RoleName;
+use crate::connection::StreamId;
+use crate::streaming::{StreamEnd, StreamHost};
+use crate::{PublicKey, RoleName};
 
 /// Who asks. Cheap to clone.
 ///
@@ -14,6 +16,8 @@ use crate::RoleName;
 #[derive(Clone)]
 pub struct Peer {
     view: Arc<dyn PeerView>,
+    /// Of the ask that is being answered.
+    stream: Option<StreamEnd>,
 }
 
 /// What a transport knows about the other end of a connection. Implemented once, by the mesh; tests
@@ -31,6 +35,11 @@ pub trait PeerView: Send + Sync + 'static {
     /// How it proved who it is.
     fn authentication(&self) -> Authentication;
 
+    /// The key whose possession it proved, if that is how. Default: none.
+    fn key(&self) -> Option<PublicKey> {
+        None
+    }
+
     /// The transport's own view, for its extension traits.
     fn as_any(&self) -> &dyn Any;
 }
@@ -45,13 +54,25 @@ pub enum Authentication {
     SharedSecret,
     /// It came through a socket that only this user can open.
     LocalSocket,
+    /// It has the private key to the public key under which it is known.
+    Key,
 }
 
 impl Peer {
     /// A peer over the given view of it.
     #[must_use]
     pub fn new(view: Arc<dyn PeerView>) -> Self {
-        Self { view }
+        Self { view, stream: None }
+    }
+
+    /// The same peer, as the one who opened this stream.
+    #[must_use]
+    pub fn with_stream(&self, host: Arc<dyn StreamHost>, id: StreamId) -> Self {
+        Self { view: Arc::clone(&self.view), stream: Some(StreamEnd::new(host, id)) }
+    }
+
+    pub(crate) fn stream(&self) -> Option<&StreamEnd> {
+        self.stream.as_ref()
     }
 
     /// A peer that nothing is known about, for unit tests of responders.
@@ -84,6 +105,12 @@ impl Peer {
         self.view.authentication()
     }
 
+    /// The key by which the peer is known. Only after [`Authentication::Key`].
+    #[must_use]
+    pub fn key(&self) -> Option<PublicKey> {
+        self.view.key()
+    }
+
     /// The transport's own view, for its extension traits.
     #[must_use]
     pub fn view(&self) -> &dyn Any {
@@ -98,6 +125,7 @@ impl fmt::Debug for Peer {
             .field("ident", &self.ident())
             .field("address", &self.address())
             .field("authentication", &self.authentication())
+            .field("key", &self.key())
             .finish()
     }
 }

@@ -116,6 +116,10 @@ pub enum Refusal {
     },
     /// Too much is going on. The command was not begun.
     Overloaded,
+    /// The command has a stream, and the ask has none: the caller does not know streams.
+    StreamNeeded,
+    /// The time that the caller gave was over first. The command was stopped on the way.
+    DeadlineExceeded,
 }
 
 impl Refusal {
@@ -143,6 +147,9 @@ where
         Ok(command) => command,
         Err(error) => return Reply::Ready(Err(Refusal::BadArgument(error))),
     };
+    if peer.stream().is_none() && (C::SCHEMA.takes.is_some() || C::SCHEMA.gives.is_some()) {
+        return Reply::Ready(Err(Refusal::StreamNeeded));
+    }
     let responder = Arc::clone(responder);
     let peer = peer.clone();
     Reply::Pending(Box::pin(async move {

@@ -18,6 +18,10 @@ pub struct CommandSchema {
     pub arguments: &'static [FieldSchema],
     /// The fields of the response, in the order of declaration.
     pub response: &'static [FieldSchema],
+    /// The fields of each item that the caller sends, if it sends any.
+    pub takes: Option<&'static [FieldSchema]>,
+    /// The fields of each item that the responder sends, if it sends any.
+    pub gives: Option<&'static [FieldSchema]>,
     /// The declared errors.
     pub errors: &'static [ErrorSchema],
     /// Whether callers usually wait for an answer. A hint to callers, as in Twisted.
@@ -84,6 +88,8 @@ pub enum ArgumentType {
     Json,
     /// Another type's encoding, compressed with zlib.
     Compressed(&'static Self),
+    /// Another type's encoding, which may go on under further keys.
+    Large(&'static Self),
     /// An IP address, in 4 or 16 bytes.
     IpAddress,
     /// An IP network: its address and one byte for the prefix length.
@@ -119,6 +125,7 @@ impl fmt::Display for ArgumentType {
             Self::Path => f.write_str("path"),
             Self::Json => f.write_str("json"),
             Self::Compressed(of) => write!(f, "compressed({of})"),
+            Self::Large(of) => write!(f, "large({of})"),
             Self::IpAddress => f.write_str("ip-address"),
             Self::IpNetwork => f.write_str("ip-network"),
             Self::Url => f.write_str("url"),

@@ -114,6 +114,9 @@ async fn ask(
         AskCommands::Ls(args) => commands::ls::run(&args, data_dir, terminal).await,
         AskCommands::Describe(args) => commands::describe::run(&args, data_dir, terminal).await,
         AskCommands::Call(args) => commands::call::run(&args, data_dir, terminal).await,
+        AskCommands::Invite(args) => commands::invite::run(&args, data_dir, terminal).await,
+        AskCommands::Join(args) => commands::join::run(&args, data_dir, terminal).await,
+        AskCommands::Keys(args) => commands::keys::run(&args, data_dir, terminal).await,
         AskCommands::Ping(args) => commands::ping::run(&args, data_dir, terminal).await,
     }
 }

@@ -2,8 +2,14 @@
 
 use std::io;
 
+use amp_proto::CallError;
+use cluster::JoinError;
+use region::RegistryError;
+
 use crate::arguments::ArgumentsError;
+use crate::commands::keys::KeyChoiceError;
 use crate::config::ConfigError;
+use crate::keys::KeyFileError;
 use crate::logging::LogError;
 use crate::operator::{OperatorError, Problem, ProblemKind, ServeError};
 use crate::private::PrivateError;
@@ -83,9 +89,21 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<Exit> {
         None => {}
     }
     match cause.downcast_ref() {
-        Some(OperatorError::Failed { .. }) => return Some(Exit::NoAnswer),
+        Some(OperatorError::Failed { .. } | OperatorError::NoAnswer { .. }) => {
+            return Some(Exit::NoAnswer);
+        }
+        Some(OperatorError::Refused { .. }) => return Some(Exit::Declared),
         Some(_) => return Some(Exit::NoRegion),
         None => {}
+    }
+    if cause.downcast_ref::<KeyChoiceError>().is_some() {
+        return Some(Exit::NoTarget);
+    }
+    if let Some(error) = cause.downcast_ref() {
+        return Some(of_joining(error));
+    }
+    if let Some(error) = cause.downcast_ref() {
+        return of_registry(error);
     }
     let is_usage = cause.downcast_ref::<ConfigError>().is_some()
         || cause.downcast_ref::<ArgumentsError>().is_some()
@@ -94,8 +112,18 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<Exit> {
         || cause.downcast_ref::<ServeError>().is_some()
         || cause.downcast_ref::<region::StartError>().is_some_and(is_of_settings)
         || cause.downcast_ref::<cluster::StartError>().is_some()
+        || cause.downcast_ref::<KeyFileError>().is_some()
+        || cause.downcast_ref::<mesh::TokenError>().is_some()
         || cause.downcast_ref::<mesh::SecretError>().is_some();
     is_usage.then_some(Exit::Usage)
+}
+
+fn of_joining(error: &JoinError) -> Exit {
+    match error {
+        JoinError::Refused { error: CallError::Declared(_), .. } => Exit::Declared,
+        JoinError::Handshake { error, .. } if error.is_refusal() => Exit::Declared,
+        _ => Exit::NoAnswer,
+    }
 }
 
 /// Whether the reader of our output went away: no failure, and nobody to tell.
@@ -106,9 +134,21 @@ pub(crate) fn is_broken_pipe(error: &anyhow::Error) -> bool {
     })
 }
 
-/// A registry that fails is nobody's settings; all else that keeps a region from starting is.
+fn of_registry(error: &RegistryError) -> Option<Exit> {
+    match error {
+        RegistryError::Settings(_)
+        | RegistryError::Refused { .. }
+        | RegistryError::Unencrypted { .. }
+        | RegistryError::Forbidden { .. } => Some(Exit::Usage),
+        RegistryError::Unreachable { .. } | RegistryError::TooSlow { .. } => Some(Exit::NoAnswer),
+        _ => None,
+    }
+}
+
+/// What is wrong with the registry, that decides; all else that keeps a region from starting is of
+/// the settings.
 fn is_of_settings(error: &region::StartError) -> bool {
-    !matches!(error, region::StartError::Registry(_))
+    !matches!(error, region::StartError::Registry(_) | region::StartError::Keys(_))
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ mod config;
 mod demo;
 mod exit;
 mod failure;
+mod keys;
 mod logging;
 mod operator;
 mod private;

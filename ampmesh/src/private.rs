@@ -75,6 +75,21 @@ pub(crate) fn write_new_file(path: &Path, content: &str) -> Result<bool, Private
     outcome.map_err(|error| PrivateError::File { path: path.to_owned(), error })
 }
 
+/// Writes a file with mode 0600 in place of the one that may be there. It has all its content or
+/// that of before, at any moment.
+///
+/// # Errors
+/// The operating system's.
+pub(crate) fn replace_file(path: &Path, content: &str) -> io::Result<()> {
+    let draft = path.with_extension(format!("draft-{}", Uuid::new_v4().simple()));
+    let written = write_draft(&draft, content).and_then(|()| fs::rename(&draft, path));
+    if written.is_err() {
+        // What went wrong first is what counts.
+        let _removed = fs::remove_file(&draft);
+    }
+    written
+}
+
 /// Waits until no other process holds the lock of this name, and holds it for as long as the file
 /// that is given is open.
 ///

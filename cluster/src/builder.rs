@@ -1,18 +1,19 @@
 //! From settings to a running cluster process.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use amp_proto::{Cluster, CommandSchema, Limits, Region, ResponderTable, Role as _};
 use futures_util::future::BoxFuture;
 use mesh::{
-    BackoffSettings, Client, ClusterId, Pool, ProcessSettings, Secret, Services, SettingsError,
-    Transport,
+    BackoffSettings, Client, ClusterId, KeyPair, Pins, Pool, ProcessSettings, Secret, Services,
+    SettingsError, Transport,
 };
 use tokio::sync::watch;
 
 use crate::controller::{ClusterController, Inner};
 use crate::finder;
+use crate::keys::{KeepKeys, KeyStep, OwnKeys};
 use crate::responders::{MeshResponders, Told};
 
 pub(crate) type Registration = Arc<
@@ -27,6 +28,8 @@ pub struct ClusterBuilder {
     connect_timeout: Duration,
     backoff: BackoffSettings,
     registration: Option<Registration>,
+    keep_keys: Option<KeepKeys>,
+    next_key_pair: Option<KeyPair>,
     services: Services<ClusterController>,
 }
 
@@ -66,6 +69,8 @@ impl ClusterBuilder {
             connect_timeout: Duration::from_secs(3),
             backoff: BackoffSettings::default(),
             registration: None,
+            keep_keys: None,
+            next_key_pair: None,
             services: Services::new(),
         }
     }
@@ -106,7 +111,45 @@ impl ClusterBuilder {
         self
     }
 
-    /// The shared secret. There is no default.
+    /// The key pair that this cluster is known by. With one it speaks TLS, to regions whose keys
+    /// it knows, and nothing else. Either this or a secret has to be given, and not both.
+    #[must_use]
+    pub fn key_pair(mut self, pair: KeyPair) -> Self {
+        self.process.key_pair = Some(pair);
+        self
+    }
+
+    /// The keys of the region processes, as they were learnt when joining. Regions tell of changes;
+    /// whoever wants to know keeps a clone.
+    #[must_use]
+    pub fn region_keys(mut self, pins: Pins) -> Self {
+        self.process.pins = pins;
+        self
+    }
+
+    /// Has regions renew the key of this cluster, and anybody else through
+    /// [`ClusterController::rotate_key`]. `keep` is given the next key pair twice: before any
+    /// region has heard of it, and when one has taken it. It writes it down in a place of its own
+    /// first, and then in the place of the present one. If it fails, the key stays as it is.
+    #[must_use]
+    pub fn keep_keys(
+        mut self,
+        keep: impl Fn(KeyStep, &KeyPair) -> std::io::Result<()> + Send + Sync + 'static,
+    ) -> Self {
+        self.keep_keys = Some(Arc::new(keep));
+        self
+    }
+
+    /// The next key pair that was kept by a process which died while it changed its key. It is
+    /// used when the present one turns out to be revoked.
+    #[must_use]
+    pub fn next_key_pair(mut self, pair: KeyPair) -> Self {
+        self.next_key_pair = Some(pair);
+        self
+    }
+
+    /// The shared secret, for plain AMP, which whoever is on the way can read and change. There is
+    /// no default.
     #[must_use]
     pub fn secret(mut self, secret: Secret) -> Self {
         self.process.secret = Some(secret);
@@ -222,7 +265,8 @@ impl ClusterBuilder {
     /// Dropping the future leaves nothing running.
     #[expect(clippy::unused_async, reason = "starting is an async step on both sides of the mesh")]
     pub async fn start(self) -> Result<ClusterController, StartError> {
-        let Self { process, id, regions, connect_timeout, backoff, registration, services } = self;
+        let Self { process, id, regions, connect_timeout, backoff, registration, services, .. } =
+            self;
         if regions.is_empty() {
             return Err(StartError::NoRegions);
         }
@@ -230,7 +274,8 @@ impl ClusterBuilder {
             return Err(StartError::NoPort { address: address.clone() });
         }
         let (tell, told) = watch::channel(Told::default());
-        let own = MeshResponders::new(tell);
+        let answering_for = Arc::new(OnceLock::new());
+        let own = MeshResponders::new(tell, process.pins.clone(), Arc::clone(&answering_for));
         let ident = id.to_string();
         let process = process.into_process(Cluster::NAME, ident.clone(), || ident, own)?;
         let pool = Arc::new(Pool::new());
@@ -243,7 +288,9 @@ impl ClusterBuilder {
             registration,
             told,
             pool,
+            own_keys: OwnKeys::new(self.keep_keys, self.next_key_pair),
         });
+        answering_for.get_or_init(|| Arc::downgrade(&controller.inner));
         finder::start(&controller, services);
         Ok(controller)
     }

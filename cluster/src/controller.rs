@@ -9,6 +9,7 @@ use mesh::{BackoffSettings, Client, ClusterId, Pool, Process, RegionId};
 use tokio::sync::watch;
 
 use crate::builder::{ClusterBuilder, Registration};
+use crate::keys::OwnKeys;
 use crate::responders::Told;
 
 /// A running cluster process. Cheap to clone; it runs until [`ClusterController::shutdown`].
@@ -45,6 +46,7 @@ pub(crate) struct Inner {
     pub(crate) registration: Option<Registration>,
     pub(crate) told: watch::Receiver<Told>,
     pub(crate) pool: Arc<Pool<RegionId>>,
+    pub(crate) own_keys: OwnKeys,
 }
 
 /// Why there is no client.

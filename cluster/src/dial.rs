@@ -4,15 +4,17 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use amp_proto::{CallError, Lost, Never, Region, RoleName};
+use amp_proto::{CallError, Lost, Never, OneLine, Region};
 use futures_util::FutureExt as _;
 use mesh::commands::{
-    Ident, Identify, ListRegions, RegionRow, Regions, RegisterCluster, RegisterClusterError,
+    Ident, Identify, KEY_REVOKED, ListRegionKeys, ListRegions, NOT_ENROLLED, RegionKeys, RegionRow,
+    Regions, RegisterCluster, RegisterClusterError,
 };
 use mesh::{Client, HandshakeError, Link, RegionId, chain};
 
 use crate::builder::RegistrationRefused;
 use crate::controller::Inner;
+use crate::responders::learn;
 
 /// A region process that we are connected to.
 #[derive(Debug)]
@@ -67,6 +69,9 @@ pub(crate) enum DialError {
     /// The region answered `ListRegions` with an error. The fault is the region's.
     #[error("the region does not say where the others are")]
     List(#[source] CallError<Never>),
+    /// The region answered `ListRegionKeys` with an error. The fault is the region's.
+    #[error("the region does not say which keys regions have")]
+    Keys(#[source] CallError<Never>),
     /// All that comes after the handshake took longer than the `handshake_timeout` of the limits.
     /// The region is too slow, or the application's own registration is.
     #[error("the registration took longer than {} ms", .0.as_millis())]
@@ -77,6 +82,14 @@ pub(crate) enum DialError {
     /// The application's own registration panicked. That is a bug of the application's.
     #[error("the application's registration panicked")]
     Panicked,
+    /// The region does not know our key, or has revoked it. Only a person can mend that.
+    #[error("the region refuses our key: {}", OneLine(.description))]
+    KeyRefused {
+        /// Whether it was known once.
+        is_revoked: bool,
+        /// The region's words.
+        description: String,
+    },
     /// The region turned the application's own registration down; only a person can mend that.
     #[error(transparent)]
     Refused(#[from] RegistrationRefused),
@@ -100,11 +113,12 @@ impl DialError {
                 Gravity::Absent
             }
             Self::Handshake(error) if error.is_refusal() => Gravity::Refused,
-            Self::Refused(_) => Gravity::Refused,
+            Self::Refused(_) | Self::KeyRefused { .. } => Gravity::Refused,
             Self::Handshake(_)
             | Self::Identify(_)
             | Self::Register(_)
             | Self::List(_)
+            | Self::Keys(_)
             | Self::RegisterTimedOut(_)
             | Self::Panicked => Gravity::Failed,
         }
@@ -157,7 +171,7 @@ async fn dial(
     let stream = tokio::time::timeout(within, connecting).await;
     let stream =
         stream.map_err(|_| DialError::ConnectTimedOut(within))?.map_err(DialError::Connect)?;
-    let open = process.authenticate(stream, RoleName::Region, address.to_owned()).await?;
+    let open = process.open(stream, address.to_owned()).await?;
     let (link, driving) = process.drive(open);
     let driven = Arc::clone(&link);
     process.lifetime.run_until_aborted(async move {
@@ -207,8 +221,9 @@ async fn introduce(
     let timeout = inner.process.limits.handshake_timeout;
     let client = Client::<Region>::new(Arc::clone(link)).within(timeout);
     let asked = tokio::time::Instant::now();
-    let Ident { ident, name, version } =
-        client.call(Identify).await.map_err(DialError::Identify)?;
+    let (negotiated, identified) = tokio::join!(client.negotiate(), client.call(Identify));
+    negotiated.map_err(key_refused)?;
+    let Ident { ident, name, version } = identified.map_err(key_refused)?;
     link.set_round_trip(asked.elapsed());
     let region = RegionId::from(ident.clone());
     if wanted.is_some_and(|wanted| *wanted != region) && inner.pool.get(&region).is_some() {
@@ -229,6 +244,10 @@ async fn introduce(
     if let Some(register) = &inner.registration {
         register(client.clone()).await?;
     }
+    if let (Some(pins), true) = (inner.process.pins(), link.peer().key.is_some()) {
+        let RegionKeys { keys } = client.call(ListRegionKeys).await.map_err(DialError::Keys)?;
+        learn(pins, keys);
+    }
     let told_before = inner.told.borrow().times;
     let others = match client.call(ListRegions).await {
         Ok(Regions { regions }) => Some(Listed { regions, told_before }),
@@ -237,6 +256,18 @@ async fn introduce(
     };
     let _first = link.admit(&ident, name, version);
     Ok(Reached { region, link: Arc::clone(link), others })
+}
+
+/// Whoever is not let in by its key hears of it in place of the first answer.
+fn key_refused(error: CallError<Never>) -> DialError {
+    match error {
+        CallError::Undeclared { code, description }
+            if [KEY_REVOKED, NOT_ENROLLED].contains(&code.as_str()) =>
+        {
+            DialError::KeyRefused { is_revoked: code == KEY_REVOKED, description }
+        }
+        error => DialError::Identify(error),
+    }
 }
 
 #[cfg(test)]

@@ -4,19 +4,20 @@
 //! that answers, and is told of changes by all. Every place that is not connected is dialled, with
 //! a back-off of its own. One task owns all of this; attempts run beside it.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use amp_proto::Region;
+use amp_proto::{Lost, PublicKey, Region};
 use mesh::commands::RegionRow;
-use mesh::{Client, Link, RegionId, Services, chain};
+use mesh::{Client, Link, Pins, RegionId, Services, chain};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::controller::{ClusterController, Inner};
 use crate::dial::{Attempt, DialError, Gravity, Listed, Reached, dial_any};
+use crate::keys::change_if_there_is_a_next;
 use crate::places::{Place, State, Target};
 use crate::responders::Told;
 
@@ -56,6 +57,8 @@ struct Finder {
     inner: Arc<Inner>,
     targets: HashMap<Place, Target>,
     told: watch::Receiver<Told>,
+    /// The keys that regions may show; absent without keys.
+    pins: Option<watch::Receiver<BTreeSet<PublicKey>>>,
     dials: Arc<Semaphore>,
     tasks: JoinSet<News>,
 }
@@ -68,7 +71,8 @@ impl Finder {
             |address: String| (Place::Seed(address.clone()), Target::new(&inner, vec![address]));
         let targets = seeds.map(target).collect();
         let dials = Arc::new(Semaphore::new(DIALS_MAX));
-        Self { inner, targets, told, dials, tasks: JoinSet::new() }
+        let pins = inner.process.pins().map(Pins::changes);
+        Self { inner, targets, told, pins, dials, tasks: JoinSet::new() }
     }
 
     async fn run(mut self) {
@@ -82,6 +86,7 @@ impl Finder {
                     Err(error) => tracing::error!(%error, "an attempt to connect failed badly"),
                 },
                 Ok(()) = self.told.changed() => self.learn_told(),
+                Ok(()) = changed(&mut self.pins) => self.believe(),
                 else => return,
             }
         }
@@ -177,6 +182,21 @@ impl Finder {
         }
     }
 
+    /// Other keys are believed than before: whoever showed one that is not is left, and whoever was
+    /// refused may be believed now.
+    fn believe(&mut self) {
+        let Some(pins) = self.inner.process.pins() else { return };
+        for (region, link) in self.inner.pool.all() {
+            if link.peer().key.as_ref().is_some_and(|it| !pins.contains(&it.key)) {
+                tracing::warn!(%region, "the key of a region is not good any more");
+                link.close(Lost::ClosedHere);
+            }
+        }
+        for target in self.targets.values_mut().filter(|it| it.state == State::Waiting) {
+            target.state = State::Due;
+        }
+    }
+
     fn learn_told(&mut self) {
         let regions = self.told.borrow_and_update().regions.clone();
         self.learn(regions);
@@ -184,6 +204,13 @@ impl Finder {
 
     fn failed(&mut self, place: &Place, address: &str, error: &DialError) {
         let gravity = error.gravity();
+        if matches!(error, DialError::KeyRefused { is_revoked: true, .. })
+            && change_if_there_is_a_next(&self.inner)
+            && let Some(target) = self.targets.get_mut(place)
+        {
+            target.state = State::Due;
+            return;
+        }
         let error = chain(error).to_string();
         let failure = format!("{address}: {error}");
         // An address of the settings is mostly the address of a region process as well.
@@ -287,5 +314,19 @@ impl Finder {
         {
             target.state = State::Due;
         }
+    }
+}
+
+/// Waits for other keys to be believed; for ever without keys.
+async fn changed(
+    pins: &mut Option<watch::Receiver<BTreeSet<PublicKey>>>,
+) -> Result<(), watch::error::RecvError> {
+    match pins {
+        Some(pins) => {
+            pins.changed().await?;
+            pins.borrow_and_update();
+            Ok(())
+        }
+        None => std::future::pending().await,
     }
 }

@@ -8,14 +8,19 @@ mod builder;
 mod controller;
 mod dial;
 mod finder;
+mod join;
+mod keys;
 mod places;
 mod responders;
 
 pub use amp_proto::{Cluster, Region};
 pub use mesh::{
-    BackoffSettings, CallError, Client, ClusterId, GATHER_CONCURRENCY, Gathered, Gathering, Limits,
-    PeerExt, RegionId, Secret, SettingsError, gather, gather_with,
+    BackoffSettings, CallError, Client, ClusterId, GATHER_CONCURRENCY, Gathered, Gathering,
+    InviteToken, KeyPair, Limits, PeerExt, Pins, PublicKey, RegionId, Secret, SettingsError,
+    gather, gather_with,
 };
 
 pub use crate::builder::{ClusterBuilder, RegistrationRefused, StartError};
 pub use crate::controller::{ClientError, ClusterController};
+pub use crate::join::{JoinError, Joining, Membership};
+pub use crate::keys::{KeyStep, RotateError};

@@ -1,8 +1,16 @@
 //! What every cluster process answers, beside what both sides do.
 
-use amp_proto::{Never, responders};
-use mesh::commands::{RegionRow, RegionsChanged};
+use std::sync::{Arc, OnceLock, Weak};
+
+use amp_proto::{Authentication, Never, Peer, responders};
+use mesh::commands::{
+    CannotRotateKey, KeyRotated, RegionKeysChanged, RegionRow, RegionsChanged, RotateKey,
+};
+use mesh::{Pins, chain};
 use tokio::sync::watch;
+
+use crate::controller::Inner;
+use crate::keys::{RotateError, rotate};
 
 /// What regions told without being asked.
 #[derive(Debug, Default)]
@@ -13,14 +21,20 @@ pub(crate) struct Told {
     pub(crate) regions: Vec<RegionRow>,
 }
 
-#[derive(Debug)]
 pub(crate) struct MeshResponders {
     told: watch::Sender<Told>,
+    pins: Pins,
+    /// Whose responders these are; they are made before it is.
+    inner: Arc<OnceLock<Weak<Inner>>>,
 }
 
 impl MeshResponders {
-    pub(crate) fn new(told: watch::Sender<Told>) -> Self {
-        Self { told }
+    pub(crate) fn new(
+        told: watch::Sender<Told>,
+        pins: Pins,
+        inner: Arc<OnceLock<Weak<Inner>>>,
+    ) -> Self {
+        Self { told, pins, inner }
     }
 }
 
@@ -33,5 +47,33 @@ impl MeshResponders {
             told.regions = it.regions;
         });
         Ok(())
+    }
+
+    #[responder]
+    async fn region_keys_changed(&self, it: RegionKeysChanged, peer: &Peer) -> Result<(), Never> {
+        // Who is known by a shared secret alone has no say in whose keys are believed.
+        if peer.authentication() == Authentication::Key {
+            learn(&self.pins, it.keys);
+        }
+        Ok(())
+    }
+
+    #[responder]
+    async fn rotate_key(&self, _: RotateKey, peer: &Peer) -> Result<KeyRotated, CannotRotateKey> {
+        let inner = self.inner.get().and_then(Weak::upgrade);
+        let inner = inner.filter(|_| peer.authentication() == Authentication::Key);
+        let inner = inner.ok_or(CannotRotateKey::NoKey)?;
+        match rotate(&inner).await {
+            Ok(key) => Ok(KeyRotated { key }),
+            Err(RotateError::NoKey) => Err(CannotRotateKey::NoKey),
+            Err(error) => Err(CannotRotateKey::Failed(chain(&error).to_string())),
+        }
+    }
+}
+
+/// Believes these keys from now on. A list without any is nonsense: nobody could tell of another.
+pub(crate) fn learn(pins: &Pins, keys: Vec<amp_proto::PublicKey>) {
+    if !keys.is_empty() {
+        pins.replace(keys);
     }
 }

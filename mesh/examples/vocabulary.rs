@@ -3,14 +3,35 @@
 
 use amp_proto::{Command, CommandSchema, FieldSchema, RoleName};
 use mesh::commands::{
-    Authenticate, Describe, Identify, Leave, ListRegions, Ping, RegionsChanged, RegisterCluster,
+    AnnounceKey, Authenticate, Cancel, Credit, Describe, End, Identify, Item, Join, Leave,
+    ListRegionKeys, ListRegions, Negotiate, Part, Ping, RegionKeysChanged, RegionsChanged,
+    RegisterCluster, RotateKey, Unwanted,
 };
 
 // ANCHOR: schemas
-const BOTH: [CommandSchema; 5] =
-    [Authenticate::SCHEMA, Identify::SCHEMA, Ping::SCHEMA, Leave::SCHEMA, Describe::SCHEMA];
-const REGION: [CommandSchema; 2] = [RegisterCluster::SCHEMA, ListRegions::SCHEMA];
-const CLUSTER: [CommandSchema; 1] = [RegionsChanged::SCHEMA];
+const BOTH: [CommandSchema; 12] = [
+    Authenticate::SCHEMA,
+    Negotiate::SCHEMA,
+    Identify::SCHEMA,
+    Ping::SCHEMA,
+    Leave::SCHEMA,
+    Describe::SCHEMA,
+    Cancel::SCHEMA,
+    Item::SCHEMA,
+    Credit::SCHEMA,
+    End::SCHEMA,
+    Unwanted::SCHEMA,
+    Part::SCHEMA,
+];
+const REGION: [CommandSchema; 5] = [
+    Join::SCHEMA,
+    RegisterCluster::SCHEMA,
+    ListRegions::SCHEMA,
+    ListRegionKeys::SCHEMA,
+    AnnounceKey::SCHEMA,
+];
+const CLUSTER: [CommandSchema; 3] =
+    [RegionsChanged::SCHEMA, RegionKeysChanged::SCHEMA, RotateKey::SCHEMA];
 // ANCHOR_END: schemas
 
 fn main() {

@@ -7,12 +7,15 @@ use std::time::Duration;
 
 use amp_proto::{
     AnsweredBy, AskResult, BoxWriter, CallError, Command, EncodeError, EncodeFields, Lost, Never,
-    NoAnswer, PassedError, ReceivedBox, Role, response_of, stopped_as,
+    NoAnswer, PassedError, ReceivedBox, Role, Streaming, response_of, stopped_as,
 };
 use tokio::time::Instant;
 
-use crate::commands::{Leave, Ping};
-use crate::connection::Link;
+use crate::agreement::{Features, terms_of};
+use crate::commands::{KEY_REVOKED, Leave, NOT_ENROLLED, Negotiate, Ping};
+use crate::connection::{Link, StreamingCall};
+use crate::context::CallContext;
+use crate::once::CallId;
 
 /// A handle to ask one peer of role `R`. Cheap to clone, and safe to keep: when its connection is
 /// lost, calls fail at once and say so.
@@ -33,6 +36,7 @@ pub struct Client<R> {
     link: Arc<Link>,
     others: Option<Arc<dyn Others>>,
     timeout: Duration,
+    once: Option<CallId>,
     role: PhantomData<fn() -> R>,
 }
 
@@ -47,7 +51,7 @@ impl<R: Role> Client<R> {
     #[must_use]
     pub fn new(link: Arc<Link>) -> Self {
         let timeout = link.limits().call_timeout;
-        Self { link, others: None, timeout, role: PhantomData }
+        Self { link, others: None, timeout, once: None, role: PhantomData }
     }
 
     /// A client that goes to one of `others` when the first connection is gone before a call was
@@ -62,6 +66,31 @@ impl<R: Role> Client<R> {
     #[must_use]
     pub fn within(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
+        self
+    }
+
+    /// The same client for one call that is carried out once, however often it is tried: with the
+    /// same id, the same process gives the answer that it gave before, or that of the run under
+    /// way. The second try may come through another connection, or through another process that
+    /// asks the peer.
+    ///
+    /// The run does not end with the connection, nor with the caller's time; whoever tries again
+    /// gets its answer.
+    ///
+    /// # Limits
+    /// [`once_window`](amp_proto::Limits::once_window),
+    /// [`once_answers_max`](amp_proto::Limits::once_answers_max) and
+    /// [`once_bytes_max`](amp_proto::Limits::once_bytes_max) of the peer's limits.
+    ///
+    /// # Errors
+    /// The call fails with [`CallError::OnceExpired`] when the peer cannot know any more, or not
+    /// yet: the id is older than the window or than the process. With [`CallError::OnceReused`] for
+    /// an id that was given to another call. With [`CallError::Unhandled`] when the peer does not
+    /// know such calls, as a stock peer; nothing is sent then. Any other failure may be tried again
+    /// with the same id.
+    #[must_use]
+    pub fn once(mut self, id: CallId) -> Self {
+        self.once = Some(id);
         self
     }
 
@@ -81,7 +110,8 @@ impl<R: Role> Client<R> {
     /// [`CallError::TimedOut`] say whether the command may have been carried out.
     ///
     /// # Cancellation
-    /// Dropping the future forgets the answer. AMP has no recall: the peer goes on.
+    /// Dropping the future stops the command at the peer, at its next await, if the peer knows how
+    /// to. A stock peer goes on, and its answer is dropped.
     ///
     /// # Specification
     /// `docs/src/reference/protocol.md#ask`; Twisted `BoxDispatcher.callRemote`.
@@ -100,6 +130,43 @@ impl<R: Role> Client<R> {
             Ok(outcome) => response_of::<C>(outcome, self.timeout),
             Err(failed) => Err(failed.map_declared(|never| match never {})),
         }
+    }
+
+    /// Asks the peer to carry out a command beside which items flow: what it takes, what it
+    /// answers, or both.
+    ///
+    /// The call has no time limit of its own, as it may be meant to stay open; a peer that died is
+    /// found out all the same. Inside a responder it ends with the time of the call that is being
+    /// answered.
+    ///
+    /// # Limits
+    /// [`streams_max`](amp_proto::Limits::streams_max) such calls at once on one connection, and
+    /// [`stream_window_bytes`](amp_proto::Limits::stream_window_bytes) ahead of the reader on each.
+    ///
+    /// # Errors
+    /// [`CallError::Lost`], [`CallError::Encode`]; [`CallError::Overloaded`] at the limit;
+    /// [`CallError::Unhandled`] when the peer does not know streams, as a stock peer. What the
+    /// responder refuses comes from the call.
+    ///
+    /// # Specification
+    /// `docs/src/reference/extensions.md#streams`.
+    #[expect(clippy::needless_pass_by_value, reason = "a command is given away, as in `call`")]
+    pub fn stream<C>(&self, command: C) -> Result<StreamingCall<C>, CallError<C::Error>>
+    where
+        C: AnsweredBy<R> + Streaming,
+    {
+        let link = match self.link.refusing() {
+            Some(_) => self.others.as_ref().and_then(|others| others.other_than(&self.link)),
+            None => None,
+        };
+        let link = link.as_ref().unwrap_or(&self.link);
+        if !link.has(Features::STREAM) && link.is_open() {
+            let description = "the peer does not know streams".to_owned();
+            return Err(CallError::Unhandled { description });
+        }
+        let time_left = CallContext::current().time_left().unwrap_or(Duration::MAX);
+        let deadline = link.clock().now().after(time_left);
+        link.open_stream(&command, deadline).map_err(CallError::from)
     }
 
     /// Sends `command` without waiting for an answer. There is none: nothing tells whether it was
@@ -175,11 +242,38 @@ impl<R: Role> Client<R> {
 
     /// The same client, for what concerns its connection and no other.
     fn this_connection(&self) -> Self {
-        Self { others: None, ..self.clone() }
+        Self { others: None, once: None, ..self.clone() }
     }
 
     pub(crate) fn timeout(&self) -> Duration {
         self.timeout
+    }
+
+    /// Tells the peer what we can do beyond plain AMP, and hears the same. A stock peer knows
+    /// nothing of it, and the connection stays plain AMP.
+    ///
+    /// # Errors
+    /// [`CallError::TimedOut`], [`CallError::Lost`].
+    ///
+    /// # Cancellation
+    /// As [`Client::call`].
+    pub async fn negotiate(&self) -> Result<(), CallError<Never>> {
+        let terms = terms_of(self.link.limits());
+        match self.call_ref(&Negotiate::from(terms)).await {
+            Ok(theirs) => self.link.agree(&theirs),
+            Err(failed @ (CallError::TimedOut { .. } | CallError::Lost { .. })) => {
+                return Err(failed);
+            }
+            // It says so to the first ask, whatever that is, and hangs up.
+            Err(CallError::Undeclared { code, description })
+                if code == NOT_ENROLLED || code == KEY_REVOKED =>
+            {
+                return Err(CallError::Undeclared { code, description });
+            }
+            // Whatever else is not an agreement: it is a stock peer, or as good as one.
+            Err(_) => {}
+        }
+        Ok(())
     }
 
     /// Makes the ask; on another connection when this one is gone and nothing was sent.
@@ -192,10 +286,18 @@ impl<R: Role> Client<R> {
         fields: &F,
     ) -> Result<AskResult, CallError<Never>> {
         let started = Instant::now();
+        // Whoever called us waits no longer than that, and what comes later helps nobody.
+        let time_left = CallContext::current().time_left();
+        let timeout = time_left.map_or(self.timeout, |left| left.min(self.timeout));
         let mut link = Arc::clone(&self.link);
         loop {
-            let left = self.timeout.saturating_sub(started.elapsed());
-            let outcome = link.ask(name, fields, link.clock().now().after(left)).await;
+            let left = timeout.saturating_sub(started.elapsed());
+            if self.once.is_some() && link.is_open() && !link.has(Features::ONCE) {
+                let description = "the peer does not know calls that are made once".to_owned();
+                return Err(CallError::Unhandled { description });
+            }
+            let deadline = link.clock().now().after(left);
+            let outcome = link.ask(name, fields, deadline, self.once).await;
             let other = if is_lost_unsent(&outcome) {
                 self.others.as_ref().and_then(|others| others.other_than(&link))
             } else {
@@ -274,6 +376,7 @@ impl<R> Clone for Client<R> {
             link: Arc::clone(&self.link),
             others: self.others.clone(),
             timeout: self.timeout,
+            once: self.once,
             role: PhantomData,
         }
     }
@@ -291,7 +394,7 @@ struct Encoded<'a>(&'a [(String, Vec<u8>)]);
 impl EncodeFields for Encoded<'_> {
     fn encode_fields(&self, out: &mut BoxWriter<'_>) -> Result<(), EncodeError> {
         self.0.iter().try_for_each(|(key, value)| {
-            out.put(key.as_bytes(), |out| {
+            out.put_in_parts(key.as_bytes(), |out| {
                 out.extend_from_slice(value);
                 Ok(())
             })

@@ -7,9 +7,10 @@ use amp_proto::{
     CommandSchema, ErrorSchema, Failure, FieldSchema, Lost, Never, Peer, RoleName, responders,
 };
 
+use crate::agreement::terms_of;
 use crate::commands::{
     Authenticate, Authenticated, CommandRow, Commands, Describe, FieldRow, Ident, Identify, Leave,
-    Ping,
+    Negotiate, Ping, Terms,
 };
 use crate::connection::{is_challenge_of, proof};
 use crate::lifetime::Lifetime;
@@ -67,6 +68,13 @@ impl Common {
     }
 
     #[responder]
+    async fn negotiate(&self, it: Negotiate, peer: &Peer) -> Result<Terms, Failure<Never>> {
+        let link = peer.link().ok_or_else(|| Failure::undeclared(Gone))?;
+        link.agree(&it.into());
+        Ok(terms_of(link.limits()))
+    }
+
+    #[responder]
     async fn leave(&self, _: Leave, peer: &Peer) -> Result<(), Never> {
         let Some(link) = peer.link() else { return Ok(()) };
         let is_first = link.is_open();
@@ -109,6 +117,10 @@ impl Common {
         Ok(Commands { commands, more: false })
     }
 }
+
+#[derive(Debug, thiserror::Error)]
+#[error("the connection is gone")]
+struct Gone;
 
 #[derive(Debug, thiserror::Error)]
 #[error("this process has no shared secret to prove")]

@@ -12,6 +12,7 @@
 //! - [`Transport`] is where streams come from: [`TcpTransport`], [`MemoryTransport`];
 //! - [`commands`] are the mesh's own, and [`Common`] answers those that both sides answer.
 
+mod agreement;
 mod answering;
 mod backoff;
 mod chain;
@@ -20,13 +21,16 @@ mod clock;
 pub mod commands;
 mod common;
 mod connection;
+mod context;
 mod describe;
 mod farewell;
 mod gather;
 mod host;
 mod ids;
+mod keys;
 mod lifetime;
 mod local;
+mod once;
 mod peer;
 mod pool;
 mod process;
@@ -35,23 +39,33 @@ mod secret;
 mod services;
 mod transport;
 
-pub use amp_proto::{CallError, Limits, Lost};
+pub use amp_proto::{CallError, Limits, Lost, NotAKey, PublicKey};
 
+pub use crate::agreement::{Agreement, EXTENSIONS_VERSION, Features};
 pub use crate::answering::{Answering, AnsweringError};
 pub use crate::backoff::{Backoff, BackoffSettings};
 pub use crate::chain::chain;
 pub use crate::client::{Client, Others};
 pub use crate::common::Common;
-pub use crate::connection::{Ended, HandshakeError, Handshaking, Link, Open, PeerInfo};
+pub use crate::connection::{
+    Ended, HandshakeError, Handshaking, Link, Open, PeerInfo, PeerKey, RefusedAsk, StreamingCall,
+};
+pub use crate::context::{CallContext, NotATraceParent, TraceParent};
 pub use crate::describe::CommandDescription;
 pub use crate::gather::{GATHER_CONCURRENCY, Gathered, Gathering, gather, gather_with};
 pub use crate::host::host_name;
 pub use crate::ids::{ClusterId, RegionId};
+pub use crate::keys::{
+    InviteHash, InviteId, InviteSecret, InviteToken, KeyError, KeyPair, Pins, TokenError,
+};
 pub use crate::lifetime::Lifetime;
 pub use crate::local::{connect_trusted, run_trusted};
+pub use crate::once::{CallId, NotACallId, OnceStore};
 pub use crate::peer::PeerExt;
 pub use crate::pool::Pool;
-pub use crate::process::{Process, ProcessSettings, SettingsError};
+pub use crate::process::{
+    Arrived, Process, ProcessSettings, Received, SettingsError, connect_by_key,
+};
 pub use crate::repeats::Repeats;
 pub use crate::secret::{Secret, SecretError};
 pub use crate::services::Services;

@@ -3,10 +3,10 @@
 use std::any::Any;
 use std::sync::{Arc, Weak};
 
-use amp_proto::{Authentication, Peer, PeerView, Role, RoleName};
+use amp_proto::{Authentication, Peer, PeerView, PublicKey, Role, RoleName};
 
 use crate::client::Client;
-use crate::connection::Link;
+use crate::connection::{Link, PeerKey};
 
 /// What a [`Peer`] of this crate's connections is made of.
 ///
@@ -17,6 +17,7 @@ pub(crate) struct LinkPeer {
     role: RoleName,
     address: String,
     authentication: Authentication,
+    key: Option<PeerKey>,
 }
 
 impl LinkPeer {
@@ -27,6 +28,7 @@ impl LinkPeer {
             role: peer.role,
             address: peer.address.clone(),
             authentication: peer.authentication,
+            key: peer.key.clone(),
         }
     }
 }
@@ -37,7 +39,9 @@ impl PeerView for LinkPeer {
     }
 
     fn ident(&self) -> Option<String> {
-        self.link.upgrade()?.ident().map(str::to_owned)
+        let admitted = self.link.upgrade().and_then(|link| link.ident().map(str::to_owned));
+        // A key stands for an identity before anybody was admitted.
+        admitted.or_else(|| self.key.as_ref()?.ident.clone())
     }
 
     fn address(&self) -> String {
@@ -46,6 +50,10 @@ impl PeerView for LinkPeer {
 
     fn authentication(&self) -> Authentication {
         self.authentication
+    }
+
+    fn key(&self) -> Option<PublicKey> {
+        self.key.as_ref().map(|key| key.key)
     }
 
     fn as_any(&self) -> &dyn Any {

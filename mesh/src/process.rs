@@ -4,14 +4,18 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use amp_proto::{Limits, Lost, ResponderTable, Responders, RoleName, UnusableLimit};
+use amp_proto::{
+    Command, Limits, Lost, PublicKey, ResponderTable, Responders, RoleName, UnusableLimit,
+};
 
 use crate::answering::{Answering, AnsweringError};
 use crate::commands::Ident;
 use crate::common::Common;
-use crate::connection::{HandshakeError, Handshaking, Link, Open};
+use crate::connection::{HandshakeError, Handshaking, Link, Open, PeerKey, RefusedAsk};
 use crate::farewell::drive_until_stopped;
+use crate::keys::{KeyPair, Peeked, Pins, Tls, TlsError};
 use crate::lifetime::Lifetime;
+use crate::once::OnceStore;
 use crate::secret::Secret;
 use crate::transport::{BoxStream, TcpTransport, Transport};
 
@@ -22,8 +26,12 @@ pub struct ProcessSettings {
     pub name: Option<String>,
     /// The version that others are told. Default: this crate's.
     pub version: String,
-    /// The shared secret. It has to be given.
+    /// The shared secret, for plain AMP. Either this or a key pair has to be given.
     pub secret: Option<Secret>,
+    /// The key pair that the process is known by, for TLS.
+    pub key_pair: Option<KeyPair>,
+    /// The keys of the region processes that are known. Only clusters need them.
+    pub pins: Pins,
     /// Where streams come from. Default: TCP.
     pub transport: Arc<dyn Transport>,
     /// What a connection will hold at most.
@@ -41,9 +49,13 @@ pub struct ProcessSettings {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SettingsError {
-    /// No secret was given. Without one nobody could prove that they belong.
-    #[error("no shared secret was given")]
-    NoSecret,
+    /// Neither a key pair nor a secret was given. Without one nobody could prove that they belong.
+    #[error("neither a key pair nor a shared secret was given")]
+    NoIdentity,
+    /// A cluster was given a key pair and a secret. It proves itself by one of them, and falls back
+    /// to no other.
+    #[error("a key pair and a shared secret were given, and a cluster has one of them")]
+    TwoIdentities,
     /// With one of the limits nothing could work.
     #[error(transparent)]
     Limits(#[from] UnusableLimit),
@@ -67,8 +79,28 @@ pub struct Process {
     pub client_wait: Duration,
     /// Its tasks, and its end.
     pub lifetime: Arc<Lifetime>,
-    secret: Secret,
+    once: Arc<OnceStore>,
+    secret: Option<Secret>,
+    tls: Option<Tls>,
     drain_timeout: Duration,
+}
+
+/// What became of a stream that arrived.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Received {
+    /// The peer knows the shared secret.
+    Open(Open<BoxStream>),
+    /// The peer has a key. Whose it is has to be found out.
+    Key(Arrived),
+}
+
+/// A peer that has shown by TLS that it has a key, and nothing else.
+#[derive(Debug)]
+pub struct Arrived {
+    handshaking: Handshaking<BoxStream>,
+    key: PublicKey,
+    own: PublicKey,
 }
 
 impl Default for ProcessSettings {
@@ -77,6 +109,8 @@ impl Default for ProcessSettings {
             name: None,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             secret: None,
+            key_pair: None,
+            pins: Pins::new([]),
             transport: Arc::new(TcpTransport::new()),
             limits: Limits::default(),
             client_wait: Duration::from_secs(10),
@@ -101,18 +135,25 @@ impl ProcessSettings {
         own: S,
     ) -> Result<Process, SettingsError> {
         let Self { transport, limits, client_wait, drain_timeout, mut answering, .. } = self;
-        let secret = self.secret.ok_or(SettingsError::NoSecret)?;
+        let (secret, pair) = (self.secret, self.key_pair);
+        match (&secret, &pair, role) {
+            (None, None, _) => return Err(SettingsError::NoIdentity),
+            (Some(_), Some(_), RoleName::Cluster) => return Err(SettingsError::TwoIdentities),
+            _ => {}
+        }
+        let tls = pair.map(|pair| Tls::new(&pair, self.pins));
         limits.check()?;
         let name = self.name.unwrap_or_else(default_name);
         let ident = Ident { ident, name: Some(name.clone()), version: Some(self.version) };
         let lifetime = Arc::new(Lifetime::new(role, name));
-        let common = Common::new(role, ident.clone(), Some(secret.clone()))
+        let common = Common::new(role, ident.clone(), secret.clone())
             .close_left_after(drain_timeout, Arc::clone(&lifetime));
         let common = Arc::new(common);
         answering.add(Arc::clone(&common));
         answering.add(Arc::new(own));
         let responders = answering.finish(role)?;
         common.describe_as(responders.schemas().collect());
+        let once = Arc::new(OnceStore::new(&limits, Arc::clone(&lifetime)));
         let (responders, limits) = (Arc::new(responders), Arc::new(limits));
         Ok(Process {
             ident,
@@ -121,7 +162,9 @@ impl ProcessSettings {
             limits,
             client_wait,
             lifetime,
+            once,
             secret,
+            tls,
             drain_timeout,
         })
     }
@@ -134,21 +177,109 @@ impl Process {
         self.ident.name.as_deref().unwrap_or_default()
     }
 
-    /// Takes a fresh stream to a peer of role `far` through the handshake.
+    /// The key that the process shows, if it has one.
+    #[must_use]
+    pub fn key(&self) -> Option<PublicKey> {
+        self.tls.as_ref().map(Tls::key)
+    }
+
+    /// Shows another key from now on; connections that are open stay as they are. Nothing happens
+    /// in a process without a key.
+    pub fn change_key(&self, pair: &KeyPair) {
+        if let Some(tls) = &self.tls {
+            tls.change_key(pair);
+        }
+    }
+
+    /// The keys of the region processes that are believed, if the process has a key itself.
+    #[must_use]
+    pub fn pins(&self) -> Option<&Pins> {
+        self.tls.as_ref().map(Tls::pins)
+    }
+
+    /// Whether peers are accepted that speak plain AMP and know the shared secret.
+    #[must_use]
+    pub fn accepts_plain(&self) -> bool {
+        self.secret.is_some()
+    }
+
+    /// Takes a fresh stream to a region through the handshake: by key if this process has one, and
+    /// otherwise by the shared secret. There is no falling back from one to the other.
     ///
     /// # Errors
     /// [`HandshakeError`]; the stream is closed.
     ///
     /// # Cancellation
     /// Dropping the future closes the stream.
-    pub async fn authenticate(
+    pub async fn open(
+        &self,
+        stream: BoxStream,
+        address: String,
+    ) -> Result<Open<BoxStream>, HandshakeError> {
+        let Some(tls) = &self.tls else {
+            return self.authenticate(stream, RoleName::Region, address).await;
+        };
+        connect(tls, stream, address, Arc::clone(&self.limits)).await
+    }
+
+    /// Takes a stream that arrived from a cluster through the handshake. The first byte tells TLS
+    /// from plain AMP.
+    ///
+    /// # Errors
+    /// [`HandshakeError`]; the stream is closed.
+    ///
+    /// # Cancellation
+    /// Dropping the future closes the stream.
+    pub async fn receive(
+        &self,
+        stream: BoxStream,
+        address: String,
+    ) -> Result<Received, HandshakeError> {
+        let far = RoleName::Cluster;
+        let Some(tls) = &self.tls else {
+            return self.authenticate(stream, far, address).await.map(Received::Open);
+        };
+        let mut stream = Peeked::new(stream);
+        if self.is_plain(&mut stream).await? {
+            let opened = self.authenticate(Box::new(stream), far, address).await;
+            return opened.map(Received::Open);
+        }
+        let after = self.limits.handshake_timeout;
+        let accepting = Box::pin(tls.accept(Box::new(stream)));
+        let accepted = tokio::time::timeout(after, accepting).await;
+        let accepted = accepted.map_err(|_| HandshakeError::TimedOut { after })?;
+        let (stream, key, own) = accepted.map_err(of_tls)?;
+        let handshaking = Handshaking::new(stream, far, address, Arc::clone(&self.limits));
+        Ok(Received::Key(Arrived { handshaking, key, own }))
+    }
+
+    /// Whether the peer speaks plain AMP. One that says nothing is waiting for us to begin, as
+    /// only AMP allows.
+    async fn is_plain(&self, stream: &mut Peeked) -> Result<bool, HandshakeError> {
+        /// The first byte of a TLS record that holds a handshake. In AMP it is the high byte of a
+        /// key's length, and zero.
+        const TLS_HANDSHAKE: u8 = 0x16;
+        let after = self.limits.handshake_timeout / 2;
+        match tokio::time::timeout(after, stream.first()).await {
+            Ok(Ok(Some(TLS_HANDSHAKE))) => Ok(false),
+            Ok(Ok(None)) => Err(HandshakeError::Lost(Lost::ClosedByPeer)),
+            Ok(Err(error)) => Err(HandshakeError::Lost(Lost::Broken { reason: error.to_string() })),
+            Ok(Ok(Some(_))) if self.secret.is_none() => Err(HandshakeError::PlainRefused),
+            Err(_) if self.secret.is_none() => Err(HandshakeError::TimedOut { after }),
+            Ok(Ok(Some(_))) | Err(_) => Ok(true),
+        }
+    }
+
+    /// Takes a fresh stream to a peer of role `far` through the handshake by the shared secret.
+    async fn authenticate(
         &self,
         stream: BoxStream,
         far: RoleName,
         address: String,
     ) -> Result<Open<BoxStream>, HandshakeError> {
+        let secret = self.secret.as_ref().ok_or(HandshakeError::PlainRefused)?;
         let handshaking = Handshaking::new(stream, far, address, Arc::clone(&self.limits));
-        Box::pin(handshaking.authenticate(&self.secret)).await
+        Box::pin(handshaking.authenticate(secret)).await
     }
 
     /// Begins to answer on a connection. The future drives it to its end, in good order when the
@@ -157,6 +288,7 @@ impl Process {
         &self,
         open: Open<BoxStream>,
     ) -> (Arc<Link>, impl Future<Output = Lost> + Send + 'static) {
+        let open = open.remembering(Arc::clone(&self.once));
         let (link, driving) = open.drive(Arc::clone(&self.responders));
         let (driven, stopping) = (Arc::clone(&link), self.lifetime.stopping().clone());
         (link, async move { drive_until_stopped(driven, driving, &stopping).await })
@@ -168,6 +300,80 @@ impl Process {
     /// As [`Lifetime::shut_down`].
     pub async fn shut_down(&self) {
         self.lifetime.shut_down(self.drain_timeout).await;
+    }
+}
+
+/// Opens a connection to a region by key, outside of any process: to join it.
+///
+/// # Errors
+/// [`HandshakeError`]; the stream is closed.
+///
+/// # Cancellation
+/// Dropping the future closes the stream.
+pub async fn connect_by_key(
+    stream: BoxStream,
+    address: String,
+    pair: &KeyPair,
+    pins: Pins,
+    limits: Arc<Limits>,
+) -> Result<Open<BoxStream>, HandshakeError> {
+    connect(&Tls::new(pair, pins), stream, address, limits).await
+}
+
+async fn connect(
+    tls: &Tls,
+    stream: BoxStream,
+    address: String,
+    limits: Arc<Limits>,
+) -> Result<Open<BoxStream>, HandshakeError> {
+    let after = limits.handshake_timeout;
+    let connected = tokio::time::timeout(after, Box::pin(tls.connect(stream))).await;
+    let connected = connected.map_err(|_| HandshakeError::TimedOut { after })?;
+    let (stream, key, own) = connected.map_err(of_tls)?;
+    let handshaking = Handshaking::new(stream, RoleName::Region, address, limits);
+    Ok(handshaking.known_by_key(PeerKey { key, ident: None, own }))
+}
+
+impl Arrived {
+    /// The key.
+    #[must_use]
+    pub fn key(&self) -> PublicKey {
+        self.key
+    }
+
+    /// The key is that of `ident`.
+    #[must_use]
+    pub fn known_as(self, ident: String) -> Open<BoxStream> {
+        let Self { handshaking, key, own } = self;
+        handshaking.known_by_key(PeerKey { key, ident: Some(ident), own })
+    }
+
+    /// The key is nobody's: one ask is answered, if it is the right one. See
+    /// [`Handshaking::answer_one`].
+    ///
+    /// # Errors
+    /// [`HandshakeError`].
+    ///
+    /// # Cancellation
+    /// Dropping the future closes the stream.
+    pub async fn answer_one<C, F>(
+        self,
+        answer: impl FnOnce(C) -> F,
+        refusal: RefusedAsk,
+    ) -> Result<(), HandshakeError>
+    where
+        C: Command,
+        F: Future<Output = Result<C::Response, C::Error>>,
+    {
+        self.handshaking.answer_one(answer, refusal).await
+    }
+}
+
+fn of_tls(error: TlsError) -> HandshakeError {
+    match error {
+        TlsError::NotPinned(key) => HandshakeError::UnknownRegion { key },
+        TlsError::Failed { reason } => HandshakeError::Tls { reason },
+        TlsError::Broken { reason } => HandshakeError::Lost(Lost::Broken { reason }),
     }
 }
 

@@ -5,6 +5,8 @@ use std::sync::{Arc, Weak};
 use amp_proto::{Authentication, Peer};
 use mesh::{ClusterId, Link, PeerExt as _, Pool};
 
+use crate::key_book::KnownKeys;
+
 /// When an authenticated peer is admitted as a cluster, so that `get_client_for` finds it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -64,6 +66,7 @@ pub enum Admission {
 #[derive(Clone, Debug)]
 pub struct Admissions {
     pool: Weak<Pool<ClusterId>>,
+    keys: Weak<KnownKeys>,
 }
 
 /// Why a peer was not admitted.
@@ -79,14 +82,20 @@ pub enum AdmissionError {
         /// That identity.
         admitted_as: String,
     },
+    /// The identity belongs to the owner of a key, and the peer has another key, or showed none.
+    #[error("{claimed} is the identity of another key")]
+    BoundToKey {
+        /// The identity.
+        claimed: ClusterId,
+    },
     /// The peer never proved that it belongs to the mesh.
     #[error("the peer has not proved that it is a cluster")]
     Unauthenticated,
 }
 
 impl Admissions {
-    pub(crate) fn new(pool: &Arc<Pool<ClusterId>>) -> Self {
-        Self { pool: Arc::downgrade(pool) }
+    pub(crate) fn new(pool: &Arc<Pool<ClusterId>>, keys: &Arc<KnownKeys>) -> Self {
+        Self { pool: Arc::downgrade(pool), keys: Arc::downgrade(keys) }
     }
 
     /// Admits the peer as `cluster`: from now on `get_client_for` finds it. Admitting it again
@@ -111,12 +120,19 @@ impl Admissions {
         name: Option<String>,
         version: Option<String>,
     ) -> Result<(), AdmissionError> {
-        // Whoever comes through a local socket may do much, but is no cluster.
-        if link.peer().authentication != Authentication::SharedSecret {
-            return Err(AdmissionError::Unauthenticated);
-        }
         let pool = self.pool.upgrade().ok_or(AdmissionError::Gone)?;
+        let keys = self.keys.upgrade().ok_or(AdmissionError::Gone)?;
         let ident = cluster.to_string();
+        let (authentication, key) = (link.peer().authentication, &link.peer().key);
+        let is_bound_elsewhere = match (authentication, key) {
+            (Authentication::Key, Some(key)) => key.ident.as_ref() != Some(&ident),
+            (Authentication::SharedSecret, _) => keys.is_bound(&cluster),
+            // Whoever comes through a local socket may do much, but is no cluster.
+            _ => return Err(AdmissionError::Unauthenticated),
+        };
+        if is_bound_elsewhere {
+            return Err(AdmissionError::BoundToKey { claimed: cluster });
+        }
         if link.admit(&ident, name, version) {
             pool.insert(cluster, Arc::clone(link));
             let peer = &link.peer().address;

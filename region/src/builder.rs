@@ -6,14 +6,16 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use amp_proto::{CommandSchema, Limits, Region, ResponderTable, Role as _};
 use mesh::{
-    ClusterId, Listen, Pool, ProcessSettings, RegionId, Secret, Services, SettingsError, Transport,
-    host_name,
+    ClusterId, KeyPair, Listen, Pool, ProcessSettings, PublicKey, RegionId, Secret, Services,
+    SettingsError, Transport, host_name,
 };
 use tokio::sync::{Notify, watch};
 
 use crate::admission::{Admission, Admissions};
 use crate::controller::{Inner, RegionController};
 use crate::handshakes::HandshakesMax;
+use crate::key_book::{KeyBook, KnownKeys};
+use crate::registry::keys::{Enrolment, KeyEntry, Keys, MemoryKeys};
 use crate::registry::{MemoryRegistry, RegionEntry, Registry, RegistryError};
 use crate::responders::MeshResponders;
 use crate::serve;
@@ -26,6 +28,9 @@ pub struct RegionBuilder {
     listen: Listen,
     advertise: Vec<IpAddr>,
     registry: Arc<dyn Registry>,
+    keys: Arc<dyn Keys>,
+    known_keys: Arc<KnownKeys>,
+    key_overlap: Duration,
     admission: Admission,
     handshakes_max: HandshakesMax,
     pool: Arc<Pool<ClusterId>>,
@@ -45,6 +50,15 @@ pub enum StartError {
     /// The registry cannot be asked.
     #[error("cannot announce this region process")]
     Registry(#[from] RegistryError),
+    /// The keys cannot be looked up.
+    #[error("cannot look the keys up")]
+    Keys(#[source] RegistryError),
+    /// The key of this process was revoked, or is that of a cluster. Make it a new one.
+    #[error("the key {key} of this region process was revoked, or is that of a cluster")]
+    KeyRefused {
+        /// The key.
+        key: PublicKey,
+    },
 }
 
 impl RegionBuilder {
@@ -55,6 +69,9 @@ impl RegionBuilder {
             listen: Listen::default(),
             advertise: Vec::new(),
             registry: Arc::new(MemoryRegistry::new()),
+            keys: Arc::new(MemoryKeys::new()),
+            known_keys: Arc::default(),
+            key_overlap: Duration::from_secs(600),
             admission: Admission::default(),
             handshakes_max: HandshakesMax::default(),
             pool: Arc::new(Pool::new()),
@@ -91,7 +108,31 @@ impl RegionBuilder {
         self
     }
 
-    /// The shared secret. There is no default.
+    /// The key pair that this process is known by. With one, clusters that have a key connect by
+    /// TLS. Either this or a secret has to be given.
+    #[must_use]
+    pub fn key_pair(mut self, pair: KeyPair) -> Self {
+        self.process.key_pair = Some(pair);
+        self
+    }
+
+    /// Where it is written down whose key is whose; to be the same for all processes of a region,
+    /// and to be kept. Default: in memory, for a region of one process that does not last.
+    #[must_use]
+    pub fn keys(mut self, keys: Arc<dyn Keys>) -> Self {
+        self.keys = keys;
+        self
+    }
+
+    /// How long the present key of a cluster is good beside the next one. Default 10 min.
+    #[must_use]
+    pub fn key_overlap(mut self, overlap: Duration) -> Self {
+        self.key_overlap = overlap;
+        self
+    }
+
+    /// The shared secret. With one, peers may speak plain AMP, which whoever is on the way can read
+    /// and change: it is for stock peers on a network that is trusted. There is no default.
     #[must_use]
     pub fn secret(mut self, secret: Secret) -> Self {
         self.process.secret = Some(secret);
@@ -130,7 +171,7 @@ impl RegionBuilder {
     /// The handle through which an application's own registration command admits peers.
     #[must_use]
     pub fn admissions(&self) -> Admissions {
-        Admissions::new(&self.pool)
+        Admissions::new(&self.pool, &self.known_keys)
     }
 
     /// How many peers may be proving who they are at once; further ones are turned away. At least
@@ -211,10 +252,20 @@ impl RegionBuilder {
     /// Dropping the future leaves nothing running.
     pub async fn start(self) -> Result<RegionController, StartError> {
         let known = Arc::new(watch::Sender::new(Vec::new()));
-        let own = MeshResponders::new(self.admission, self.admissions(), Arc::clone(&known));
+        let book = Arc::new(KeyBook::new(Arc::clone(&self.keys), Arc::clone(&self.known_keys)));
+        let own = MeshResponders::new(
+            self.admission,
+            self.admissions(),
+            Arc::clone(&known),
+            Arc::clone(&book),
+            self.key_overlap,
+        );
         let ident = self.id.to_string();
         let process = self.process.into_process(Region::NAME, ident, default_name, own)?;
 
+        if let Some(key) = process.key() {
+            enrol(&book, key, &self.id, process.name()).await?;
+        }
         let listener = process.transport.listen(&self.listen).await.map_err(StartError::Listen)?;
         let entry = RegionEntry {
             id: self.id,
@@ -233,6 +284,7 @@ impl RegionBuilder {
             admission: self.admission,
             handshakes_max: self.handshakes_max,
             pool: self.pool,
+            book,
             address,
             entry,
             known,
@@ -244,12 +296,38 @@ impl RegionBuilder {
     }
 }
 
+/// Sees to it that the own key is known.
+async fn enrol(
+    book: &KeyBook,
+    key: PublicKey,
+    id: &RegionId,
+    name: &str,
+) -> Result<(), StartError> {
+    let now = to_the_millisecond(SystemTime::now());
+    let entry = KeyEntry {
+        key,
+        role: Region::NAME,
+        ident: id.to_string(),
+        name: name.to_owned(),
+        since: now,
+        revoked: None,
+    };
+    if book.keys.enrol(&entry).await.map_err(StartError::Keys)? != Enrolment::Enrolled {
+        let found = book.keys.find(&key).await.map_err(StartError::Keys)?;
+        let is_ours = |found: &KeyEntry| found.role == Region::NAME && found.is_good(now);
+        if !found.as_ref().is_some_and(is_ours) {
+            return Err(StartError::KeyRefused { key });
+        }
+    }
+    book.refresh().await.map_err(StartError::Keys)
+}
+
 fn default_name() -> String {
     format!("{}:pid={}", host_name(), std::process::id())
 }
 
 /// Registries keep milliseconds, and entries are compared.
-fn to_the_millisecond(time: SystemTime) -> SystemTime {
+pub(crate) fn to_the_millisecond(time: SystemTime) -> SystemTime {
     let elapsed = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     let ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
     UNIX_EPOCH + Duration::from_millis(ms)

@@ -11,6 +11,7 @@ use tokio::sync::{Notify, watch};
 use crate::admission::Admission;
 use crate::builder::RegionBuilder;
 use crate::handshakes::HandshakesMax;
+use crate::key_book::KeyBook;
 use crate::registry::{RegionEntry, Registry, RegistryError};
 use crate::report::MeshReport;
 use crate::sparing::Sparing;
@@ -44,6 +45,7 @@ pub(crate) struct Inner {
     pub(crate) admission: Admission,
     pub(crate) handshakes_max: HandshakesMax,
     pub(crate) pool: Arc<Pool<ClusterId>>,
+    pub(crate) book: Arc<KeyBook>,
     /// Where it listens.
     pub(crate) address: String,
     /// What is announced of it.
@@ -164,6 +166,13 @@ impl RegionController {
     #[must_use]
     pub fn registry(&self) -> &Arc<dyn Registry> {
         &self.inner.registry
+    }
+
+    /// The region processes as the registry knew them when it could last be asked; at first, this
+    /// one alone.
+    #[must_use]
+    pub fn known_regions(&self) -> Vec<RegionEntry> {
+        self.inner.known.borrow().clone()
     }
 
     /// The whole mesh as the registry knows it.

@@ -9,6 +9,8 @@ mod admission;
 mod builder;
 mod controller;
 mod handshakes;
+mod key_book;
+mod keys;
 mod registrar;
 pub mod registry;
 mod report;
@@ -20,14 +22,18 @@ mod twins;
 
 pub use amp_proto::{Cluster, Region};
 pub use mesh::{
-    CallError, Client, ClusterId, GATHER_CONCURRENCY, Gathered, Gathering, Limits, Listen, PeerExt,
-    RegionId, Secret, SettingsError, gather, gather_with,
+    CallError, Client, ClusterId, GATHER_CONCURRENCY, Gathered, Gathering, InviteToken, KeyPair,
+    Limits, Listen, PeerExt, PublicKey, RegionId, Secret, SettingsError, gather, gather_with,
 };
 
 pub use crate::admission::{Admission, AdmissionError, Admissions};
 pub use crate::builder::{RegionBuilder, StartError};
 pub use crate::controller::{ClientError, RegionController};
+pub use crate::keys::KeysError;
+pub use crate::registry::keys::{Enrolment, Invite, KeyEntry, Keys, MemoryKeys, SqliteKeys};
+pub use crate::registry::postgres::PostgresSettings;
 pub use crate::registry::{
-    LinkEntry, MemoryRegistry, RegionEntry, Registry, RegistryError, SqliteRegistry,
+    LinkEntry, MemoryRegistry, PostgresRegistry, RegionEntry, Registry, RegistryError,
+    SqliteRegistry,
 };
 pub use crate::report::MeshReport;

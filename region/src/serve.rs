@@ -4,15 +4,17 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use amp_proto::{CallError, Cluster, Lost, RoleName};
+use amp_proto::{CallError, Cluster, Lost};
 use mesh::commands::{Ident, Identify};
-use mesh::{BoxStream, Client, Link, Listener, Repeats, Services, chain};
+use mesh::{
+    BoxStream, Client, HandshakeError, Link, Listener, Open, Received, Repeats, Services, chain,
+};
 
-use crate::admission::{Admission, Admissions};
+use crate::admission::{Admission, AdmissionError, Admissions};
 use crate::controller::{Inner, RegionController};
 use crate::handshakes::{Handshakes, Turn};
 use crate::sparing::{Line, PERIOD};
-use crate::{registrar, tell, twins};
+use crate::{key_book, registrar, tell, twins};
 
 /// How long to wait when the operating system has no room for another connection. Fixed: nothing
 /// tells when there is room, and to ask ten times a second costs nothing.
@@ -33,6 +35,10 @@ pub(crate) fn start(
     lifetime.run_until_stopping(registrar::watch_regions(Arc::clone(inner)));
     lifetime.run_until_stopping(tell::tell_clusters(Arc::clone(inner)));
     lifetime.run_until_stopping(twins::watch(Arc::clone(inner)));
+    if inner.process.key().is_some() {
+        lifetime.run_until_stopping(key_book::follow(Arc::clone(inner)));
+        lifetime.run_until_stopping(key_book::tell_clusters(Arc::clone(inner)));
+    }
     services.start(lifetime, controller);
 }
 
@@ -91,32 +97,50 @@ fn may_warn(inner: &Arc<Inner>) -> bool {
 /// One connection, from its first byte to its last.
 async fn serve(inner: Arc<Inner>, stream: BoxStream, from: String, turn: Turn) {
     let process = &inner.process;
-    let authenticating = process.authenticate(stream, RoleName::Cluster, from.clone());
-    let opened = process.lifetime.stopping().run_until_cancelled(authenticating).await;
+    let opening = Box::pin(open(&inner, stream, &from));
+    let opened = process.lifetime.stopping().run_until_cancelled(opening).await;
     drop(turn);
     let open = match opened {
-        Some(Ok(open)) => open,
+        Some(Ok(Some(open))) => open,
         Some(Err(error)) => {
             if may_warn(&inner) {
                 tracing::warn!(peer = from, error = %chain(&error), "a connection was refused");
             }
             return;
         }
-        None => return,
+        Some(Ok(None)) | None => return,
     };
     let (link, driving) = process.drive(open);
     process.lifetime.run_until_aborted(admit(Arc::clone(&inner), Arc::clone(&link)));
-    let lost = driving.await;
+    let lost = Box::pin(key_book::while_good(&inner, &link, driving)).await;
     let cluster = link.ident().and_then(|ident| ident.parse().ok());
     if let Some(cluster) = &cluster {
         inner.pool.remove(cluster, &link);
     }
     let cluster = cluster.map(|cluster| cluster.to_string());
-    if let Lost::PeerMisbehaved(error) = &lost {
-        let error = chain(error);
-        tracing::warn!(peer = from, cluster, %error, "the peer broke the protocol: disconnected");
-    } else {
-        tracing::info!(peer = from, cluster, reason = %chain(&lost), "a connection ended");
+    match lost {
+        Some(Lost::PeerMisbehaved(error)) => {
+            let (peer, error) = (from, chain(&error));
+            tracing::warn!(peer, cluster, %error, "the peer broke the protocol: disconnected");
+        }
+        Some(lost) => {
+            tracing::info!(peer = from, cluster, reason = %chain(&lost), "a connection ended");
+        }
+        None => tracing::warn!(peer = from, cluster, "a connection was ended: its key was revoked"),
+    }
+}
+
+/// Takes a stream through the handshake. A cluster that joins is done with that.
+async fn open(
+    inner: &Inner,
+    stream: BoxStream,
+    from: &str,
+) -> Result<Option<Open<BoxStream>>, HandshakeError> {
+    match inner.process.receive(stream, from.to_owned()).await? {
+        Received::Open(open) => Ok(Some(open)),
+        Received::Key(arrived) => key_book::greet(inner, arrived, from).await,
+        // There is no third way.
+        _ => Ok(None),
     }
 }
 
@@ -126,7 +150,11 @@ async fn admit(inner: Arc<Inner>, link: Arc<Link>) {
     let peer = link.peer().address.clone();
     let client = Client::<Cluster>::new(Arc::clone(&link)).within(timeout);
     let asked = tokio::time::Instant::now();
-    match client.call(Identify).await {
+    let (negotiated, identified) = tokio::join!(client.negotiate(), client.call(Identify));
+    if let Err(error) = negotiated {
+        tracing::debug!(peer, error = %chain(&error), "the peer did not negotiate");
+    }
+    match identified {
         Ok(Ident { ident, name, version }) => {
             link.set_round_trip(asked.elapsed());
             if inner.admission != Admission::Identity {
@@ -136,9 +164,12 @@ async fn admit(inner: Arc<Inner>, link: Arc<Link>) {
                 tracing::info!(peer, ident, "the peer's identity is no uuid: it has to register");
                 return;
             };
-            let admissions = Admissions::new(&inner.pool);
+            let admissions = Admissions::new(&inner.pool, &inner.book.known);
             if let Err(error) = admissions.admit_link(&link, cluster, name, version) {
                 tracing::warn!(peer, error = %chain(&error), "a cluster was not admitted");
+                if matches!(error, AdmissionError::BoundToKey { .. }) {
+                    link.close(Lost::ClosedHere);
+                }
             }
         }
         Err(CallError::TimedOut { .. }) => {

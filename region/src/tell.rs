@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use amp_proto::{CallError, Cluster, Never};
-use mesh::commands::{RegionRow, RegionsChanged};
+use amp_proto::{AnsweredBy, CallError, Cluster, Command, Never};
+use mesh::commands::RegionsChanged;
 use mesh::{Client, chain, gather_with};
 
 use crate::controller::Inner;
@@ -24,18 +24,20 @@ pub(crate) async fn tell_clusters(inner: Arc<Inner>) {
         // One cluster that stands still must not keep the news from the others, nor the next news
         // from any.
         changed = tokio::select! {
-            () = tell(everyone, regions) => known.changed().await,
+            () = tell(everyone, RegionsChanged { regions }) => known.changed().await,
             changed = known.changed() => changed,
         };
     }
 }
 
 /// Tells them all, and those again who could not take it.
-async fn tell(mut clients: Vec<Client<Cluster>>, regions: Vec<RegionRow>) {
+pub(crate) async fn tell<C>(mut clients: Vec<Client<Cluster>>, news: C)
+where
+    C: AnsweredBy<Cluster> + Command<Response = (), Error = Never> + Clone + Sync,
+{
     loop {
         let mut missed = Vec::new();
-        let news = RegionsChanged { regions: regions.clone() };
-        let mut told = gather_with(clients.len(), clients, news);
+        let mut told = gather_with(clients.len(), clients, news.clone());
         while let Some((client, answer)) = told.next().await {
             if !is_told(&client, &answer) {
                 missed.push(client);

@@ -71,6 +71,14 @@ pub(crate) fn command(input: &Struct<'_>, declaration: &Declaration) -> TokenStr
     let (impl_generics, type_generics, where_clause) = generics.split_for_impl();
     let arguments = arguments(input);
     let (response, errors) = declaration.outcome(root);
+    let streaming = declaration.streams(root).map(|(takes, gives)| {
+        quote! {
+            impl #impl_generics #root::Streaming for #ident #type_generics #where_clause {
+                type Takes = #takes;
+                type Gives = #gives;
+            }
+        }
+    });
     quote! {
         #arguments
 
@@ -84,6 +92,8 @@ pub(crate) fn command(input: &Struct<'_>, declaration: &Declaration) -> TokenStr
                 answered_by: &[],
                 arguments: &[],
                 response: &[],
+                takes: ::core::option::Option::None,
+                gives: ::core::option::Option::None,
                 errors: &[],
                 requires_answer: true,
             };
@@ -96,6 +106,8 @@ pub(crate) fn command(input: &Struct<'_>, declaration: &Declaration) -> TokenStr
         #where_clause {}
 
         impl #impl_generics #root::NoAnswer for #ident #type_generics #where_clause {}
+
+        #streaming
     }
 }
 

@@ -25,10 +25,15 @@ pub(crate) fn command_mistake(name: &str) -> Option<String> {
 
 /// Why a code cannot stand for a declared error, or nothing.
 pub(crate) fn code_mistake(code: &str) -> Option<String> {
-    const TAKEN: [(&str, &str); 3] = [
+    const TAKEN: [(&str, &str); 8] = [
         ("UNKNOWN", "an error that is not declared"),
         ("UNHANDLED", "a command that nobody answers"),
         ("OVERLOADED", "a command that was not begun, because too many are running"),
+        ("CANCELLED", "a command that nobody waits for any more"),
+        ("DEADLINE_EXCEEDED", "a command that took longer than the caller waits"),
+        ("STREAM_NEEDED", "a command that is called with a stream, and was not"),
+        ("ONCE_EXPIRED", "a call whose id is older than what is remembered"),
+        ("ONCE_REUSED", "a call whose id belongs to another one"),
     ];
     let taken = TAKEN.iter().find(|(taken, _)| *taken == code);
     let taken =

@@ -244,8 +244,11 @@ impl Shared {
 
     fn seeds(&self) -> Vec<String> {
         let most = if self.settings.every_region_is_a_seed { usize::MAX } else { 1 };
-        let running: Vec<_> = running(&self.regions());
-        running.iter().take(most).map(|(_, region)| region.address().to_owned()).collect()
+        let regions = self.regions();
+        // A list of addresses says nothing of who is up just now.
+        let is_any_up = regions.iter().any(|slot| slot.running);
+        let those = regions.iter().filter(|slot| slot.running || !is_any_up);
+        those.take(most).map(|slot| slot.controller.address().to_owned()).collect()
     }
 
     async fn settle(&self) {

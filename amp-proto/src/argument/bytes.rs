@@ -17,6 +17,10 @@ impl Argument for Bytes {
         Ok(())
     }
 
+    fn bytes_hint(&self) -> usize {
+        self.len()
+    }
+
     fn decode(value: Value<'_>) -> Result<Self, ValueError> {
         Ok(value.to_bytes())
     }

@@ -1,8 +1,5 @@
 //! Values compressed with zlib, and the one place that inflates what a peer sent.
 
-use alloc::borrow::ToOwned as _;
-use alloc::format;
-use alloc::string::String;
 use alloc::vec::Vec;
 
 use bytes::Bytes;
@@ -13,7 +10,7 @@ use super::Argument;
 use crate::Limits;
 use crate::error::{EncodeError, ValueError};
 use crate::schema::{ArgumentType, FieldSchema};
-use crate::wire::{BoxWriter, Fields, VALUE_BYTES_MAX, Value};
+use crate::wire::{BoxWriter, Value};
 
 /// Another type's encoding, compressed with zlib: `Compressed<Vec<Row>>` is MAAS's
 /// `CompressedAmpList`.
@@ -53,43 +50,24 @@ impl<T: Argument> Argument for Compressed<T> {
         Ok(())
     }
 
+    fn bytes_hint(&self) -> usize {
+        self.0.bytes_hint()
+    }
+
     fn decode(value: Value<'_>) -> Result<Self, ValueError> {
         let plain = inflate(value)?.into();
         T::decode(inflated(&plain)).map(Self)
     }
 
     fn put_under(&self, key: &str, out: &mut BoxWriter<'_>) -> Result<(), EncodeError> {
-        let mut whole = Vec::new();
-        self.encode(&mut whole)?;
-        for (number, part) in (1_usize..).zip(whole.chunks(VALUE_BYTES_MAX)) {
-            out.put(part_key(key, number).as_bytes(), |out| {
-                out.extend_from_slice(part);
-                Ok(())
-            })?;
-        }
-        Ok(())
+        out.put_in_parts(key.as_bytes(), |out| self.encode(out))
     }
-
-    fn take_from(key: &str, fields: &Fields<'_>) -> Result<Option<Self>, ValueError> {
-        let part = |number| fields.get(part_key(key, number).as_bytes());
-        let Some(first) = part(1) else { return Ok(None) };
-        let Some(second) = part(2) else { return Self::decode(first).map(Some) };
-        // No more than the box itself holds, so no more than its limit.
-        let mut whole = [first.bytes(), second.bytes()].concat();
-        (3..).map_while(part).for_each(|part| whole.extend_from_slice(part.bytes()));
-        Self::decode(first.replaced(&whole.into())).map(Some)
-    }
-}
-
-/// `hosts`, `hosts.2`, `hosts.3`, …
-fn part_key(key: &str, number: usize) -> String {
-    if number == 1 { key.to_owned() } else { format!("{key}.{number}") }
 }
 
 const fn holds_compressed(kind: &ArgumentType) -> bool {
     match kind {
         ArgumentType::Json | ArgumentType::Compressed(_) => true,
-        ArgumentType::List(of) => holds_compressed(of),
+        ArgumentType::List(of) | ArgumentType::Large(of) => holds_compressed(of),
         ArgumentType::Boxes(fields) => {
             let mut fields: &[FieldSchema] = fields;
             while let [field, rest @ ..] = fields {
@@ -134,7 +112,8 @@ mod tests {
     use super::super::Json;
     use super::super::properties::encode;
     use super::*;
-    use crate::wire::{Scanner, write_box};
+    use crate::wire::{Fields, Scanner, write_box};
+    use alloc::string::String;
 
     fn decode<T: Argument>(bytes: &[u8], decompressed_bytes_max: usize) -> Result<T, ValueError> {
         let limits = Limits { decompressed_bytes_max, ..Limits::default() };

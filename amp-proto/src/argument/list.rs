@@ -17,6 +17,10 @@ impl<T: ListItem> Argument for Vec<T> {
         T::encode_list(self, out)
     }
 
+    fn bytes_hint(&self) -> usize {
+        self.len() * size_of::<T>()
+    }
+
     fn decode(value: Value<'_>) -> Result<Self, ValueError> {
         T::decode_list(value)
     }

@@ -24,6 +24,8 @@
 //! | `StructureAsJSON`, `AttrsClassArgument` | `Json<T>`, with the feature `json` |
 //! | `CompressedAmpList` | `Compressed<Vec<S>>`, with the feature `json` |
 //!
+//! [`Large<T>`](Large) is any of them beyond 65,535 bytes.
+//!
 //! Twisted's `Descriptor` has no counterpart: it hands over file descriptors, which only sockets
 //! of UNIX can do.
 //!
@@ -49,6 +51,7 @@ mod decimal;
 mod float;
 #[cfg(feature = "json")]
 mod json;
+mod large;
 mod list;
 mod number;
 mod path;
@@ -72,6 +75,7 @@ pub use self::decimal::Decimal;
 pub use self::json::Json;
 #[cfg(feature = "json")]
 pub(crate) use self::json::{put_json, take_json};
+pub use self::large::Large;
 pub use self::list::{decode_boxes, encode_boxes};
 #[cfg(feature = "json")]
 pub(crate) use self::list::{decode_each_box, elements};
@@ -127,6 +131,12 @@ pub trait Argument: Sized {
     /// by the caller.
     fn encode(&self, out: &mut Vec<u8>) -> Result<(), EncodeError>;
 
+    /// About how many bytes [`Argument::encode`] will append, if it can tell that there are many;
+    /// zero if it cannot, or there are few. What is large is encoded where nobody waits for it.
+    fn bytes_hint(&self) -> usize {
+        0
+    }
+
     /// Reads a value.
     ///
     /// # Errors
@@ -147,7 +157,8 @@ pub trait Argument: Sized {
     /// # Errors
     /// As [`Argument::decode`].
     fn take_from(key: &str, fields: &Fields<'_>) -> Result<Option<Self>, ValueError> {
-        fields.get(key.as_bytes()).map(Self::decode).transpose()
+        let whole = fields.whole(key.as_bytes());
+        whole.map(|whole| Self::decode(whole.value())).transpose()
     }
 
     /// Appends a list's bytes. Bytes are written as they are, everything else as `ListOf`.
@@ -220,6 +231,9 @@ pub trait Parameter: Sized {
     /// [`EncodeError`] when the value does not fit.
     fn put(&self, key: &'static str, out: &mut BoxWriter<'_>) -> Result<(), EncodeError>;
 
+    /// As [`Argument::bytes_hint`].
+    fn bytes_hint(&self) -> usize;
+
     /// Takes the field from under `key`.
     ///
     /// # Errors
@@ -235,6 +249,10 @@ impl<T: Argument> Parameter for T {
         self.put_under(key, out)
     }
 
+    fn bytes_hint(&self) -> usize {
+        Argument::bytes_hint(self)
+    }
+
     fn take(key: &'static str, fields: &Fields<'_>) -> Result<Self, DecodeError> {
         let value = T::take_from(key, fields).map_err(|error| error.at(key))?;
         value.ok_or_else(|| ValueError::Missing.at(key))
@@ -247,6 +265,10 @@ impl<T: Argument> Parameter for Option<T> {
 
     fn put(&self, key: &'static str, out: &mut BoxWriter<'_>) -> Result<(), EncodeError> {
         self.as_ref().map_or(Ok(()), |value| value.put(key, out))
+    }
+
+    fn bytes_hint(&self) -> usize {
+        self.as_ref().map_or(0, Argument::bytes_hint)
     }
 
     fn take(key: &'static str, fields: &Fields<'_>) -> Result<Self, DecodeError> {

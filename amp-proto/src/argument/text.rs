@@ -16,6 +16,10 @@ impl Argument for String {
         Ok(())
     }
 
+    fn bytes_hint(&self) -> usize {
+        self.len()
+    }
+
     fn decode(value: Value<'_>) -> Result<Self, ValueError> {
         let bytes = value.bytes();
         let text = core::str::from_utf8(bytes);

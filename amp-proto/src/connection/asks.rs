@@ -8,14 +8,22 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::task::{Context, Poll, Waker};
 
-use crate::connection::tag::{parse_tag, place};
+use crate::connection::tag::{TagText, parse_tag, place};
 use crate::connection::{Lost, Moment};
 use crate::error::{PeerMisbehaved, printable};
 use crate::wire::ReceivedBox;
 
 /// The handle of an ask in flight on one connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct AskId(u64);
+pub struct AskId(pub(super) u64);
+
+impl AskId {
+    /// The ask's tag, as it stands on the wire.
+    #[must_use]
+    pub fn tag(self) -> Vec<u8> {
+        TagText::of(self.0).as_bytes().to_vec()
+    }
+}
 
 /// How an ask ended: with the peer's answer box, or without one.
 pub type AskResult = Result<ReceivedBox, AskStopped>;
@@ -100,6 +108,40 @@ impl Asks {
         self.in_flight
     }
 
+    /// Whether an ask is still without an outcome.
+    pub(super) fn is_waiting(&self, tag: u64) -> bool {
+        let slot = self.slot(tag).filter(|slot| slot.tag == tag);
+        slot.is_some_and(|slot| matches!(slot.state, State::Waiting { .. }))
+    }
+
+    /// Whether an ask has had its time.
+    pub(super) fn is_late(&self, tag: u64, now: Moment) -> bool {
+        let slot = self.slot(tag).filter(|slot| slot.tag == tag);
+        slot.is_some_and(
+            |slot| matches!(&slot.state, State::Waiting { deadline, .. } if *deadline <= now),
+        )
+    }
+
+    /// Says where an ask ends in the stream of bytes that we send.
+    pub(super) fn set_position(&mut self, tag: u64, at: u64) {
+        if let Some(Slot { state: State::Waiting { position, .. }, .. }) = self.occupied(tag) {
+            *position = at;
+        }
+    }
+
+    /// Ends an ask whose deadline came before it was sent as a whole.
+    pub(super) fn expire_unsent(&mut self, tag: u64) {
+        let Some(slot) = self.occupied(tag) else { return };
+        let State::Waiting { waker, .. } = &mut slot.state else { return };
+        let waker = waker.take();
+        let result = Err(AskStopped::TimedOut { sent: false });
+        slot.state = State::Done { result, answer_due: false };
+        self.in_flight -= 1;
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
     pub(super) fn earliest(&self) -> Option<Moment> {
         self.earliest
     }
@@ -155,9 +197,10 @@ impl Asks {
         Poll::Ready(result)
     }
 
-    /// The caller went away.
-    pub(super) fn forget(&mut self, id: AskId, forgotten_max: usize) {
-        let Some(slot) = self.occupied(id.0) else { return };
+    /// The caller went away. Says whether the ask was still without an outcome.
+    pub(super) fn forget(&mut self, id: AskId, forgotten_max: usize) -> bool {
+        let Some(slot) = self.occupied(id.0) else { return false };
+        let was_waiting = matches!(slot.state, State::Waiting { .. });
         match core::mem::replace(&mut slot.state, State::Forgotten) {
             State::Waiting { .. } => {
                 self.in_flight -= 1;
@@ -168,6 +211,16 @@ impl Asks {
             State::Forgotten | State::Free => {}
         }
         self.check_forgotten(forgotten_max);
+        was_waiting
+    }
+
+    /// The ask never reached the peer as a whole, so there will be no answer.
+    pub(super) fn discard(&mut self, id: AskId) {
+        let Some(slot) = self.occupied(id.0) else { return };
+        if matches!(slot.state, State::Waiting { .. }) {
+            self.in_flight -= 1;
+        }
+        self.free(id.0);
     }
 
     fn check_forgotten(&mut self, forgotten_max: usize) {

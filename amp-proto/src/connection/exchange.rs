@@ -1,5 +1,6 @@
 //! The sending half: our asks and what became of them, our answers, and the bytes of both.
 
+use alloc::collections::VecDeque;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -8,22 +9,39 @@ use core::task::{Context, Poll};
 use crate::Limits;
 use crate::command::{Command, EncodeFields};
 use crate::connection::asks::{AskId, AskResult, AskStopped, Asks};
-use crate::connection::tag::TagText;
-use crate::connection::{Incoming, Lost, Moment};
+use crate::connection::large::reader_of;
+use crate::connection::metadata::{
+    DEADLINE_KEY, Header, Milliseconds, ONCE_KEY, STREAM_KEY, TRACE_KEY,
+};
+use crate::connection::parts::Sending;
+use crate::connection::streams::{Side, StreamId, Streams};
+use crate::connection::tag::{TagText, parse_tag};
+use crate::connection::{Incoming, Lost, Metadata, Moment};
 use crate::error::{EncodeError, PeerMisbehaved};
-use crate::wire::{Fields, write_box};
+use crate::wire::{BoxWriter, Fields, write_box, write_box_for};
 
 /// Numbers our asks, holds what is in flight, and gathers the bytes to send.
 #[derive(Debug)]
 pub struct Exchange {
-    limits: Arc<Limits>,
-    asks: Asks,
+    pub(super) limits: Arc<Limits>,
+    pub(super) asks: Asks,
+    pub(super) streams: Streams,
+    /// What the peer takes ahead on each stream, in bytes; nothing before it said so.
+    pub(super) peer_window: usize,
     /// Bytes that wait for the transport to take them.
-    out: Vec<u8>,
+    pub(super) out: Vec<u8>,
+    /// What streams have to say, in whole boxes. It waits behind `out`, a piece at a time, so that
+    /// no call waits for more than a piece.
+    bulk: VecDeque<Vec<u8>>,
+    bulk_bytes: usize,
+    /// What is too large to go in one box. It waits behind everything.
+    pub(super) parts: Sending,
+    /// The limits of large boxes, if the peer puts them together.
+    pub(super) large: Option<Limits>,
     /// How many of these are answers to the peer's asks.
-    answer_bytes: usize,
+    pub(super) answer_bytes: usize,
     /// Where `out` begins in the stream of all bytes we ever send.
-    out_position: u64,
+    pub(super) out_position: u64,
     /// How much of that stream the transport has taken.
     written: u64,
     /// The ask that takes nobody's place.
@@ -62,14 +80,23 @@ impl Exchange {
     const DESCRIPTION_BYTES_MAX: usize = 4096;
     /// An emptied buffer above this size is given back to the allocator.
     const KEPT_BYTES_MAX: usize = 16 * 1024;
+    /// How much of what streams have to say is sent before the calls have their turn again.
+    const BULK_PIECE_BYTES: usize = 32 * 1024;
 
     /// The exchange of a connection on which nothing has happened yet.
     #[must_use]
     pub fn new(limits: Arc<Limits>) -> Self {
+        let streams = Streams::new(limits.stream_window_bytes);
         Self {
             limits,
             asks: Asks::new(),
+            streams,
+            peer_window: 0,
             out: Vec::new(),
+            bulk: VecDeque::new(),
+            bulk_bytes: 0,
+            parts: Sending::new(),
+            large: None,
             answer_bytes: 0,
             out_position: 0,
             written: 0,
@@ -83,10 +110,11 @@ impl Exchange {
     /// # Errors
     /// [`AskRefused`]: nothing was written.
     pub fn ask<C: Command>(&mut self, command: &C, deadline: Moment) -> Result<AskId, AskRefused> {
-        self.ask_encoded(C::NAME.as_bytes(), command, deadline)
+        self.ask_encoded(C::NAME.as_bytes(), command, deadline, &Metadata::default())
     }
 
-    /// As [`Exchange::ask`], for a command that is known by its name and fields only.
+    /// As [`Exchange::ask`], for a command that is known by its name and fields only, and with
+    /// metadata beside them.
     ///
     /// # Errors
     /// As [`Exchange::ask`].
@@ -95,13 +123,14 @@ impl Exchange {
         name: &[u8],
         fields: &F,
         deadline: Moment,
+        metadata: &Metadata<'_>,
     ) -> Result<AskId, AskRefused> {
         self.check_open()?;
         let max = self.limits.asks_in_flight_max;
-        if self.calls_in_flight() >= max {
+        if self.calls_in_flight().saturating_sub(self.streams.count(Side::Us)) >= max {
             return Err(AskRefused::TooManyInFlight { max });
         }
-        self.write_ask(name, fields, deadline)
+        self.write_ask(name, fields, deadline, metadata)
     }
 
     /// Asks for a sign of life, also while all places are taken and while no other new ask is made:
@@ -114,7 +143,7 @@ impl Exchange {
         if let Phase::Lost(lost) = &self.phase {
             return Err(AskRefused::Lost(lost.clone()));
         }
-        let id = self.write_ask(C::NAME.as_bytes(), ping, deadline)?;
+        let id = self.write_ask(C::NAME.as_bytes(), ping, deadline, &Metadata::default())?;
         if let Some(before) = self.ping.replace(id) {
             self.forget(before);
         }
@@ -126,13 +155,35 @@ impl Exchange {
         name: &[u8],
         fields: &F,
         deadline: Moment,
+        metadata: &Metadata<'_>,
     ) -> Result<AskId, AskRefused> {
         let position = self.position();
         let tag = self.asks.reserve();
         let text = TagText::of(tag);
-        let reserved = [(&b"_ask"[..], text.as_bytes()), (b"_command", name)];
-        write_box(&mut self.out, &reserved, &self.limits, |out| fields.encode_fields(out))
+        let deadline_ms = metadata.deadline.map(Milliseconds::of);
+        let mut header = Header::default();
+        header.push(b"_ask", text.as_bytes());
+        header.push(b"_command", name);
+        if let Some(deadline_ms) = &deadline_ms {
+            header.push(DEADLINE_KEY, deadline_ms.as_bytes());
+        }
+        if let Some(once) = metadata.once {
+            header.push(ONCE_KEY, once);
+        }
+        if metadata.stream {
+            header.push(STREAM_KEY, b"");
+        }
+        if let Some(trace) = metadata.trace {
+            header.push(TRACE_KEY, trace);
+        }
+        let before = self.out.len();
+        let (reader, limits) = reader_of(self.large.as_ref(), &self.limits);
+        let fill = |out: &mut BoxWriter<'_>| fields.encode_fields(out);
+        write_box_for(reader, &mut self.out, header.pairs(), limits, fill)
             .map_err(AskRefused::Encode)?;
+        let is_large = self.send_in_parts_if_large(before, Some(tag));
+        // A large one is not sent before its last piece is.
+        let position = if is_large { u64::MAX } else { position };
         Ok(self.asks.insert(tag, deadline, position))
     }
 
@@ -155,11 +206,63 @@ impl Exchange {
         if self.is_lost() {
             return Ok(());
         }
-        let before = self.out.len();
         let reserved = [(&b"_answer"[..], tag)];
-        write_box(&mut self.out, &reserved, &self.limits, |out| response.encode_fields(out))?;
-        self.answer_bytes += self.out.len() - before;
+        let stream = self.stream_of_peer(tag);
+        if let Some(stream) = stream {
+            // Behind its items.
+            self.write_bulk(&reserved, response)?;
+            self.streams.close(stream);
+            return Ok(());
+        }
+        let before = self.out.len();
+        let (reader, limits) = reader_of(self.large.as_ref(), &self.limits);
+        let fill = |out: &mut BoxWriter<'_>| response.encode_fields(out);
+        write_box_for(reader, &mut self.out, &reserved, limits, fill)?;
+        if !self.send_in_parts_if_large(before, None) {
+            self.answer_bytes += self.out.len() - before;
+        }
         Ok(())
+    }
+
+    /// The stream that belongs to the peer's ask `tag`, if one does.
+    pub(super) fn stream_of_peer(&self, tag: &[u8]) -> Option<StreamId> {
+        if self.streams.is_empty() {
+            return None;
+        }
+        let stream = StreamId { asked_by: Side::Peer, tag: parse_tag(tag)? };
+        self.streams.contains(stream).then_some(stream)
+    }
+
+    /// Writes a box behind everything that is not part of a stream, and says how long it is.
+    pub(super) fn write_bulk(
+        &mut self,
+        reserved: &[(&[u8], &[u8])],
+        fields: &dyn EncodeFields,
+    ) -> Result<usize, EncodeError> {
+        if self.bulk.back().is_none_or(|last| last.len() >= Self::BULK_PIECE_BYTES) {
+            self.bulk.push_back(Vec::new());
+        }
+        let Some(piece) = self.bulk.back_mut() else { return Ok(0) };
+        let before = piece.len();
+        write_box(piece, reserved, &self.limits, |out| fields.encode_fields(out))?;
+        let bytes = piece.len() - before;
+        self.bulk_bytes += bytes;
+        Ok(bytes)
+    }
+
+    /// Has a whole box sent behind everything that is not part of a stream.
+    pub(super) fn push_bulk(&mut self, whole: Vec<u8>) {
+        self.bulk_bytes += whole.len();
+        self.bulk.push_back(whole);
+    }
+
+    /// Writes a box ahead of every item.
+    pub(super) fn write_ahead(
+        &mut self,
+        reserved: &[(&[u8], &[u8])],
+        fields: &dyn EncodeFields,
+    ) -> Result<(), EncodeError> {
+        write_box(&mut self.out, reserved, &self.limits, |out| fields.encode_fields(out))
     }
 
     /// Writes an error as the answer to the peer's ask `tag`. A long description is cut.
@@ -187,11 +290,17 @@ impl Exchange {
             (b"_error_code", code.as_bytes()),
             (b"_error_description", description.as_bytes()),
         ];
-        let before = self.out.len();
         let unlimited = always.then(|| Limits { box_bytes_max: usize::MAX, ..Limits::default() });
         let limits = unlimited.as_ref().unwrap_or(&self.limits);
-        write_box(&mut self.out, &reserved, limits, |_| Ok(()))?;
-        self.answer_bytes += self.out.len() - before;
+        let mut whole = Vec::new();
+        write_box(&mut whole, &reserved, limits, |_| Ok(()))?;
+        if let Some(stream) = self.stream_of_peer(tag) {
+            self.push_bulk(whole);
+            self.streams.close(stream);
+        } else {
+            self.answer_bytes += whole.len();
+            self.out.append(&mut whole);
+        }
         Ok(())
     }
 
@@ -200,16 +309,35 @@ impl Exchange {
     /// # Errors
     /// [`PeerMisbehaved::UnknownTag`] when nothing under that tag is in flight.
     pub fn handle_reply(&mut self, reply: &Incoming<'_>) -> Result<(), PeerMisbehaved> {
-        match reply {
-            Incoming::Answer { tag, fields } => self.asks.settle(tag, Ok(fields.to_received())),
-            Incoming::Error { tag, fields } => self.asks.settle(tag, Err(error_of(fields))),
-            Incoming::Ask(_) => Ok(()),
+        let tag = match reply {
+            Incoming::Answer { tag, fields } => {
+                self.asks.settle(tag, Ok(fields.to_received()))?;
+                tag
+            }
+            Incoming::Error { tag, fields } => {
+                self.asks.settle(tag, Err(error_of(fields)))?;
+                tag
+            }
+            Incoming::Ask(_) => return Ok(()),
+        };
+        if !self.streams.is_empty()
+            && let Some(tag) = parse_tag(tag)
+        {
+            self.streams.call_over(StreamId { asked_by: Side::Us, tag });
         }
+        Ok(())
     }
 
     /// Ends every ask whose deadline has come.
     pub fn handle_timeout(&mut self, now: Moment) {
+        if self.parts.waiting_bytes() > 0 {
+            self.expire_parts(now);
+        }
         self.asks.expire(now);
+        if !self.streams.is_empty() {
+            let asks = &self.asks;
+            self.streams.over(|tag| !asks.is_waiting(tag));
+        }
     }
 
     /// The transport took `bytes` more of what [`Exchange::swap_outbound`] gave.
@@ -222,8 +350,12 @@ impl Exchange {
     pub fn handle_lost(&mut self, lost: Lost) {
         if !self.is_lost() {
             self.asks.lose(&lost, self.written);
+            self.streams.lose(&lost);
             self.phase = Phase::Lost(lost);
             self.out = Vec::new();
+            self.bulk = VecDeque::new();
+            self.bulk_bytes = 0;
+            self.parts.clear();
             self.answer_bytes = 0;
         }
     }
@@ -233,6 +365,7 @@ impl Exchange {
     pub fn handle_peer_done(&mut self, lost: Lost) {
         // What waits to be sent still goes out, with the answers, and the peer may act on it.
         self.asks.lose(&lost, u64::MAX);
+        self.streams.over(|_| true);
         self.leave(lost);
     }
 
@@ -254,9 +387,20 @@ impl Exchange {
     }
 
     /// Drops all interest in an ask. AMP has no recall: the peer goes on, and its answer is
-    /// dropped.
-    pub fn forget(&mut self, id: AskId) {
-        self.asks.forget(id, self.limits.asks_forgotten_max);
+    /// dropped. Says whether the ask was still without an outcome.
+    pub fn forget(&mut self, id: AskId) -> bool {
+        if self.give_up_parts(id) {
+            self.asks.discard(id);
+            return false;
+        }
+        self.asks.forget(id, self.limits.asks_forgotten_max)
+    }
+
+    /// Sends no box of more than this many bytes, because the peer takes none.
+    pub fn set_box_bytes_max(&mut self, box_bytes_max: usize) {
+        if box_bytes_max < self.limits.box_bytes_max {
+            self.limits = Arc::new(Limits { box_bytes_max, ..Limits::clone(&self.limits) });
+        }
     }
 
     /// The earliest moment at which a deadline may have come.
@@ -274,11 +418,47 @@ impl Exchange {
         }
         core::mem::swap(&mut self.out, spare);
         self.answer_bytes = 0;
+        let (mut taken, was_full) = (0, self.is_bulk_full());
+        while taken < Self::BULK_PIECE_BYTES
+            && let Some(piece) = self.bulk.pop_front()
+        {
+            taken += piece.len();
+            if spare.is_empty() { *spare = piece } else { spare.extend_from_slice(&piece) }
+        }
+        self.bulk_bytes -= taken;
+        if was_full && !self.is_bulk_full() {
+            self.streams.made_room();
+        }
+        taken += self.cut_parts(spare, Self::BULK_PIECE_BYTES.saturating_sub(taken));
+        self.out_position += widen(taken);
+    }
+
+    /// Whether streams have said so much that was not taken that they have to wait.
+    pub(super) fn is_bulk_full(&self) -> bool {
+        self.bulk_bytes >= self.limits.outbound_bytes_max
     }
 
     /// How many bytes wait to be taken.
     #[must_use]
     pub fn outbound_bytes(&self) -> usize {
+        self.out.len() + self.bulk_bytes
+    }
+
+    /// Whether nothing waits, be it to be taken or for the peer to take more of what is large.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.outbound_bytes() == 0 && self.large_bytes() == 0
+    }
+
+    /// How many bytes of large boxes wait.
+    #[must_use]
+    pub fn large_bytes(&self) -> usize {
+        self.parts.waiting_bytes()
+    }
+
+    /// How many of these are no part of a stream.
+    #[must_use]
+    pub fn calls_bytes(&self) -> usize {
         self.out.len()
     }
 
@@ -315,7 +495,7 @@ impl Exchange {
         matches!(self.phase, Phase::Lost(_))
     }
 
-    fn check_open(&self) -> Result<(), AskRefused> {
+    pub(super) fn check_open(&self) -> Result<(), AskRefused> {
         self.refusing().map_or(Ok(()), |lost| Err(AskRefused::Lost(lost.clone())))
     }
 
@@ -326,7 +506,7 @@ impl Exchange {
 }
 
 #[expect(clippy::as_conversions, reason = "usize fits u64 on every platform that Rust supports")]
-const fn widen(bytes: usize) -> u64 {
+pub(super) const fn widen(bytes: usize) -> u64 {
     bytes as u64
 }
 

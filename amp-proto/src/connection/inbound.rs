@@ -5,6 +5,7 @@ use alloc::sync::Arc;
 use bytes::{Buf, Bytes, BytesMut};
 
 use crate::Limits;
+use crate::connection::Metadata;
 use crate::error::PeerMisbehaved;
 use crate::wire::{Fields, Scanned, Scanner};
 
@@ -149,6 +150,8 @@ pub struct Ask<'a> {
     pub tag: Option<&'a [u8]>,
     /// The command's name.
     pub command: &'a [u8],
+    /// What rides beside the arguments.
+    pub metadata: Metadata<'a>,
     /// The whole box.
     pub fields: Fields<'a>,
 }
@@ -161,12 +164,14 @@ impl<'a> Incoming<'a> {
     /// [`PeerMisbehaved`] when it has none of them.
     pub fn of(fields: Fields<'a>) -> Result<Self, PeerMisbehaved> {
         let (mut answer, mut error, mut command, mut tag) = (None, None, None, None);
+        let mut metadata = Metadata::default();
         for (key, value) in fields.iter() {
             match key {
                 b"_answer" => answer = Some(value.bytes()),
                 b"_error" => error = Some(value.bytes()),
                 b"_command" => command = Some(value.bytes()),
                 b"_ask" => tag = Some(value.bytes()),
+                [b'_', ..] => metadata.take(key, value.bytes()),
                 _ => {}
             }
         }
@@ -175,7 +180,7 @@ impl<'a> Incoming<'a> {
         } else if let Some(tag) = error {
             Ok(Self::Error { tag, fields })
         } else if let Some(command) = command {
-            Ok(Self::Ask(Ask { tag, command, fields }))
+            Ok(Self::Ask(Ask { tag, command, metadata, fields }))
         } else if fields.is_empty() {
             Err(PeerMisbehaved::EmptyBox)
         } else {

@@ -14,8 +14,13 @@
 mod asks;
 mod exchange;
 mod inbound;
+mod large;
 mod lost;
+mod metadata;
 mod moment;
+mod parts;
+mod streaming;
+mod streams;
 mod tag;
 
 use alloc::sync::Arc;
@@ -27,8 +32,13 @@ use bytes::Bytes;
 pub use self::asks::{AskId, AskResult, AskStopped};
 pub use self::exchange::{AskRefused, Exchange};
 pub use self::inbound::{Ask, Inbound, Incoming};
+pub use self::large::LargeBody;
 pub use self::lost::Lost;
+pub use self::metadata::Metadata;
 pub use self::moment::Moment;
+pub use self::parts::{Assembled, Assembly};
+pub use self::streaming::ItemRefused;
+pub use self::streams::{StreamId, StreamStopped};
 use crate::Limits;
 use crate::command::{Command, EncodeFields};
 use crate::error::{EncodeError, PeerMisbehaved};
@@ -159,7 +169,7 @@ impl Connection {
     fn next_ask(&mut self) -> Result<Option<AskEvent>, PeerMisbehaved> {
         while let Some(fields) = self.inbound.next_box()? {
             match Incoming::of(fields)? {
-                Incoming::Ask(Ask { tag, command, fields }) => {
+                Incoming::Ask(Ask { tag, command, fields, .. }) => {
                     return Ok(Some(AskEvent {
                         tag: tag.map(Bytes::copy_from_slice),
                         command: Bytes::copy_from_slice(command),

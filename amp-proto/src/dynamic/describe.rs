@@ -57,6 +57,8 @@ pub enum TypeDescription {
     Json,
     /// Another type's encoding, compressed with zlib.
     Compressed(Box<Self>),
+    /// Another type's encoding, which may go on under further keys.
+    Large(Box<Self>),
     /// An IP address.
     IpAddress,
     /// An IP network.
@@ -102,6 +104,7 @@ impl From<&ArgumentType> for TypeDescription {
             ArgumentType::Path => Self::Path,
             ArgumentType::Json => Self::Json,
             ArgumentType::Compressed(of) => Self::Compressed(Box::new(of.into())),
+            ArgumentType::Large(of) => Self::Large(Box::new(of.into())),
             ArgumentType::IpAddress => Self::IpAddress,
             ArgumentType::IpNetwork => Self::IpNetwork,
             ArgumentType::Url => Self::Url,
@@ -152,6 +155,7 @@ impl fmt::Display for TypeDescription {
             Self::Path => f.write_str("path"),
             Self::Json => f.write_str("json"),
             Self::Compressed(of) => write_all(f, "compressed", core::iter::once(of)),
+            Self::Large(of) => write_all(f, "large", core::iter::once(of)),
             Self::IpAddress => f.write_str("ip-address"),
             Self::IpNetwork => f.write_str("ip-network"),
             Self::Url => f.write_str("url"),

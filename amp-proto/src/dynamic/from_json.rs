@@ -84,7 +84,8 @@ pub fn encode_json(
         };
         let mut out = Vec::new();
         encode(kind, given, &mut out).map_err(|problem| problem.inside(name))?;
-        if out.len() > VALUE_BYTES_MAX {
+        let may_go_on = matches!(kind, TypeDescription::Large(_) | TypeDescription::Compressed(_));
+        if out.len() > VALUE_BYTES_MAX && !may_go_on {
             let too_long = EncodeError::ValueTooLong { key: name.clone(), bytes: out.len() };
             return Err(ProblemReason::DoesNotFit(too_long).at(name));
         }
@@ -121,6 +122,7 @@ fn encode(kind: &TypeDescription, json: &Json, out: &mut Vec<u8>) -> Result<(), 
             deflate(&plain, out);
             Ok(())
         }
+        Kind::Large(of) => encode(of, json, out),
         Kind::IpAddress => put(&parsed::<IpAddr>(json, IP_ADDRESS)?, out),
         Kind::IpNetwork => put(&parsed::<IpNet>(json, IP_NETWORK)?, out),
         Kind::Url => put_text(url(json)?, out),

@@ -91,6 +91,7 @@ impl<'a> Reader<'a> {
             "path" => TypeDescription::Path,
             "json" => TypeDescription::Json,
             "compressed" => TypeDescription::Compressed(self.inner(depth_left)?),
+            "large" => TypeDescription::Large(self.inner(depth_left)?),
             "ip-address" => TypeDescription::IpAddress,
             "ip-network" => TypeDescription::IpNetwork,
             "url" => TypeDescription::Url,

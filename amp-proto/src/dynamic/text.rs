@@ -68,6 +68,6 @@ pub fn parse_argument_text(kind: &TypeDescription, text: &str) -> Result<Json, P
             json().filter(Json::is_array).ok_or_else(|| wrong("a list of objects in JSON"))
         }
         Kind::Json => json().ok_or_else(|| wrong("JSON; text has to be in quotation marks")),
-        Kind::Compressed(of) => parse_argument_text(of, text),
+        Kind::Compressed(of) | Kind::Large(of) => parse_argument_text(of, text),
     }
 }

@@ -29,9 +29,9 @@ pub fn decode_json(
 ) -> Result<Map<String, Json>, DecodeError> {
     let mut object = Map::new();
     for FieldDescription { name, kind, optional, .. } in fields {
-        match received.get(name.as_bytes()) {
-            Some(value) => {
-                let json = decode(kind, value).map_err(|error| error.at(name))?;
+        match received.whole(name.as_bytes()) {
+            Some(whole) => {
+                let json = decode(kind, whole.value()).map_err(|error| error.at(name))?;
                 object.insert(name.clone(), json);
             }
             None if *optional => {}
@@ -66,6 +66,7 @@ fn decode(kind: &TypeDescription, value: Value<'_>) -> Result<Json, ValueError> 
             let plain = inflate(value)?.into();
             decode(of, inflated(&plain))
         }
+        Kind::Large(of) => decode(of, value),
         Kind::IpAddress => IpAddr::decode(value).map(|it| in_words(&it)),
         Kind::IpNetwork => IpNet::decode(value).map(|it| in_words(&it)),
         Kind::Url => url(value),

@@ -89,6 +89,8 @@ const fn schema(
         answered_by: &[crate::RoleName::Cluster],
         arguments,
         response,
+        takes: None,
+        gives: None,
         errors: &[],
         requires_answer: true,
     }

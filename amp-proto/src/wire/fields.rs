@@ -1,11 +1,15 @@
 //! A received box, read through the notes of the scanner.
 
 use alloc::boxed::Box;
+use alloc::vec::Vec;
 
 use bytes::Bytes;
 
-use super::Span;
+use super::writer::{BoxWriter, Reader, write_box_for};
+use super::{Scanner, Span, VALUE_BYTES_MAX, part_key};
 use crate::Limits;
+use crate::command::EncodeFields;
+use crate::error::EncodeError;
 
 /// A received box, read in place.
 ///
@@ -45,6 +49,27 @@ impl<'a> Fields<'a> {
         self.iter().rev().find_map(|(name, value)| (name == key).then_some(value))
     }
 
+    /// The value under `key` with all that goes on under `key.2`, `key.3`, …, if there is one.
+    ///
+    /// A part is followed by another only if it is as long as a value can be. What is put together
+    /// is no larger than the box.
+    #[must_use]
+    pub fn whole(&self, key: &[u8]) -> Option<WholeValue<'a>> {
+        let first = self.get(key)?;
+        let is_full = |value: &Value<'_>| value.bytes().len() == VALUE_BYTES_MAX;
+        let part = |number| self.get(&part_key(key, number));
+        let Some(second) = is_full(&first).then(|| part(2)).flatten() else {
+            return Some(WholeValue(Whole::One(first)));
+        };
+        let mut joined = [first.bytes(), second.bytes()].concat();
+        let (mut last, mut number) = (second, 3);
+        while let Some(next) = is_full(&last).then(|| part(number)).flatten() {
+            joined.extend_from_slice(next.bytes());
+            (last, number) = (next, number + 1);
+        }
+        Some(WholeValue(Whole::Joined(joined.into(), first)))
+    }
+
     /// Every key and value in the order of arrival, doubles included.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = (&'a [u8], Value<'a>)> + use<'a> {
         let Self { bytes, shared, decompressed_bytes_max, .. } = *self;
@@ -70,8 +95,20 @@ impl<'a> Fields<'a> {
     /// The same box, on its own, to be kept after the receive buffer has moved on.
     #[must_use]
     pub fn to_received(&self) -> ReceivedBox {
+        self.received(self.shared.cloned())
+    }
+
+    /// As [`Fields::to_received`], for a box that may have to wait long: unless it is large, it
+    /// does not share the buffer that it came in, which may be many times its size.
+    #[must_use]
+    pub(crate) fn to_compact(self) -> ReceivedBox {
+        const COPIED_MAX: usize = 64 * 1024;
+        self.received(self.shared.filter(|bytes| bytes.len() > COPIED_MAX).cloned())
+    }
+
+    fn received(&self, source: Option<Bytes>) -> ReceivedBox {
         ReceivedBox {
-            source: self.shared.cloned().unwrap_or_else(|| Bytes::copy_from_slice(self.bytes)),
+            source: source.unwrap_or_else(|| Bytes::copy_from_slice(self.bytes)),
             spans: self.spans.into(),
             decompressed_bytes_max: self.decompressed_bytes_max,
         }
@@ -88,6 +125,26 @@ pub struct ReceivedBox {
 }
 
 impl ReceivedBox {
+    /// A box as if it had been received: what `fill` writes. For an answer that is given more than
+    /// once.
+    ///
+    /// # Errors
+    /// [`EncodeError`] when a key or value does not fit. There is no other limit.
+    pub fn written(
+        fill: impl FnOnce(&mut BoxWriter<'_>) -> Result<(), EncodeError>,
+    ) -> Result<Self, EncodeError> {
+        let usual = Limits::default();
+        let (box_bytes_max, keys_per_box_max) = (usize::MAX, usize::MAX);
+        let unlimited = Limits { box_bytes_max, keys_per_box_max, ..usual };
+        let mut wire = Vec::new();
+        write_box_for(Reader::KnowsParts, &mut wire, &[], &unlimited, fill)?;
+        let mut scanner = Scanner::default();
+        // What was just written can be read.
+        let _whole = scanner.scan(&wire, &unlimited);
+        let decompressed_bytes_max = unlimited.decompressed_bytes_max;
+        Ok(Self { source: wire.into(), spans: scanner.spans().into(), decompressed_bytes_max })
+    }
+
     /// Its keys and values.
     #[must_use]
     pub fn fields(&self) -> Fields<'_> {
@@ -103,6 +160,44 @@ impl ReceivedBox {
     #[must_use]
     pub fn bytes_len(&self) -> usize {
         self.source.len()
+    }
+}
+
+/// As it came.
+impl EncodeFields for ReceivedBox {
+    fn encode_fields(&self, out: &mut BoxWriter<'_>) -> Result<(), EncodeError> {
+        self.fields().iter().try_for_each(|(key, value)| {
+            out.put(key, |out| {
+                out.extend_from_slice(value.bytes());
+                Ok(())
+            })
+        })
+    }
+
+    fn bytes_hint(&self) -> usize {
+        self.bytes_len()
+    }
+}
+
+/// A value that may have come in parts.
+#[derive(Clone, Debug)]
+pub struct WholeValue<'a>(Whole<'a>);
+
+#[derive(Clone, Debug)]
+enum Whole<'a> {
+    One(Value<'a>),
+    /// The bytes of all parts, and the first of them for its limits.
+    Joined(Bytes, Value<'a>),
+}
+
+impl WholeValue<'_> {
+    /// The value.
+    #[must_use]
+    pub fn value(&self) -> Value<'_> {
+        match &self.0 {
+            Whole::One(value) => *value,
+            Whole::Joined(bytes, first) => first.replaced(bytes),
+        }
     }
 }
 

@@ -14,12 +14,23 @@ mod fields;
 mod scanner;
 mod writer;
 
-pub use self::fields::{Fields, ReceivedBox, Value};
+use alloc::format;
+use alloc::vec::Vec;
+
+pub use self::fields::{Fields, ReceivedBox, Value, WholeValue};
 pub use self::scanner::{Scanned, Scanner, Span};
-pub(crate) use self::writer::put_prefixed;
 pub use self::writer::{BoxWriter, write_box};
+pub(crate) use self::writer::{Reader, put_prefixed, write_box_for};
 
 /// The longest key, in bytes: the first byte of a key's length is always zero.
 pub const KEY_BYTES_MAX: usize = 255;
 /// The longest value, in bytes: what the two-byte length can say.
 pub const VALUE_BYTES_MAX: usize = 65_535;
+
+/// Where the parts of a long value stand: `hosts`, `hosts.2`, `hosts.3`, …
+fn part_key(key: &[u8], number: usize) -> Vec<u8> {
+    match number {
+        1 => key.to_vec(),
+        _ => [key, format!(".{number}").as_bytes()].concat(),
+    }
+}

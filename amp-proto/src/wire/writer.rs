@@ -3,6 +3,7 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use super::{Fields, Scanner, VALUE_BYTES_MAX, part_key};
 use crate::Limits;
 use crate::error::EncodeError;
 
@@ -18,9 +19,31 @@ pub fn write_box(
     limits: &Limits,
     fill: impl FnOnce(&mut BoxWriter<'_>) -> Result<(), EncodeError>,
 ) -> Result<(), EncodeError> {
+    write_box_for(Reader::AnyPeer, out, reserved, limits, fill)
+}
+
+/// Who reads a box.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reader {
+    /// Somebody who may know nothing but AMP: a long value goes on under further keys only where
+    /// its type says so.
+    AnyPeer,
+    /// Somebody who puts every long value together again.
+    KnowsParts,
+}
+
+/// As [`write_box`], for a known reader.
+pub(crate) fn write_box_for(
+    reader: Reader,
+    out: &mut Vec<u8>,
+    reserved: &[(&[u8], &[u8])],
+    limits: &Limits,
+    fill: impl FnOnce(&mut BoxWriter<'_>) -> Result<(), EncodeError>,
+) -> Result<(), EncodeError> {
     let mut unfinished = Unfinished { start: out.len(), out, is_whole: false };
     let start = unfinished.start;
-    let mut writer = BoxWriter { out: unfinished.out, reserved, start, keys: 0 };
+    let (keys, parts) = (0, false);
+    let mut writer = BoxWriter { out: unfinished.out, reserved, start, keys, reader, parts };
     let written = fill(&mut writer).and_then(|()| writer.finish(limits));
     unfinished.is_whole = written.is_ok();
     written
@@ -56,6 +79,9 @@ pub struct BoxWriter<'a> {
     reserved: &'a [(&'a [u8], &'a [u8])],
     start: usize,
     keys: usize,
+    reader: Reader,
+    /// Some value went on under further keys, which are not at their places.
+    parts: bool,
 }
 
 impl BoxWriter<'_> {
@@ -74,6 +100,22 @@ impl BoxWriter<'_> {
             return Err(EncodeError::ReservedKey { key });
         }
         self.put_any(key, encode)
+    }
+
+    /// As [`BoxWriter::put`], but what one value cannot hold goes on under `key.2`, `key.3`, … for
+    /// any reader.
+    ///
+    /// # Errors
+    /// As [`BoxWriter::put`].
+    pub fn put_in_parts(
+        &mut self,
+        key: &[u8],
+        encode: impl FnOnce(&mut Vec<u8>) -> Result<(), EncodeError>,
+    ) -> Result<(), EncodeError> {
+        let reader = core::mem::replace(&mut self.reader, Reader::KnowsParts);
+        let written = self.put(key, encode);
+        self.reader = reader;
+        written
     }
 
     /// As [`BoxWriter::put`], for those who write whole boxes.
@@ -105,10 +147,60 @@ impl BoxWriter<'_> {
         self.keys += 1;
         self.out.extend_from_slice(&[0, key_bytes]);
         self.out.extend_from_slice(key);
-        put_prefixed(self.out, encode, |bytes| EncodeError::ValueTooLong {
-            key: String::from_utf8_lossy(key).into_owned(),
-            bytes,
-        })
+        let length_at = self.out.len();
+        self.out.extend_from_slice(&[0, 0]);
+        encode(self.out)?;
+        let bytes = self.out.len() - length_at - 2;
+        match u16::try_from(bytes) {
+            Ok(length) => set_length(self.out, length_at, length),
+            Err(_) if self.reader == Reader::KnowsParts => self.put_parts(key, length_at),
+            Err(_) => {
+                let key = String::from_utf8_lossy(key).into_owned();
+                return Err(EncodeError::ValueTooLong { key, bytes });
+            }
+        }
+        Ok(())
+    }
+
+    /// Spreads the value after `length_at`, the last thing written, over several keys.
+    fn put_parts(&mut self, key: &[u8], length_at: usize) {
+        let value = self.out.split_off(length_at + 2);
+        for (number, part) in (1_usize..).zip(value.chunks(VALUE_BYTES_MAX)) {
+            if number > 1 {
+                let key = part_key(key, number);
+                let key_bytes = u8::try_from(key.len()).unwrap_or(u8::MAX);
+                self.keys += 1;
+                self.out.extend_from_slice(&[0, key_bytes]);
+                self.out.extend_from_slice(&key);
+                self.out.extend_from_slice(&[0, 0]);
+            }
+            let length_at = self.out.len() - 2;
+            set_length(self.out, length_at, u16::try_from(part.len()).unwrap_or(u16::MAX));
+            self.out.extend_from_slice(part);
+        }
+        self.parts = true;
+    }
+
+    /// Puts every key at its place.
+    fn sort(&mut self) {
+        let whole = self.out.split_off(self.start);
+        let mut scanner = Scanner::default();
+        let unlimited =
+            Limits { box_bytes_max: usize::MAX, keys_per_box_max: usize::MAX, ..Limits::default() };
+        // What was just written can be read.
+        let _whole = scanner.scan(&whole, &unlimited);
+        let mut entries: Vec<_> =
+            Fields::in_place(&whole, scanner.spans(), &unlimited).iter().collect();
+        entries.sort_by_key(|(key, _)| *key);
+        for (key, value) in entries {
+            let length = u16::try_from(value.bytes().len()).unwrap_or(u16::MAX);
+            let key_bytes = u8::try_from(key.len()).unwrap_or(u8::MAX);
+            self.out.extend_from_slice(&[0, key_bytes]);
+            self.out.extend_from_slice(key);
+            self.out.extend_from_slice(&length.to_be_bytes());
+            self.out.extend_from_slice(value.bytes());
+        }
+        self.out.extend_from_slice(&[0, 0]);
     }
 
     fn finish(mut self, limits: &Limits) -> Result<(), EncodeError> {
@@ -119,6 +211,9 @@ impl BoxWriter<'_> {
             })?;
         }
         self.out.extend_from_slice(&[0, 0]);
+        if self.parts && self.reader == Reader::AnyPeer {
+            self.sort();
+        }
         let bytes = self.out.len() - self.start;
         if self.keys > limits.keys_per_box_max {
             return Err(EncodeError::TooManyKeys { max: limits.keys_per_box_max });
@@ -145,8 +240,12 @@ pub(crate) fn put_prefixed(
     encode(out)?;
     let bytes = out.len() - length_at - 2;
     let length = u16::try_from(bytes).map_err(|_| too_long(bytes))?;
+    set_length(out, length_at, length);
+    Ok(())
+}
+
+fn set_length(out: &mut [u8], length_at: usize, length: u16) {
     if let Some(place) = out.get_mut(length_at..length_at + 2) {
         place.copy_from_slice(&length.to_be_bytes());
     }
-    Ok(())
 }

@@ -17,8 +17,10 @@ is started again, five times within a minute at most, and then given up. SIGINT 
 SIGTERM end it all in good order, a second one at once. A process that is still there after 5 s \
 is killed. The exit code is 1 if one had been given up.";
 
-pub(super) const REGION: &str = r#"The first region process of a data directory makes a secret
-there, unless a secret file is given. Cluster processes elsewhere need a copy of it.
+pub(super) const REGION: &str = r#"The process is known by a key of its own, region-NAME.key in
+the data directory, made on first use. Clusters join with a token that `ampmesh invite` writes.
+
+Plain AMP, for stock peers on a trusted network, is accepted with --plain or --secret-file only.
 
 SIGTERM and SIGINT end the process in good order: asks in progress are finished, operators' too,
 and peers are told. What has not finished within 10 s is dropped, and the exit code is 1. A second
@@ -27,8 +29,11 @@ signal ends it at once, with 128 plus the signal's number.
 With --json it says when it is up:
   {"role":"region","name":…,"id":…,"address":"[::]:5250","operator_socket":…}"#;
 
-pub(super) const CLUSTER: &str = r#"The process needs the secret of its mesh: the file `secret`
-from a region process's data directory.
+pub(super) const CLUSTER: &str = r#"The process has to join first: `ampmesh join TOKEN`, with a
+token from `ampmesh invite`. It is known by its key from then on, cluster.key in the data directory.
+
+With --plain or --secret-file it speaks plain AMP instead, and needs the secret of its mesh: the
+file `secret` from a region process's data directory.
 
 SIGTERM and SIGINT end the process in good order: asks in progress are finished, peers are told.
 What has not finished within 10 s is dropped, and the exit code is 1. A second signal ends it at
@@ -36,6 +41,27 @@ once, with 128 plus the signal's number.
 
 With --json it says when it is up:
   {"role":"cluster","name":…,"uuid":…}"#;
+
+pub(super) const INVITE: &str = "\
+The token goes to stdout. It holds the addresses and the keys of the region processes, and a \
+secret that is good once. Whoever has it before it is used or has expired can join in the \
+cluster's place: hand it over as you would a password.
+
+With --json: {\"token\":…,\"expires_s\":…}";
+
+pub(super) const JOIN: &str = "\
+The cluster makes itself a key, cluster.key in the data directory, and keeps whom it may believe \
+in regions.json beside it. The secret of the token is shown to nobody but a region process whose \
+key stands in the token.
+
+With --json: {\"uuid\":…,\"name\":…,\"key\":…,\"regions\":[…]}";
+
+pub(super) const KEYS: &str = r#"A key is `amp1` and 56 letters and digits.
+
+With --json:
+  ls      [{"key":…,"role":…,"ident":…,"name":…,"known_s":…,"good":…,"ends_in_s":…},…]
+  revoke  {"revoked":[KEY,…]}
+  rotate  [{"name":…,"key":…,"error":…},…]"#;
 
 pub(super) const LS: &str = r#"Region processes with a socket in the data directory are asked for a
 sign of life. One that does not answer within 1 s is marked. One that is not in the registry of the

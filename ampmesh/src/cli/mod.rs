@@ -2,6 +2,7 @@
 //! shows.
 
 mod help;
+mod keys;
 mod operate;
 mod process;
 
@@ -12,6 +13,7 @@ use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
+pub(crate) use self::keys::{InviteArgs, JoinArgs, KeysArgs, KeysCommands, RevokeArgs, RotateArgs};
 pub(crate) use self::operate::{CallArgs, DescribeArgs, LsArgs, PingArgs};
 pub(crate) use self::process::{ClusterArgs, DevArgs, ProcessArgs, RegionArgs};
 use crate::config::LogFormat;
@@ -95,6 +97,15 @@ pub(crate) enum AskCommands {
     #[command(after_long_help = help::PING)]
     #[command(override_usage = "ampmesh ping [OPTIONS] <TARGET>")]
     Ping(PingArgs),
+    /// Invite a cluster: write a token with which it can join once
+    #[command(after_long_help = help::INVITE)]
+    Invite(InviteArgs),
+    /// Have the cluster of this data directory join, with a token and a key of its own
+    #[command(after_long_help = help::JOIN)]
+    Join(JoinArgs),
+    /// List the keys of the mesh, revoke one, or have one followed by the next
+    #[command(after_long_help = help::KEYS)]
+    Keys(KeysArgs),
 }
 
 /// Reads a command line.
@@ -121,6 +132,9 @@ impl AskCommands {
             Self::Describe(args) => args.json,
             Self::Call(args) => args.json,
             Self::Ping(args) => args.json,
+            Self::Invite(args) => args.json,
+            Self::Join(args) => args.json,
+            Self::Keys(args) => args.in_json(),
         }
     }
 }

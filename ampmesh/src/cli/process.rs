@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use uuid::Uuid;
 
-use crate::config::{Ip, Name, Ports, RegionAddress};
+use crate::config::{Ip, Name, Ports, RegionAddress, RegistryText};
 
 /// `ampmesh dev`.
 #[derive(Clone, Debug, Args)]
@@ -39,10 +39,19 @@ pub(crate) struct RegionArgs {
     #[arg(long, value_name = "IP", env = "AMPMESH_ADVERTISE", hide_env_values = true)]
     #[arg(value_delimiter = ',')]
     pub(crate) advertise: Vec<Ip>,
-    /// The database in which region processes find each other [default: registry.sqlite in the
-    /// data directory]
-    #[arg(long, value_name = "FILE", env = "AMPMESH_REGISTRY", hide_env_values = true)]
-    pub(crate) registry: Option<PathBuf>,
+    /// The database in which region processes find each other: a file, for those of one machine, or
+    /// postgres://USER@HOST/DATABASE, for those of many, without its password [default:
+    /// registry.sqlite in the data directory]
+    ///
+    /// [env: AMPMESH_REGISTRY]
+    // The program reads the variables itself: a password is at home in them, and not in a flag.
+    #[arg(long, value_name = "FILE|URL", value_hint = clap::ValueHint::AnyPath)]
+    pub(crate) registry: Option<RegistryText>,
+    /// A file that holds the URL of a PostgreSQL database, readable by you alone
+    ///
+    /// [env: AMPMESH_REGISTRY_URL_FILE]
+    #[arg(long, value_name = "FILE", conflicts_with = "registry")]
+    pub(crate) registry_url_file: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) process: ProcessArgs,
 }
@@ -71,6 +80,10 @@ pub(crate) struct ProcessArgs {
     /// secret in the data directory]
     #[arg(long, value_name = "FILE", env = "AMPMESH_SECRET_FILE", hide_env_values = true)]
     pub(crate) secret_file: Option<PathBuf>,
+    /// Speak plain AMP, with the shared secret: whoever is on the way can read and change it.
+    /// Naming a secret file says the same
+    #[arg(long, env = "AMPMESH_PLAIN", hide_env_values = true)]
+    pub(crate) plain: bool,
     /// Leave out the demonstration commands (EatCheez and so on)
     #[arg(long, env = "AMPMESH_NO_DEMO", hide_env_values = true)]
     pub(crate) no_demo: bool,

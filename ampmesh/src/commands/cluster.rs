@@ -1,16 +1,18 @@
 //! `ampmesh cluster`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use cluster::ClusterController;
+use cluster::{ClusterBuilder, ClusterController, KeyPair, KeyStep, Membership, Pins};
+use mesh::chain;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::config::{ClusterSettings, ConfigError, RegionAddress};
 use crate::demo::Cellar;
 use crate::exit::Exit;
+use crate::keys::{KeyFile, read_membership, write_membership};
 use crate::ready::Ready;
 use crate::shutdown::{DRAIN_TIMEOUT, finish};
 use crate::terminal::Terminal;
@@ -29,7 +31,11 @@ pub(crate) async fn run(
     terminal: &mut Terminal<'_>,
     drain: &CancellationToken,
 ) -> anyhow::Result<Exit> {
-    let secret = secret::read(&settings.secret)?;
+    let secret = settings.secret.as_ref().map(secret::read).transpose()?;
+    let membership = match &secret {
+        Some(_) => None,
+        None => Some(read_membership(&settings.data_dir)?.ok_or(ConfigError::NotJoined)?),
+    };
     let uuid = match settings.uuid {
         Some(uuid) => uuid,
         None => own_uuid(&settings.data_dir)?,
@@ -40,9 +46,14 @@ pub(crate) async fn run(
         .name(settings.name.as_str())
         .version(env!("CARGO_PKG_VERSION"))
         .regions(settings.regions.iter().map(RegionAddress::as_str))
-        .secret(secret)
         .drain_timeout(DRAIN_TIMEOUT)
         .limits(settings.limits);
+    if let Some(secret) = secret {
+        builder = builder.secret(secret);
+    }
+    if let Some(membership) = membership {
+        builder = by_key(builder, settings.data_dir, &settings.regions, membership)?;
+    }
     if let Some(cellar) = &cellar {
         builder = builder.responders_arc(Arc::clone(cellar));
     }
@@ -60,8 +71,41 @@ pub(crate) async fn run(
     Ok(exit)
 }
 
+/// Has the cluster be known by its key, and write down what becomes of keys.
+fn by_key(
+    mut builder: ClusterBuilder,
+    data_dir: PathBuf,
+    regions: &[RegionAddress],
+    membership: Membership,
+) -> anyhow::Result<ClusterBuilder> {
+    let file = KeyFile::of_cluster(&data_dir);
+    let (pair, _) = file.read_or_make()?;
+    if let Some(next) = file.next()? {
+        builder = builder.next_key_pair(next);
+    }
+    if regions.is_empty() {
+        builder = builder.regions(membership.addresses.clone());
+    }
+    let pins = Pins::new(membership.keys.iter().copied());
+    let mut changes = pins.changes();
+    let keep = async move {
+        while changes.changed().await.is_ok() {
+            let keys = changes.borrow_and_update().iter().copied().collect();
+            let membership = Membership { keys, addresses: membership.addresses.clone() };
+            if let Err(error) = write_membership(&data_dir, &membership) {
+                tracing::error!(error = %chain(&error), "cannot write the keys of regions down");
+            }
+        }
+    };
+    let keep_key = move |step, pair: &KeyPair| match step {
+        KeyStep::Announcing => file.keep_next(pair),
+        _ => file.change(),
+    };
+    Ok(builder.key_pair(pair).region_keys(pins).keep_keys(keep_key).service(|_| keep))
+}
+
 /// The uuid that the data directory keeps, made on first use.
-fn own_uuid(data_dir: &Path) -> anyhow::Result<Uuid> {
+pub(crate) fn own_uuid(data_dir: &Path) -> anyhow::Result<Uuid> {
     let path = data_dir.join("cluster-uuid");
     private::write_new_file(&path, &format!("{}\n", Uuid::new_v4()))?;
     let text = std::fs::read_to_string(&path)

@@ -41,6 +41,39 @@ pub(crate) enum ConfigError {
     /// A cluster process was not told where any region process is.
     #[error("no region to connect to: give --region HOST:PORT, or `regions` in [cluster]")]
     NoRegion,
+    /// A cluster process that is to be known by its key has not joined.
+    #[error(
+        "this cluster has not joined: `ampmesh join TOKEN`, with a token that `ampmesh invite` \
+         writes at a region; or give --plain, to speak plain AMP with a shared secret"
+    )]
+    NotJoined,
+    /// What is said of the registry's database cannot be used.
+    #[error("{whence}")]
+    Registry {
+        /// Where it is said.
+        whence: &'static str,
+        /// What is wrong with it. It never tells the URL.
+        #[source]
+        error: region::registry::postgres::PostgresSettingsError,
+    },
+    /// One place names two registries.
+    #[error("{whence}: name a registry, or a file with its URL, and not both")]
+    TwoRegistries {
+        /// The place.
+        whence: &'static str,
+    },
+    /// Whoever lists processes can read their flags.
+    #[error(
+        "everybody on this machine can read a password in a flag: put the URL into \
+         AMPMESH_REGISTRY or a file for --registry-url-file, or the password into ~/.pgpass"
+    )]
+    PasswordInFlag,
+    /// Others can read the configuration file, and there is a password in it.
+    #[error("there is a password in {} and others can read it: `chmod 600` it", .path.display())]
+    PasswordForAll {
+        /// The configuration file.
+        path: PathBuf,
+    },
     /// There is no secret to join the mesh with.
     #[error(
         "no secret at {}: copy the file `secret` from a region's data directory there, or name \

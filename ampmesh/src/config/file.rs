@@ -2,6 +2,7 @@
 //!
 //! ```toml
 //! data-dir = "/var/lib/ampmesh"       # relative paths start at the file's own directory
+//! plain = true                        # off unless a secret file is named
 //! secret-file = "/etc/ampmesh/secret"
 //! log = "info"
 //! log-format = "json"
@@ -11,7 +12,7 @@
 //! listen = "::"
 //! ports = "5250-5299"
 //! advertise = ["192.0.2.1"]
-//! registry = "/var/lib/ampmesh/registry.sqlite"
+//! registry = "/var/lib/ampmesh/registry.sqlite"  # or "postgres://ampmesh@db.example/ampmesh"
 //! demo = false
 //!
 //! [cluster]
@@ -23,6 +24,7 @@
 //! call-timeout = "30s"
 //! ```
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use amp_proto::dynamic::nearest;
@@ -30,7 +32,7 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 use super::limits::LimitsTable;
-use super::{ConfigError, Ip, LogFormat, Name, Ports, RegionAddress};
+use super::{ConfigError, Ip, LogFormat, Name, Ports, RegionAddress, RegistryText};
 
 /// Everything that a configuration file can say.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -38,6 +40,7 @@ use super::{ConfigError, Ip, LogFormat, Name, Ports, RegionAddress};
 pub(crate) struct File {
     pub(crate) data_dir: Option<PathBuf>,
     pub(crate) secret_file: Option<PathBuf>,
+    pub(crate) plain: Option<bool>,
     pub(crate) log: Option<String>,
     pub(crate) log_format: Option<LogFormat>,
     pub(crate) region: RegionTable,
@@ -53,7 +56,8 @@ pub(crate) struct RegionTable {
     pub(crate) listen: Option<Ip>,
     pub(crate) ports: Option<Ports>,
     pub(crate) advertise: Option<Vec<Ip>>,
-    pub(crate) registry: Option<PathBuf>,
+    pub(crate) registry: Option<RegistryText>,
+    pub(crate) registry_url_file: Option<PathBuf>,
     pub(crate) demo: Option<bool>,
 }
 
@@ -71,16 +75,25 @@ impl File {
     /// Reads the file at `path`, or nothing when there is no path.
     ///
     /// # Errors
-    /// [`ConfigError::Unreadable`], [`ConfigError::Malformed`].
+    /// [`ConfigError::Unreadable`], [`ConfigError::Malformed`], [`ConfigError::PasswordForAll`].
     pub(crate) fn read(path: Option<&Path>) -> Result<Self, ConfigError> {
         let Some(path) = path else { return Ok(Self::default()) };
         let text = std::fs::read_to_string(path)
             .map_err(|error| ConfigError::Unreadable { path: path.to_owned(), error })?;
         let mut file = Self::parse(path, &text)?;
         let folder = path.parent().unwrap_or_else(|| Path::new(""));
-        for own in [&mut file.data_dir, &mut file.secret_file, &mut file.region.registry] {
+        for own in [&mut file.data_dir, &mut file.secret_file, &mut file.region.registry_url_file] {
             *own = own.take().map(|relative| folder.join(relative));
         }
+        let registry = file.region.registry.take().map(|registry| registry.within(folder));
+        if registry.as_ref().is_some_and(RegistryText::has_password) {
+            let metadata = std::fs::metadata(path)
+                .map_err(|error| ConfigError::Unreadable { path: path.to_owned(), error })?;
+            if metadata.permissions().mode() & 0o077 != 0 {
+                return Err(ConfigError::PasswordForAll { path: path.to_owned() });
+            }
+        }
+        file.region.registry = registry;
         Ok(file)
     }
 

@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use amp_proto::Limits;
 use uuid::Uuid;
 
-use super::{ConfigError, File, LogFormat, Name, Ports, RegionAddress, Surroundings};
+use super::{
+    ConfigError, File, LogFormat, Name, Ports, RegionAddress, RegistryPlace, Surroundings,
+};
 use crate::cli::{ClusterArgs, CommonArgs, ProcessArgs, RegionArgs};
 
 /// What every subcommand needs to know.
@@ -29,10 +31,12 @@ pub(crate) enum SecretPlace {
 }
 
 impl SecretPlace {
-    fn resolve(flags: &ProcessArgs, file: &File, data_dir: &Path) -> Self {
+    /// `None`: plain AMP is not spoken.
+    fn resolve(flags: &ProcessArgs, file: &File, data_dir: &Path) -> Option<Self> {
+        let is_plain = flags.plain || file.plain.unwrap_or(false);
         match flags.secret_file.as_ref().or(file.secret_file.as_ref()) {
-            Some(path) => Self::Given(path.clone()),
-            None => Self::Usual(data_dir.join("secret")),
+            Some(path) => Some(Self::Given(path.clone())),
+            None => is_plain.then(|| Self::Usual(data_dir.join("secret"))),
         }
     }
 
@@ -45,7 +49,7 @@ impl SecretPlace {
 }
 
 /// How to run a region process.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(crate) struct RegionSettings {
     pub(crate) data_dir: PathBuf,
     pub(crate) name: Name,
@@ -53,8 +57,9 @@ pub(crate) struct RegionSettings {
     pub(crate) ports: Ports,
     /// Empty: the addresses of this machine.
     pub(crate) advertise: Vec<IpAddr>,
-    pub(crate) registry: PathBuf,
-    pub(crate) secret: SecretPlace,
+    pub(crate) registry: RegistryPlace,
+    /// `None`: known by key alone.
+    pub(crate) secret: Option<SecretPlace>,
     pub(crate) demo: bool,
     pub(crate) limits: Limits,
 }
@@ -67,7 +72,8 @@ pub(crate) struct ClusterSettings {
     /// `None`: as the data directory has it.
     pub(crate) uuid: Option<Uuid>,
     pub(crate) regions: Vec<RegionAddress>,
-    pub(crate) secret: SecretPlace,
+    /// `None`: known by key alone.
+    pub(crate) secret: Option<SecretPlace>,
     pub(crate) demo: bool,
     pub(crate) limits: Limits,
 }
@@ -96,7 +102,8 @@ impl RegionSettings {
     /// Lays `flags` over `file` over the defaults.
     ///
     /// # Errors
-    /// [`ConfigError::NoDataDirectory`], [`ConfigError::Limit`].
+    /// [`ConfigError::NoDataDirectory`], [`ConfigError::Limit`], and what can be wrong with the
+    /// registry.
     pub(crate) fn resolve(
         flags: &RegionArgs,
         file: &File,
@@ -109,14 +116,13 @@ impl RegionSettings {
         let ports = flags.ports.as_ref().or(table.ports.as_ref()).cloned();
         let listen = flags.listen.or(table.listen);
         let advertise = layered_list(&flags.advertise, table.advertise.as_deref());
-        let registry = flags.registry.as_ref().or(table.registry.as_ref()).cloned();
         Ok(Self {
             data_dir: data_dir.to_owned(),
             name: name.unwrap_or_else(|| surroundings.name()),
             listen: listen.map_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED), |ip| ip.0),
             ports: ports.unwrap_or_default(),
             advertise: advertise.into_iter().map(|ip| ip.0).collect(),
-            registry: registry.unwrap_or_else(|| data_dir.join("registry.sqlite")),
+            registry: RegistryPlace::resolve(flags, file, surroundings, data_dir)?,
             secret: SecretPlace::resolve(&flags.process, file, data_dir),
             demo: !flags.process.no_demo && table.demo.unwrap_or(true),
             limits: file.limits.limits()?,
@@ -128,7 +134,8 @@ impl ClusterSettings {
     /// Lays `flags` over `file` over the defaults.
     ///
     /// # Errors
-    /// [`ConfigError::NoRegion`], [`ConfigError::NoDataDirectory`], [`ConfigError::Limit`].
+    /// [`ConfigError::NoDataDirectory`], [`ConfigError::Limit`]; [`ConfigError::NoRegion`] of one
+    /// that speaks plain AMP.
     pub(crate) fn resolve(
         flags: &ClusterArgs,
         file: &File,
@@ -139,7 +146,9 @@ impl ClusterSettings {
         let data_dir = common.data_dir()?;
         let name = flags.name.as_ref().or(table.name.as_ref()).cloned();
         let regions = layered_list(&flags.regions, table.regions.as_deref());
-        if regions.is_empty() {
+        let secret = SecretPlace::resolve(&flags.process, file, data_dir);
+        // A cluster that has joined knows where regions are.
+        if regions.is_empty() && secret.is_some() {
             return Err(ConfigError::NoRegion);
         }
         Ok(Self {
@@ -147,7 +156,7 @@ impl ClusterSettings {
             name: name.unwrap_or_else(|| surroundings.name()),
             uuid: flags.uuid.or(table.uuid),
             regions,
-            secret: SecretPlace::resolve(&flags.process, file, data_dir),
+            secret,
             demo: !flags.process.no_demo && table.demo.unwrap_or(true),
             limits: file.limits.limits()?,
         })
@@ -165,22 +174,40 @@ mod tests {
 
     use super::*;
     use crate::cli::{Cli, Commands};
+    use crate::config::RegistryVariables;
 
     fn surroundings() -> Surroundings {
         Surroundings {
             state_home: None,
             home: Some("/home/ada".into()),
             hostname: "tower".to_owned(),
+            registry: RegistryVariables::default(),
         }
     }
 
     fn region(arguments: &[&str], file: &str) -> RegionSettings {
+        resolved(arguments, RegistryVariables::default(), file).unwrap()
+    }
+
+    fn resolved(
+        arguments: &[&str],
+        registry: RegistryVariables,
+        file: &str,
+    ) -> Result<RegionSettings, ConfigError> {
         let line = ["ampmesh", "region"].iter().chain(arguments);
         let cli = Cli::try_parse_from(line).unwrap();
         let Commands::Region(flags) = cli.command else { panic!("not a region") };
         let file: File = toml::from_str(file).unwrap();
-        let common = CommonSettings::resolve(&cli.common, &file, &surroundings());
-        RegionSettings::resolve(&flags, &file, &surroundings(), &common).unwrap()
+        let surroundings = Surroundings { registry, ..surroundings() };
+        let common = CommonSettings::resolve(&cli.common, &file, &surroundings);
+        RegionSettings::resolve(&flags, &file, &surroundings, &common)
+    }
+
+    fn file_of(registry: &RegistryPlace) -> Option<&Path> {
+        match registry {
+            RegistryPlace::Sqlite(path) => Some(path),
+            RegistryPlace::Postgres(_) => None,
+        }
     }
 
     #[test]
@@ -190,12 +217,13 @@ mod tests {
         assert_eq!(settings.listen, Ipv6Addr::UNSPECIFIED);
         assert_eq!(settings.ports, Ports(5250..=5299));
         assert_eq!(
-            settings.registry,
-            PathBuf::from("/home/ada/.local/state/ampmesh/registry.sqlite")
+            file_of(&settings.registry),
+            Some(Path::new("/home/ada/.local/state/ampmesh/registry.sqlite"))
         );
+        assert_eq!(settings.secret, None, "no plain AMP");
         assert_eq!(
-            settings.secret,
-            SecretPlace::Usual("/home/ada/.local/state/ampmesh/secret".into())
+            region(&["--plain"], "").secret,
+            Some(SecretPlace::Usual("/home/ada/.local/state/ampmesh/secret".into()))
         );
         assert!(settings.demo);
     }
@@ -209,9 +237,60 @@ mod tests {
         assert_eq!(settings.name.as_str(), "north");
         assert_eq!(settings.ports, Ports(5250..=5250));
         assert_eq!(settings.advertise, ["192.0.2.1".parse::<IpAddr>().unwrap()]);
-        assert_eq!(settings.registry, PathBuf::from("/d/registry.sqlite"));
-        assert_eq!(settings.secret, SecretPlace::Given("/s".into()));
+        assert_eq!(file_of(&settings.registry), Some(Path::new("/d/registry.sqlite")));
+        assert_eq!(settings.secret, Some(SecretPlace::Given("/s".into())));
         assert!(!settings.demo);
+    }
+
+    #[test]
+    fn the_registry_is_what_the_nearest_says() {
+        let file = "[region]\nregistry = 'postgres://of-file/mesh'\n";
+        let said = RegistryVariables {
+            place: Some("postgres://ada:geheim@of-environment/mesh".parse().unwrap()),
+            ..RegistryVariables::default()
+        };
+        let shown = |flags: &[&str], said: &RegistryVariables| {
+            let settings = resolved(flags, said.clone(), file).unwrap();
+            format!("{:?} {said:?}", settings.registry)
+        };
+        let nobody = RegistryVariables::default();
+        assert!(shown(&[], &nobody).contains("of-file:5432"));
+        assert!(shown(&[], &said).contains("of-environment:5432"));
+        assert!(shown(&["--registry", "postgres://of-flag/mesh"], &said).contains("of-flag:5432"));
+        assert!(shown(&["--registry", "/r"], &said).contains("Sqlite(\"/r\")"));
+        assert!(!shown(&[], &said).contains("geheim"), "{}", shown(&[], &said));
+    }
+
+    #[test]
+    fn a_registry_that_cannot_be_is_told_with_its_place_and_without_its_password() {
+        let two = RegistryVariables {
+            place: Some("/r".parse().unwrap()),
+            url_file: Some("/u".into()),
+            ..RegistryVariables::default()
+        };
+        let bad = RegistryVariables {
+            place: Some("postgres://ada:geheim@a".parse().unwrap()),
+            ..RegistryVariables::default()
+        };
+        let cases: [(&[&str], RegistryVariables, &str); 4] = [
+            (
+                &["--registry", "postgres://ada:geheim@a/mesh"],
+                RegistryVariables::default(),
+                "a password in a flag",
+            ),
+            (&[], two, "AMPMESH_REGISTRY: name a registry, or a file with its URL, and not both"),
+            (&[], bad, "AMPMESH_REGISTRY: the URL names no database"),
+            (
+                &["--registry-url-file", "/nowhere/url"],
+                RegistryVariables::default(),
+                "the file with the registry's URL: cannot read /nowhere/url",
+            ),
+        ];
+        for (flags, said, expected) in cases {
+            let error = anyhow::Error::new(resolved(flags, said, "").unwrap_err());
+            let text = format!("{error:#} {error:?}");
+            assert!(text.contains(expected) && !text.contains("geheim"), "{text}");
+        }
     }
 
     #[test]
@@ -225,12 +304,9 @@ mod tests {
     fn a_cluster_without_a_region_is_told_what_to_give() {
         let common =
             CommonSettings::resolve(&CommonArgs::default(), &File::default(), &surroundings());
-        let resolved = ClusterSettings::resolve(
-            &ClusterArgs::default(),
-            &File::default(),
-            &surroundings(),
-            &common,
-        );
+        let mut flags = ClusterArgs::default();
+        flags.process.plain = true;
+        let resolved = ClusterSettings::resolve(&flags, &File::default(), &surroundings(), &common);
         assert!(matches!(resolved, Err(ConfigError::NoRegion)));
     }
 }

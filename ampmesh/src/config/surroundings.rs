@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::Name;
+use super::{Name, RegistryVariables};
 
 /// The parts of the environment that defaults are made of.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -14,6 +14,8 @@ pub(crate) struct Surroundings {
     pub(crate) home: Option<PathBuf>,
     /// The machine's name.
     pub(crate) hostname: String,
+    /// What is said of the registry.
+    pub(crate) registry: RegistryVariables,
 }
 
 impl Surroundings {
@@ -22,9 +24,19 @@ impl Surroundings {
         let absolute = |variable| {
             std::env::var_os(variable).map(PathBuf::from).filter(|path| path.is_absolute())
         };
+        // An empty one is as good as none, as it is to clap.
+        let said = |variable| std::env::var_os(variable).filter(|value| !value.is_empty());
+        let home = absolute("HOME");
+        let password_file = said("PGPASSFILE").map(PathBuf::from);
         Self {
+            registry: RegistryVariables {
+                place: said("AMPMESH_REGISTRY").map(Into::into),
+                url_file: said("AMPMESH_REGISTRY_URL_FILE").map(PathBuf::from),
+                password_file: password_file
+                    .or_else(|| home.as_ref().map(|home| home.join(".pgpass"))),
+            },
             state_home: absolute("XDG_STATE_HOME"),
-            home: absolute("HOME"),
+            home,
             hostname: rustix::system::uname().nodename().to_string_lossy().into_owned(),
         }
     }

@@ -19,7 +19,7 @@ use super::socket;
 use crate::text::span;
 
 /// How long a region process on this machine may take to answer for itself.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 
 /// No region process can be asked.
 #[derive(Debug, thiserror::Error)]
@@ -70,6 +70,22 @@ pub(crate) enum OperatorError {
     Ending {
         /// Its name.
         name: String,
+    },
+    /// The region process refuses what was asked of it.
+    #[error("the region process `{name}` refuses: {reason}")]
+    Refused {
+        /// Its name.
+        name: String,
+        /// Its words.
+        reason: String,
+    },
+    /// The region process did not answer.
+    #[error("the region process `{name}` did not answer: {reason}")]
+    NoAnswer {
+        /// Its name.
+        name: String,
+        /// Why.
+        reason: String,
     },
     /// The region process failed to answer for itself.
     #[error("the region process `{name}` failed")]

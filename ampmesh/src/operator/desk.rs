@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use amp_proto::{Argument as _, CallError, Failure, Never, PassedError, responders};
+use amp_proto::{Argument as _, CallError, Never, PassedError, responders};
 use mesh::chain;
 use region::{LinkEntry, MeshReport, RegionController, RegionEntry};
 use tokio::time::{Instant, timeout};
@@ -16,6 +16,10 @@ use super::encoded;
 use super::problem::{Problem, ProblemKind, ReportedProblem};
 use super::relay::{RelayCommand, Relayed};
 
+/// How long the registry may take to answer. Fixed: half of the time that an operator waits for a
+/// region process that was asked for by its name.
+const REGISTRY_WAIT: Duration = Duration::from_millis(500);
+
 /// Answers for one region process.
 #[derive(Debug)]
 pub(super) struct Desk {
@@ -27,14 +31,20 @@ impl Desk {
         Self { region }
     }
 
-    async fn report(&self) -> Result<MeshReport, Failure<Never>> {
-        self.region.report().await.map_err(Failure::undeclared)
+    /// The mesh as the registry has it; without one, what this process knows of it.
+    async fn report(&self) -> MeshReport {
+        match timeout(REGISTRY_WAIT, self.region.report()).await {
+            Ok(Ok(report)) => return report,
+            Ok(Err(error)) => tracing::debug!(error = %chain(&error), "no report of the registry"),
+            Err(_) => tracing::debug!("no report of the registry in time"),
+        }
+        MeshReport { regions: self.region.known_regions(), links: Vec::new() }
     }
 
     /// Every connection of the mesh: this process's own as they are now, the others' as the
     /// registry has them.
-    async fn links(&self, now: SystemTime) -> Result<Vec<LinkEntry>, Failure<Never>> {
-        let mut links = self.report().await?.links;
+    async fn links(&self, now: SystemTime) -> Vec<LinkEntry> {
+        let mut links = self.report().await.links;
         let is_own = |link: &LinkEntry| link.region == *self.region.id();
         let registered: Vec<LinkEntry> = links.extract_if(.., |link| is_own(link)).collect();
         for client in self.region.get_all_clients() {
@@ -53,7 +63,7 @@ impl Desk {
         links.sort_by(|a, b| {
             (&a.cluster_name, a.cluster, &a.region).cmp(&(&b.cluster_name, b.cluster, &b.region))
         });
-        Ok(links)
+        links
     }
 
     /// A client to the cluster, waited for as long as `connect_ms`.
@@ -106,20 +116,17 @@ impl Desk {
 #[responders]
 impl Desk {
     #[responder]
-    async fn report_regions(&self, it: ReportRegions) -> Result<RegionPage, Failure<Never>> {
+    async fn report_regions(&self, it: ReportRegions) -> Result<RegionPage, Never> {
         let now = SystemTime::now();
-        let regions = self.report().await?.regions;
+        let regions = self.report().await.regions;
         let (regions, more) = page(&regions, it.from, |region| reported_region(region, now));
         Ok(RegionPage { regions, more })
     }
 
     #[responder]
-    async fn report_connections(
-        &self,
-        it: ReportConnections,
-    ) -> Result<ConnectionPage, Failure<Never>> {
+    async fn report_connections(&self, it: ReportConnections) -> Result<ConnectionPage, Never> {
         let now = SystemTime::now();
-        let links = self.links(now).await?;
+        let links = self.links(now).await;
         let (connections, more) = page(&links, it.from, |link| reported_connection(link, now));
         Ok(ConnectionPage { connections, more })
     }
@@ -145,7 +152,7 @@ impl Desk {
 }
 
 /// The entries from the given one on that fit one value, and whether there are more.
-fn page<T, Row>(entries: &[T], from: u32, row_of: impl Fn(&T) -> Row) -> (Vec<Row>, bool)
+pub(super) fn page<T, Row>(entries: &[T], from: u32, row_of: impl Fn(&T) -> Row) -> (Vec<Row>, bool)
 where
     Vec<Row>: amp_proto::Argument,
 {

@@ -17,6 +17,7 @@ mod directory;
 mod encoded;
 mod ending;
 mod find;
+mod keys;
 mod problem;
 mod relay;
 mod server;
@@ -29,5 +30,6 @@ pub(crate) use self::directory::{
 };
 pub(crate) use self::encoded::{EncodedFields, with_fields};
 pub(crate) use self::find::{ANSWER_MAX, ask_all, connect_all};
+pub(crate) use self::keys::ReportedKey;
 pub(crate) use self::problem::{Problem, ProblemKind};
 pub(crate) use self::server::{OperatorSocket, ServeError};

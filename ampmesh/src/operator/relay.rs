@@ -101,6 +101,8 @@ impl Command for RelayCommand {
         answered_by: &[RoleName::Region],
         arguments: Self::FIELDS,
         response: Relayed::FIELDS,
+        takes: None,
+        gives: None,
         errors: &[],
         requires_answer: true,
     };

@@ -15,8 +15,10 @@ use tokio_util::task::TaskTracker;
 
 use super::desk::Desk;
 use super::ending::Ending;
+use super::keys::KeyDesk;
 use super::socket;
 use crate::config::Name;
+use crate::keys::KeyFile;
 use crate::private::{self, PrivateError};
 
 /// How many operators are served at once; further ones wait.
@@ -105,9 +107,10 @@ impl OperatorSocket {
     pub(crate) fn serve(
         self,
         region: &RegionController,
+        key_file: KeyFile,
         limits: Limits,
     ) -> Result<OperatorServer, ServeError> {
-        let responders = Arc::new(with_own(region)?);
+        let responders = Arc::new(with_own(region, key_file)?);
         let mut for_latecomers = Responders::new();
         for_latecomers.add(Arc::new(Ending))?;
         let Self { file, listener } = self;
@@ -178,9 +181,10 @@ impl OperatorServer {
 
 /// What the region answers to its clusters, and the operator's commands beside it. Only the former
 /// is described: operators have subcommands for theirs.
-fn with_own(region: &RegionController) -> Result<Responders, TwoResponders> {
+fn with_own(region: &RegionController, key_file: KeyFile) -> Result<Responders, TwoResponders> {
     let mut responders = Responders::clone(region.responders());
     responders.add(Arc::new(Desk::new(region.clone())))?;
+    responders.add(Arc::new(KeyDesk::new(region.clone(), key_file)))?;
     Ok(responders)
 }
 

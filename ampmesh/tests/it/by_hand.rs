@@ -20,7 +20,8 @@ fn path(directory: &Path) -> &str {
 }
 
 fn region(data_dir: &Path, arguments: &[&str]) -> Running {
-    let usual = ["region", "--data-dir", path(data_dir), "--listen", "127.0.0.1", "--json"];
+    let usual =
+        ["region", "--plain", "--data-dir", path(data_dir), "--listen", "127.0.0.1", "--json"];
     let any_port = ["--ports", "0"];
     let ports = if arguments.contains(&"--ports") { &[][..] } else { &any_port };
     Running::start(ampmesh(&[&usual[..], ports, arguments].concat()))
@@ -41,7 +42,8 @@ fn a_first_region_makes_a_secret_and_a_cluster_with_it_joins() {
     assert_eq!(ready_north["name"], "north");
 
     let address = ready_north["address"].as_str().unwrap().to_owned();
-    let arguments = ["cluster", "--data-dir", path(site.path()), "--region", &address, "--json"];
+    let arguments =
+        ["cluster", "--plain", "--data-dir", path(site.path()), "--region", &address, "--json"];
     let (exit, err) = failure(&run(&arguments));
     assert_eq!(exit, 2, "{err}");
     assert!(err.contains("copy the file `secret`"), "{err}");
@@ -210,7 +212,7 @@ fn a_secret_that_is_none_is_refused_with_its_file() {
     let secret = home.path().join("secret");
     fs::write(&secret, "drowssap").unwrap();
     fs::set_permissions(&secret, Permissions::from_mode(0o600)).unwrap();
-    let (exit, err) = failure(&run(&["region", "--data-dir", path(home.path())]));
+    let (exit, err) = failure(&run(&["region", "--plain", "--data-dir", path(home.path())]));
     assert_eq!(exit, 2);
     assert!(err.contains(&format!("the secret file {} cannot be used: ", path(&secret))), "{err}");
     assert!(!err.contains("drowssap"), "{err}");

@@ -43,7 +43,8 @@ fn a_mistake_in_the_file_is_told_with_its_place_and_what_was_meant() {
 #[test]
 fn flags_win_over_the_environment_and_that_over_the_file() {
     let (scratch, path) = with_file(
-        "data-dir = 'state'\n[region]\nname = 'from-file'\nlisten = '127.0.0.1'\nports = 0\n",
+        "data-dir = 'state'\nplain = true\n\
+         [region]\nname = 'from-file'\nlisten = '127.0.0.1'\nports = 0\n",
     );
     let name_of = |environment: Option<&str>, flag: Option<&str>| {
         let mut command = ampmesh(&["region", "--config", &path, "--json"]);

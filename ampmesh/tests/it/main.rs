@@ -9,6 +9,10 @@ mod dev;
 #[cfg(test)]
 mod endings;
 #[cfg(test)]
+mod keys;
+#[cfg(test)]
 mod operators;
+#[cfg(test)]
+mod registry;
 #[cfg(test)]
 mod support;

@@ -5,12 +5,20 @@
 
 mod cluster;
 mod common;
+mod extensions;
+mod keys;
 mod region;
 
 pub use cluster::RegionsChanged;
 pub use common::{
     Authenticate, Authenticated, CommandRow, Commands, Describe, FieldRow, Ident, Identify, Leave,
     Ping,
+};
+pub use extensions::{Cancel, Credit, End, Item, Negotiate, Part, Terms, Unwanted};
+pub use keys::{
+    AnnounceKey, CannotAnnounceKey, CannotJoin, CannotRotateKey, Join, Joined, KEY_REVOKED,
+    KeyAnnounced, KeyRotated, ListRegionKeys, NOT_ENROLLED, RegionKeys, RegionKeysChanged,
+    RotateKey,
 };
 pub use region::{
     ClusterRegistered, ListRegions, RegionRow, Regions, RegisterCluster, RegisterClusterError,

@@ -8,25 +8,27 @@ use std::sync::Arc;
 
 use amp_proto::{
     Arguments as _, AskEvent, AskId, AskResult, Authentication, Command, Connection, Limits, Lost,
-    Moment, OneLine, Peer, PeerMisbehaved, Responders, RoleName,
+    Moment, OneLine, Peer, PeerMisbehaved, PublicKey, Responders, RoleName,
 };
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
 use super::driver::{Driver, Ended};
-use super::link::{Link, PeerInfo};
+use super::link::{Link, PeerInfo, PeerKey};
 use super::proof::{challenge, is_challenge_of, judge, proof};
+use super::running::Running;
 use crate::commands::Authenticate;
+use crate::once::OnceStore;
 use crate::peer::LinkPeer;
 use crate::secret::Secret;
 
 /// A connection on which nobody is authenticated, and nothing can be asked but for a proof.
 #[derive(Debug)]
 pub struct Handshaking<S> {
-    stream: S,
-    connection: Connection,
+    pub(super) stream: S,
+    pub(super) connection: Connection,
     peer: PeerInfo,
-    limits: Arc<Limits>,
+    pub(super) limits: Arc<Limits>,
     held: Vec<AskEvent>,
     received_bytes: usize,
     /// Why the peer's proof was none.
@@ -41,6 +43,7 @@ pub struct Open<S> {
     peer: PeerInfo,
     limits: Arc<Limits>,
     held: Vec<AskEvent>,
+    once: Option<Arc<OnceStore>>,
 }
 
 /// Why a connection was not opened.
@@ -62,6 +65,42 @@ pub enum HandshakeError {
         /// The peer's words.
         description: String,
     },
+    /// The region shows a key that is not known here: it is another region, or somebody stands
+    /// between. Retrying soon is no use.
+    #[error("the region shows the key {key}, which is not known here")]
+    UnknownRegion {
+        /// The key that it shows.
+        key: PublicKey,
+    },
+    /// The peer cannot do TLS as it is done here: it has no key, or shows something else.
+    #[error("TLS failed: {reason}")]
+    Tls {
+        /// What is the matter, in the words of the TLS library.
+        reason: String,
+    },
+    /// The peer speaks plain AMP, and that is not accepted here.
+    #[error("the peer speaks plain AMP, which is not accepted here")]
+    PlainRefused,
+    /// The key of the peer is enrolled nowhere: it has to join first.
+    #[error("the key {key} is not enrolled")]
+    NotEnrolled {
+        /// The key.
+        key: PublicKey,
+    },
+    /// The key of the peer was revoked.
+    #[error("the key {key} was revoked")]
+    KeyRevoked {
+        /// The key.
+        key: PublicKey,
+    },
+    /// It cannot be found out whose key it is.
+    #[error("whose key {key} is cannot be found out: {reason}")]
+    KeyUnclear {
+        /// The key.
+        key: PublicKey,
+        /// What is the matter.
+        reason: String,
+    },
     /// The peer does not speak AMP as it should.
     #[error(transparent)]
     PeerMisbehaved(PeerMisbehaved),
@@ -80,7 +119,14 @@ impl HandshakeError {
     /// Whether trying again soon is of no use: a person has to mend the configuration first.
     #[must_use]
     pub fn is_refusal(&self) -> bool {
-        matches!(self, Self::WrongSecret | Self::Reflected | Self::Refused { .. })
+        matches!(
+            self,
+            Self::WrongSecret
+                | Self::Reflected
+                | Self::Refused { .. }
+                | Self::UnknownRegion { .. }
+                | Self::PlainRefused
+        )
     }
 }
 
@@ -91,7 +137,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Handshaking<S> {
         Self {
             stream,
             connection: Connection::new(Arc::clone(&limits)),
-            peer: PeerInfo { role, address, authentication: Authentication::Nothing },
+            peer: PeerInfo { role, address, authentication: Authentication::Nothing, key: None },
             limits,
             held: Vec::new(),
             received_bytes: 0,
@@ -104,6 +150,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Handshaking<S> {
     #[must_use]
     pub fn trusted(mut self) -> Open<S> {
         self.peer.authentication = Authentication::LocalSocket;
+        self.open()
+    }
+
+    /// Opens the connection to a peer that has shown by TLS whose key it has: there is nothing left
+    /// to prove.
+    #[must_use]
+    pub fn known_by_key(mut self, key: PeerKey) -> Open<S> {
+        self.peer.authentication = Authentication::Key;
+        self.peer.key = Some(key);
         self.open()
     }
 
@@ -142,7 +197,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Handshaking<S> {
 
     fn open(self) -> Open<S> {
         let Self { stream, connection, peer, limits, held, .. } = self;
-        Open { stream, connection, peer, limits, held }
+        Open { stream, connection, peer, limits, held, once: None }
     }
 
     async fn exchange_proofs(&mut self, secret: &Secret) -> Result<(), HandshakeError> {
@@ -191,7 +246,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Handshaking<S> {
         }
     }
 
-    fn poll_event(&mut self) -> Result<Option<AskEvent>, HandshakeError> {
+    pub(super) fn poll_event(&mut self) -> Result<Option<AskEvent>, HandshakeError> {
         self.connection.poll_event().map_err(HandshakeError::PeerMisbehaved)
     }
 
@@ -244,7 +299,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Handshaking<S> {
         Ok(())
     }
 
-    async fn flush(&mut self) -> Result<(), HandshakeError> {
+    pub(super) async fn flush(&mut self) -> Result<(), HandshakeError> {
         if let Some(bytes) = self.connection.poll_transmit() {
             self.stream.write_all(&bytes).await.map_err(|error| lost(&error))?;
             self.stream.flush().await.map_err(|error| lost(&error))?;
@@ -252,7 +307,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Handshaking<S> {
         Ok(())
     }
 
-    async fn read(&mut self) -> Result<(), HandshakeError> {
+    pub(super) async fn read(&mut self) -> Result<(), HandshakeError> {
         let mut bytes = [0; 1024];
         let read = self.stream.read(&mut bytes).await.map_err(|error| lost(&error))?;
         if read == 0 {
@@ -270,17 +325,25 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Handshaking<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Open<S> {
+    /// Has calls that are made once remembered there. Without it they are refused.
+    #[must_use]
+    pub fn remembering(mut self, once: Arc<OnceStore>) -> Self {
+        self.once = Some(once);
+        self
+    }
+
     /// Gives the link, through which clients ask, and the future that drives the connection to its
     /// end and answers with `responders`. Nothing happens unless it is polled.
     pub fn drive(
         self,
         responders: Arc<Responders>,
     ) -> (Arc<Link>, impl Future<Output = Ended<S>> + Send) {
-        let Self { stream, connection, peer, limits, held } = self;
+        let Self { stream, connection, peer, limits, held, once } = self;
         let (inbound, exchange) = connection.into_parts();
         let link = Link::new(exchange, peer, limits);
         let peer = Peer::new(Arc::new(LinkPeer::new(&link)));
-        let driver = Driver::new(stream, inbound, Arc::clone(&link), responders, peer);
+        let running = Running::new(responders, peer, once);
+        let driver = Driver::new(stream, inbound, Arc::clone(&link), running);
         let driving = async move {
             let mut driver = driver;
             for ask in &held {

@@ -7,13 +7,17 @@ use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
 
 use amp_proto::{
-    AskId, AskRefused, AskResult, Authentication, Command, EncodeFields, Exchange, Limits, Lost,
-    Moment, RoleName,
+    AskId, AskRefused, AskResult, Authentication, Command, EncodeError, EncodeFields, Exchange,
+    LargeBody, Limits, Lost, Metadata, Moment, PublicKey, RoleName,
 };
 use futures_util::task::AtomicWaker;
 use tokio::sync::{Notify, Semaphore, watch};
 
+use crate::agreement::{Agreement, Features};
 use crate::clock::Clock;
+use crate::commands::{Cancel, Terms};
+use crate::context::CallContext;
+use crate::once::CallId;
 
 /// One connection, as callers and controllers see it. It may be closed at any moment.
 pub struct Link {
@@ -32,6 +36,7 @@ pub struct Link {
     round_trip_us: AtomicU64,
     peer: PeerInfo,
     identity: OnceLock<Identity>,
+    agreement: OnceLock<Agreement>,
     since: SystemTime,
     clock: Clock,
     limits: Arc<Limits>,
@@ -46,6 +51,19 @@ pub struct PeerInfo {
     pub address: String,
     /// How it proved who it is.
     pub authentication: Authentication,
+    /// What is known of it by its key, if that is how.
+    pub key: Option<PeerKey>,
+}
+
+/// A peer that is known by its key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PeerKey {
+    /// The key.
+    pub key: PublicKey,
+    /// The identity that the key stands for, where that is known: regions know it of clusters.
+    pub ident: Option<String>,
+    /// Our own key, as the peer knows it.
+    pub own: PublicKey,
 }
 
 /// What the peer said of itself and was believed.
@@ -70,6 +88,7 @@ impl Link {
             round_trip_us: AtomicU64::new(u64::MAX),
             peer,
             identity: OnceLock::new(),
+            agreement: OnceLock::new(),
             since: SystemTime::now(),
             clock: Clock::start(),
             limits,
@@ -107,6 +126,33 @@ impl Link {
         self.identity.set(identity).is_ok()
     }
 
+    /// What both ends agreed on beyond plain AMP, if they did.
+    #[must_use]
+    pub fn agreement(&self) -> Option<&Agreement> {
+        self.agreement.get()
+    }
+
+    /// Takes the peer's terms into account. Only the first time counts.
+    pub(crate) fn agree(&self, theirs: &Terms) {
+        let agreement = Agreement::of(&self.limits, theirs);
+        let Agreement { box_bytes_max, asks_in_flight_max, .. } = agreement;
+        let Agreement { features, stream_window_bytes, large_bytes_max, .. } = agreement;
+        if self.agreement.set(agreement).is_ok() {
+            let mut exchange = self.exchange();
+            exchange.set_box_bytes_max(box_bytes_max);
+            exchange.set_peer_window(stream_window_bytes);
+            if features.contains(Features::LARGE) {
+                exchange.set_large(large_bytes_max, stream_window_bytes);
+            }
+            drop(exchange);
+            self.turns.forget_permits(self.limits.asks_in_flight_max - asks_in_flight_max);
+        }
+    }
+
+    pub(crate) fn has(&self, feature: Features) -> bool {
+        self.agreement().is_some_and(|agreement| agreement.features.contains(feature))
+    }
+
     /// When the connection was opened, by the wall clock.
     #[must_use]
     pub fn since(&self) -> SystemTime {
@@ -136,6 +182,18 @@ impl Link {
     #[must_use]
     pub fn refusing(&self) -> Option<Lost> {
         self.exchange().refusing().cloned()
+    }
+
+    /// How many calls of ours wait for an outcome.
+    #[must_use]
+    pub fn calls_in_flight(&self) -> usize {
+        self.exchange().calls_in_flight()
+    }
+
+    /// How many streams are open, be they part of our calls or of the peer's.
+    #[must_use]
+    pub fn streams_open(&self) -> usize {
+        self.exchange().streams_open()
     }
 
     /// Waits until the connection is gone, and says why.
@@ -234,6 +292,7 @@ impl Link {
         name: &str,
         fields: &F,
         deadline: Moment,
+        once: Option<CallId>,
     ) -> Result<AskResult, AskRefused> {
         let late = || Ok(Err(amp_proto::AskStopped::TimedOut { sent: false }));
         let instant = self.clock.instant(deadline);
@@ -245,10 +304,23 @@ impl Link {
                 Err(_) => return late(),
             },
         };
-        if self.is_full() && tokio::time::timeout_at(instant, self.wait_for_room()).await.is_err() {
+        let is_large = fields.bytes_hint() > Exchange::PART_BYTES;
+        let room = self.wait_for_room(is_large);
+        if self.is_full(is_large) && tokio::time::timeout_at(instant, room).await.is_err() {
             return late();
         }
-        let id = self.exchange().ask_encoded(name.as_bytes(), fields, deadline)?;
+        let trace = self.trace();
+        let metadata = Metadata {
+            deadline: self.has(Features::DEADLINE).then(|| deadline.since(self.clock.now())),
+            trace: trace.as_deref().map(str::as_bytes),
+            once: once.as_ref().map(CallId::as_bytes),
+            ..Metadata::default()
+        };
+        let name = name.as_bytes();
+        let id = match self.large_body(fields).map_err(AskRefused::Encode)? {
+            Some(body) => self.exchange().ask_large(name, body, deadline, &metadata),
+            None => self.exchange().ask_encoded(name, fields, deadline, &metadata),
+        }?;
         self.stir();
         let mut in_flight = InFlight { link: self, id: Some(id) };
         let outcome = std::future::poll_fn(|cx| self.poll_ask(id, cx)).await;
@@ -261,27 +333,60 @@ impl Link {
     /// # Cancellation
     /// Dropping the future while it waits for room sends nothing.
     pub(crate) async fn notify<C: Command + Sync>(&self, command: &C) -> Result<(), AskRefused> {
-        if self.is_full() {
-            self.wait_for_room().await;
+        if self.is_full(false) {
+            self.wait_for_room(false).await;
         }
         self.exchange().notify(command)?;
         self.stir();
         Ok(())
     }
 
-    fn poll_ask(&self, id: AskId, cx: &mut Context<'_>) -> Poll<AskResult> {
+    /// Encodes what is large here and now, while nobody waits for the exchange.
+    pub(super) fn large_body<F: EncodeFields + ?Sized>(
+        &self,
+        fields: &F,
+    ) -> Result<Option<LargeBody>, EncodeError> {
+        if fields.bytes_hint() <= Exchange::PART_BYTES || !self.has(Features::LARGE) {
+            return Ok(None);
+        }
+        let bytes_max = self.agreement().map_or(0, |agreement| agreement.large_bytes_max);
+        LargeBody::encode(fields, bytes_max).map(Some)
+    }
+
+    /// The trace that a call made now belongs to, if the peer wants to know.
+    pub(super) fn trace(&self) -> Option<String> {
+        let trace = CallContext::current().trace().filter(|_| self.has(Features::TRACE));
+        trace.map(|trace| trace.child().to_string())
+    }
+
+    /// Drops all interest in an ask, and has the peer stop working on it.
+    pub(super) fn abandon(&self, id: AskId) {
+        let mut exchange = self.exchange();
+        if exchange.forget(id) && self.has(Features::CANCEL) {
+            // If it cannot be said any more there is nobody to stop.
+            let _said = exchange.notify(&Cancel { tag: id.tag().into() });
+            drop(exchange);
+            self.stir();
+        }
+    }
+
+    pub(super) fn poll_ask(&self, id: AskId, cx: &mut Context<'_>) -> Poll<AskResult> {
         self.exchange().poll_ask(id, cx)
     }
 
-    fn is_full(&self) -> bool {
-        self.exchange().outbound_bytes() >= self.limits.outbound_bytes_max
+    /// Whether so much waits that a new ask has to wait as well. What is large waits for what is
+    /// large, and nothing else does.
+    fn is_full(&self, is_large: bool) -> bool {
+        let exchange = self.exchange();
+        let waiting = exchange.calls_bytes() + if is_large { exchange.large_bytes() } else { 0 };
+        waiting >= self.limits.outbound_bytes_max
     }
 
-    async fn wait_for_room(&self) {
+    async fn wait_for_room(&self, is_large: bool) {
         loop {
             let mut room = std::pin::pin!(self.room.notified());
             room.as_mut().enable();
-            if !self.is_full() {
+            if !self.is_full(is_large) {
                 return;
             }
             room.await;
@@ -313,7 +418,7 @@ struct InFlight<'a> {
 impl Drop for InFlight<'_> {
     fn drop(&mut self) {
         if let Some(id) = self.id {
-            self.link.exchange().forget(id);
+            self.link.abandon(id);
         }
     }
 }

@@ -13,8 +13,12 @@ mod handshake;
 mod link;
 mod proof;
 mod running;
+mod stranger;
+mod streaming;
 
 pub use self::driver::Ended;
 pub use self::handshake::{HandshakeError, Handshaking, Open};
-pub use self::link::{Link, PeerInfo};
+pub use self::link::{Link, PeerInfo, PeerKey};
 pub(crate) use self::proof::{is_challenge_of, proof};
+pub use self::stranger::RefusedAsk;
+pub use self::streaming::StreamingCall;

@@ -3,20 +3,27 @@
 //! A responder is polled once where it stands. Most are done by then; one that has to wait becomes
 //! a task of its own, and ends with the connection.
 
+use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
 use amp_proto::{
-    Afterwards, Answered, Ask, Escaped, Lost, Outcome, Peer, Refusal, Reply, Responders,
+    Afterwards, Answered, Ask, Escaped, Lost, Metadata, Outcome, Peer, ReceivedBox, Refusal, Reply,
+    Responders,
 };
 use futures_util::FutureExt as _;
-use tokio::task::JoinSet;
+use sha2::{Digest as _, Sha256};
+use tokio::task::{AbortHandle, Id, JoinSet};
+use tokio::time::Instant;
 
 use super::link::Link;
 use crate::chain::chain;
+use crate::context::CallContext;
 use crate::host::host_name;
+use crate::once::{CallId, OnceStore};
 
 /// Everything it takes to answer the peer.
 #[derive(Debug)]
@@ -26,20 +33,53 @@ pub(super) struct Running {
     tasks: JoinSet<()>,
     /// Asks are being refused because there is too much to do.
     is_overloaded: bool,
+    /// The asks that tasks answer.
+    asks: HashMap<Id, Arc<[u8]>>,
+    /// How to stop each of them.
+    tags: HashMap<Arc<[u8]>, AbortHandle>,
+    /// What the large asks that are being answered take, in bytes.
+    large_bytes: Arc<AtomicUsize>,
+    /// What the process answered to calls that are made once.
+    once: Option<Arc<OnceStore>>,
+}
+
+/// So many asks of the largest kind are answered at once; more are refused.
+const LARGE_AT_ONCE: usize = 4;
+
+/// What a large ask takes while it is being answered.
+struct Held(Arc<AtomicUsize>, usize);
+
+impl Held {
+    fn new(all: &Arc<AtomicUsize>, bytes: usize) -> Self {
+        all.fetch_add(bytes, Ordering::Relaxed);
+        Self(Arc::clone(all), bytes)
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.fetch_sub(self.1, Ordering::Relaxed);
+    }
 }
 
 /// What the answer to one ask has to carry, and how the logs refer to it.
 #[derive(Debug)]
 struct Asked {
-    tag: Option<Box<[u8]>>,
-    command: String,
+    tag: Option<Arc<[u8]>>,
+    command: Box<[u8]>,
 }
 
 type Answering = Pin<Box<dyn Future<Output = Outcome> + Send>>;
 
 impl Running {
-    pub(super) fn new(responders: Arc<Responders>, peer: Peer) -> Self {
-        Self { responders, peer, tasks: JoinSet::new(), is_overloaded: false }
+    pub(super) fn new(
+        responders: Arc<Responders>,
+        peer: Peer,
+        once: Option<Arc<OnceStore>>,
+    ) -> Self {
+        let (tasks, asks, tags) = (JoinSet::new(), HashMap::new(), HashMap::new());
+        let large_bytes = Arc::default();
+        Self { responders, peer, tasks, is_overloaded: false, asks, tags, large_bytes, once }
     }
 
     /// How many responders wait for something.
@@ -47,9 +87,22 @@ impl Running {
         self.tasks.len()
     }
 
-    /// Forgets the tasks that are done.
-    pub(super) fn reap(&mut self, cx: &mut Context<'_>) {
-        while let Poll::Ready(Some(_)) = self.tasks.poll_join_next(cx) {}
+    /// Forgets the tasks that are done, and answers for those that were stopped.
+    pub(super) fn reap(&mut self, link: &Link, cx: &mut Context<'_>) {
+        while let Poll::Ready(Some(joined)) = self.tasks.poll_join_next_with_id(cx) {
+            let (id, stopped) = match joined {
+                Ok((id, ())) => (id, false),
+                Err(error) => (error.id(), error.is_cancelled()),
+            };
+            let Some(tag) = self.asks.remove(&id) else { continue };
+            // A peer may have given the same tag to another ask since.
+            if self.tags.get(&tag).is_some_and(|task| task.id() == id) {
+                self.tags.remove(&tag);
+            }
+            if stopped {
+                link.exchange().refuse(&tag, "CANCELLED", "the caller went away");
+            }
+        }
     }
 
     /// Answers an ask, now or later.
@@ -58,9 +111,13 @@ impl Running {
             self.refuse_overloaded(link, ask);
             return;
         }
+        if let Some(id) = ask.metadata.once {
+            return self.begin_once(link, ask, id, None);
+        }
+        let Some(peer) = self.asker(link, ask) else { return self.refuse_overloaded(link, ask) };
         self.is_overloaded = false;
         let responded = catch_unwind(AssertUnwindSafe(|| {
-            self.responders.respond(ask.command, &ask.fields, &self.peer)
+            self.responders.respond(ask.command, &ask.fields, &peer)
         }));
         let mut answering = match responded {
             Ok(Some(Reply::Pending(answering))) => answering,
@@ -73,11 +130,74 @@ impl Running {
             }
             Err(panic) => return finish(link, ask.tag, ask.command, Err(panicked(&*panic))),
         };
-        match catch_unwind(AssertUnwindSafe(|| answering.as_mut().poll(cx))) {
+        let context = context_of(ask);
+        let polled = AssertUnwindSafe(|| context.run_sync(|| answering.as_mut().poll(cx)));
+        match catch_unwind(polled) {
             Ok(Poll::Ready(outcome)) => finish(link, ask.tag, ask.command, outcome),
-            Ok(Poll::Pending) => self.go_on(link, ask, answering),
+            Ok(Poll::Pending) => self.go_on(link, ask, context, answering),
             Err(panic) => finish(link, ask.tag, ask.command, Err(panicked(&*panic))),
         }
+    }
+
+    /// Answers a large ask. To read it takes a while, so it is read where nobody waits for that.
+    pub(super) fn begin_large(&mut self, link: &Arc<Link>, ask: &Ask<'_>) {
+        let received = ask.fields.to_received();
+        let bytes = received.bytes_len();
+        let held = Held::new(&self.large_bytes, bytes);
+        let max = link.limits().large_bytes_max.saturating_mul(LARGE_AT_ONCE);
+        let is_too_much = self.large_bytes.load(Ordering::Relaxed) > max
+            || self.tasks.len() >= link.limits().responders_running_max;
+        if is_too_much {
+            self.refuse_overloaded(link, ask);
+            return;
+        }
+        if let Some(id) = ask.metadata.once {
+            return self.begin_once(link, ask, id, Some(held));
+        }
+        let Some(peer) = self.asker(link, ask) else { return self.refuse_overloaded(link, ask) };
+        self.is_overloaded = false;
+        let answering = respond(&self.responders, ask.command, received, peer);
+        let answering = async move {
+            let _held = held;
+            answering.await
+        };
+        self.go_on(link, ask, context_of(ask), Box::pin(answering));
+    }
+
+    /// Answers an ask that is to be carried out once, by what was answered before if it was.
+    fn begin_once(&mut self, link: &Arc<Link>, ask: &Ask<'_>, id: &[u8], held: Option<Held>) {
+        let id = match CallId::from_bytes(id) {
+            Ok(id) => id,
+            Err(error) => {
+                let refusal = Refusal::Undeclared(Box::new(error));
+                return finish(link, ask.tag, ask.command, Err(refusal));
+            }
+        };
+        let Some(once) = &self.once else {
+            let command = Escaped(ask.command).to_string();
+            return finish(link, ask.tag, ask.command, Err(Refusal::Unhandled { command }));
+        };
+        let context = context_of(ask);
+        let answering = once.answer(id, digest(ask), || {
+            // Whoever tries again will want the answer, so it waits for nobody's time.
+            let answering =
+                respond(&self.responders, ask.command, ask.fields.to_received(), self.peer.clone());
+            let answering = context.without_deadline().run(answering);
+            Box::pin(async move {
+                let _held = held;
+                answering.await
+            })
+        });
+        self.go_on(link, ask, context, answering);
+    }
+
+    /// Who asks, with the stream that it opened beside the ask. `None` if it has too many.
+    fn asker(&self, link: &Arc<Link>, ask: &Ask<'_>) -> Option<Peer> {
+        let Some(tag) = ask.tag.filter(|_| ask.metadata.stream) else {
+            return Some(self.peer.clone());
+        };
+        let stream = link.exchange().accept_stream(tag)?;
+        Some(self.peer.with_stream(Arc::<Link>::clone(link), stream))
     }
 
     /// Refuses an ask because there is too much to do already.
@@ -90,16 +210,95 @@ impl Running {
         finish(link, ask.tag, ask.command, Err(Refusal::Overloaded));
     }
 
-    fn go_on(&mut self, link: &Arc<Link>, ask: &Ask<'_>, answering: Answering) {
-        let asked =
-            Asked { tag: ask.tag.map(Box::from), command: Escaped(ask.command).to_string() };
+    fn go_on(
+        &mut self,
+        link: &Arc<Link>,
+        ask: &Ask<'_>,
+        context: CallContext,
+        answering: Answering,
+    ) {
+        let tag: Option<Arc<[u8]>> = ask.tag.map(Arc::from);
+        let asked = Asked { tag: tag.clone(), command: ask.command.into() };
         let link = Arc::clone(link);
-        self.tasks.spawn(async move {
-            let outcome = AssertUnwindSafe(answering).catch_unwind().await;
-            let outcome = outcome.unwrap_or_else(|panic| Err(panicked(&*panic)));
-            finish(&link, asked.tag.as_deref(), asked.command.as_bytes(), outcome);
+        let task = self.tasks.spawn(async move {
+            let answering = context.run(AssertUnwindSafe(answering).catch_unwind());
+            let outcome = match context.deadline() {
+                None => Ok(answering.await),
+                Some(deadline) => tokio::time::timeout_at(deadline, answering).await,
+            };
+            let outcome = match outcome {
+                Ok(Ok(outcome)) => outcome,
+                Ok(Err(panic)) => Err(panicked(&*panic)),
+                Err(_) => Err(Refusal::DeadlineExceeded),
+            };
+            finish(&link, asked.tag.as_deref(), &asked.command, outcome);
             link.stir();
         });
+        if let Some(tag) = tag {
+            self.asks.insert(task.id(), Arc::clone(&tag));
+            self.tags.insert(tag, task);
+        }
+    }
+
+    /// Stops answering the ask with this tag, if it is still being answered.
+    pub(super) fn cancel(&self, link: &Link, tag: &[u8]) {
+        match self.tags.get(tag) {
+            // Its stream ends with it. Closed before, it would look to a responder that is running
+            // just now as if the caller had sent all of its items.
+            Some(task) => {
+                task.abort();
+                link.exchange().give_up_stream(tag);
+            }
+            None => link.exchange().cancel_stream(tag),
+        }
+    }
+}
+
+/// Reads an ask and carries it out, with nothing of the connection.
+fn respond(
+    responders: &Arc<Responders>,
+    command: &[u8],
+    received: ReceivedBox,
+    peer: Peer,
+) -> Answering {
+    let (responders, command) = (Arc::clone(responders), Box::<[u8]>::from(command));
+    Box::pin(async move {
+        let reply = responders.respond(&command, &received.fields(), &peer);
+        drop(received);
+        match reply {
+            Some(Reply::Ready(outcome)) => outcome,
+            Some(Reply::Pending(answering)) => answering.await,
+            None => Err(Refusal::Unhandled { command: Escaped(&command).to_string() }),
+        }
+    })
+}
+
+/// Tells one question from another: the command and its arguments.
+fn digest(ask: &Ask<'_>) -> [u8; 32] {
+    let mut digest = Sha256::new();
+    let mut add = |bytes: &[u8]| {
+        digest.update(bytes.len().to_be_bytes());
+        digest.update(bytes);
+    };
+    add(ask.command);
+    for (key, value) in ask.fields.iter().filter(|(key, _)| !key.starts_with(b"_")) {
+        add(key);
+        add(value.bytes());
+    }
+    digest.finalize().into()
+}
+
+/// The time that the caller gives, and the trace that it is part of.
+fn context_of(ask: &Ask<'_>) -> CallContext {
+    let Metadata { deadline, trace, .. } = ask.metadata;
+    let mut context = CallContext::default();
+    if let Some(deadline) = deadline.and_then(|left| Instant::now().checked_add(left)) {
+        context = context.until(deadline);
+    }
+    let trace = trace.and_then(|trace| std::str::from_utf8(trace).ok()?.parse().ok());
+    match trace {
+        Some(trace) => context.traced(trace),
+        None => context,
     }
 }
 
@@ -109,7 +308,10 @@ fn finish(link: &Link, tag: Option<&[u8]>, command: &[u8], outcome: Outcome) {
         Ok(Answered { fields, afterwards }) => {
             let Some(tag) = tag else { return };
             // How a response is encoded is the application's code too.
-            let encode = AssertUnwindSafe(|| link.exchange().answer(tag, &*fields));
+            let encode = AssertUnwindSafe(|| match link.large_body(&*fields)? {
+                Some(body) => link.exchange().answer_large(tag, body),
+                None => link.exchange().answer(tag, &*fields),
+            });
             let answered = match catch_unwind(encode) {
                 Ok(answered) => answered,
                 Err(panic) => return refuse(link, Some(tag), command, panicked(&*panic)),
@@ -159,6 +361,16 @@ fn refuse(link: &Link, tag: Option<&[u8]>, command: &[u8], refusal: Refusal) {
         Refusal::Overloaded => {
             tracing::debug!(peer, command, "too much to do: an ask was refused");
             send("OVERLOADED", "too much to do, ask again later");
+            None
+        }
+        Refusal::StreamNeeded => {
+            tracing::debug!(peer, command, "the peer asked without a stream what needs one");
+            send("STREAM_NEEDED", "this command is called with a stream");
+            None
+        }
+        Refusal::DeadlineExceeded => {
+            tracing::debug!(peer, command, "an ask was not answered in its time");
+            send("DEADLINE_EXCEEDED", "the caller's time was over");
             None
         }
         Refusal::Undeclared(error) => {

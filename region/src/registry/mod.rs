@@ -1,18 +1,19 @@
 //! Where region processes find each other, and write down which cluster is connected to whom.
 
-mod lease;
+pub mod keys;
 mod memory;
-mod schema;
+pub mod postgres;
 mod sqlite;
 
 use std::fmt;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
 use mesh::{ClusterId, RegionId};
 use tokio::sync::watch;
 
 pub use memory::MemoryRegistry;
+pub use postgres::PostgresRegistry;
 pub use sqlite::SqliteRegistry;
 
 /// How often a region process announces itself. Fixed: all processes of a region have to agree.
@@ -55,6 +56,9 @@ pub struct LinkEntry {
     pub since: SystemTime,
 }
 
+/// A cause that several callers are told.
+pub type SharedError = std::sync::Arc<dyn std::error::Error + Send + Sync>;
+
 /// Why the registry could not be asked. Connections and calls go on without it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -62,8 +66,12 @@ pub enum RegistryError {
     /// The database failed. Its own error is the source, whatever the database is.
     #[error("the registry's database failed")]
     Database(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// The database was written by a newer version of this program.
-    #[error("the registry's database has version {found}, this program knows {known}")]
+    /// The database was brought up to date by a newer version of this program. Nothing in it was
+    /// touched. Upgrade this program.
+    #[error(
+        "the registry's database has version {found} and this program knows {known} at most: \
+         upgrade it"
+    )]
     TooNew {
         /// Its version.
         found: i64,
@@ -87,6 +95,67 @@ pub enum RegistryError {
         /// The operating system's reason.
         #[source]
         error: std::io::Error,
+    },
+    /// What was said of the database cannot be used. The fault is in the settings.
+    #[error("the settings of the registry's database cannot be used")]
+    Settings(#[from] postgres::PostgresSettingsError),
+    /// Nobody answers there, or the connection broke. The server is down, restarts, or cannot be
+    /// reached from this machine. It is tried again without end.
+    #[error("no connection to the registry's database at {place}")]
+    Unreachable {
+        /// Server and database.
+        place: String,
+        /// How it went wrong. Shared by all whom it concerns.
+        #[source]
+        error: SharedError,
+    },
+    /// The server refuses to let this program in: a wrong password, or no such user or database, or
+    /// its `pg_hba.conf` has no line for this machine. Mend the settings, here or there.
+    #[error("the registry's database at {place} does not let us in")]
+    Refused {
+        /// Server and database.
+        place: String,
+        /// What the server said.
+        #[source]
+        error: SharedError,
+    },
+    /// The connection cannot be encrypted as `sslmode` wants it: the server does not offer TLS, or
+    /// its certificate is not good. Mend the settings, here or there.
+    #[error("no encrypted connection to the registry's database at {place}")]
+    Unencrypted {
+        /// Server and database.
+        place: String,
+        /// What is the matter.
+        #[source]
+        error: SharedError,
+    },
+    /// The user may not do what has to be done. Grant it in the database.
+    #[error(
+        "the user may not do this in the registry's database at {place}: grant what the book's \
+         page on many machines lists"
+    )]
+    Forbidden {
+        /// Server and database.
+        place: String,
+        /// What the server said.
+        #[source]
+        error: SharedError,
+    },
+    /// No answer came in time. The server hangs, or has too much to do. Try again.
+    #[error("the registry's database at {place} did not answer within {} ms", .limit.as_millis())]
+    TooSlow {
+        /// Server and database.
+        place: String,
+        /// How long was waited.
+        limit: Duration,
+    },
+    /// There is more in the registry than anybody can use.
+    #[error("the registry has more than {max} {what}")]
+    TooMany {
+        /// What there is too much of.
+        what: &'static str,
+        /// How many there may be.
+        max: usize,
     },
     /// The work was cut short because the program ends.
     #[error("the registry is closing")]
@@ -156,4 +225,13 @@ pub trait Registry: fmt::Debug + Send + Sync + 'static {
 
     /// Changes whenever [`Registry::regions`] may give another answer than before.
     fn changes(&self) -> watch::Receiver<u64>;
+}
+
+fn to_ms(time: SystemTime) -> i64 {
+    let elapsed = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(elapsed.as_millis()).unwrap_or(i64::MAX)
+}
+
+fn from_ms(ms: i64) -> SystemTime {
+    UNIX_EPOCH + Duration::from_millis(u64::try_from(ms).unwrap_or_default())
 }

@@ -48,6 +48,10 @@ pub(crate) fn expand_arguments(input: &Struct<'_>) -> TokenStream {
         let key = field.key();
         quote!(<#ty as #root::Parameter>::put(&self.#ident, #key, out)?;)
     });
+    let hints = fields.iter().map(|field| {
+        let Field { ident, ty, .. } = field;
+        quote!(<#ty as #root::Parameter>::bytes_hint(&self.#ident))
+    });
     let takes = fields.iter().map(|field| {
         let Field { ident, ty, .. } = field;
         let key = field.key();
@@ -67,6 +71,10 @@ pub(crate) fn expand_arguments(input: &Struct<'_>) -> TokenStream {
             ) -> ::core::result::Result<(), #root::EncodeError> {
                 #(#puts)*
                 ::core::result::Result::Ok(())
+            }
+
+            fn bytes_hint(&self) -> ::core::primitive::usize {
+                0 #(+ #hints)*
             }
 
             fn decode(

@@ -11,6 +11,11 @@ use crate::wire_name;
 pub(super) fn check(input: &Struct<'_>, declaration: &Declaration, errors: &mut Errors) {
     check_name(&declaration.name, errors);
     check_roles(input, declaration, errors);
+    if let (Some(()), Some(ty)) =
+        (declaration.no_answer, declaration.takes.as_ref().or(declaration.gives.as_ref()))
+    {
+        errors.at(ty, "a stream ends with the answer, so a command that has one wants an answer");
+    }
     for param in &input.generics.params {
         if matches!(param, GenericParam::Type(_) | GenericParam::Const(_)) {
             errors.at(

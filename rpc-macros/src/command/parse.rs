@@ -8,7 +8,8 @@ use syn::{DeriveInput, Ident, LitStr, Path, Token, Type, parenthesized, token};
 use crate::errors::Errors;
 use crate::{attributes, docs};
 
-const OPTIONS: &str = "`answered_by`, `response`, `errors`, `name`, `no_answer` and `afterwards`";
+const OPTIONS: &str = "`answered_by`, `response`, `errors`, `takes`, `answers`, `name`, \
+                       `no_answer` and `afterwards`";
 
 /// What a command says about itself beside its fields.
 pub(crate) struct Declaration {
@@ -18,6 +19,10 @@ pub(crate) struct Declaration {
     pub(crate) answered_by: Option<Vec<AnsweringRole>>,
     pub(crate) response: Option<Type>,
     pub(crate) errors: Option<Type>,
+    /// `takes = stream …`
+    pub(crate) takes: Option<Type>,
+    /// `answers = stream …`
+    pub(crate) gives: Option<Type>,
     pub(crate) no_answer: Option<()>,
     /// A variant of `Afterwards`, which the compiler knows better than this macro.
     pub(super) afterwards: Option<Ident>,
@@ -70,6 +75,8 @@ struct Options {
     answered_by: Option<Vec<AnsweringRole>>,
     response: Option<Type>,
     errors: Option<Type>,
+    takes: Option<Type>,
+    gives: Option<Type>,
     no_answer: Option<()>,
     afterwards: Option<Ident>,
 }
@@ -84,13 +91,16 @@ pub(crate) fn parse(input: &DeriveInput, errors: &mut Errors) -> Declaration {
         // What could not be read may well have said who answers.
         options.answered_by.get_or_insert_default();
     }
-    let Options { name, answered_by, response, errors, no_answer, afterwards } = options;
+    let Options { name, answered_by, response, errors, takes, gives, no_answer, afterwards } =
+        options;
     Declaration {
         doc: docs::first_paragraph(&input.attrs),
         name: name.map_or_else(|| Name::OfType(input.ident.clone()), Name::Given),
         answered_by,
         response,
         errors,
+        takes,
+        gives,
         no_answer,
         afterwards,
     }
@@ -114,6 +124,8 @@ fn read(options: &mut Options, meta: &ParseNestedMeta<'_>, errors: &mut Errors) 
         "errors" => {
             attributes::once(&mut options.errors, meta.value()?.parse()?, meta, errors);
         }
+        "takes" => attributes::once(&mut options.takes, read_stream(meta)?, meta, errors),
+        "answers" => attributes::once(&mut options.gives, read_stream(meta)?, meta, errors),
         "no_answer" => {
             if meta.input.peek(Token![=]) {
                 return Err(meta.error("`no_answer` stands alone: it is said or not said"));
@@ -126,6 +138,18 @@ fn read(options: &mut Options, meta: &ParseNestedMeta<'_>, errors: &mut Errors) 
         _ => return attributes::unknown(meta, OPTIONS, errors),
     }
     Ok(())
+}
+
+/// `= stream Item`
+fn read_stream(meta: &ParseNestedMeta<'_>) -> syn::Result<Type> {
+    const WHAT: &str = "say of what: `stream` and the type of its items; one answer alone is the \
+                        `response`";
+    let value = meta.value()?;
+    let word: Ident = value.parse().map_err(|error| syn::Error::new(error.span(), WHAT))?;
+    if word != "stream" {
+        return Err(syn::Error::new(word.span(), WHAT));
+    }
+    value.parse()
 }
 
 /// `= Region` or `(Region, Cluster)`.

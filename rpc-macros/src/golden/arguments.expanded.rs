@@ -26,6 +26,10 @@ where
         <Vec<T> as ::amp_proto::Parameter>::put(&self.items, "items", out)?;
         ::core::result::Result::Ok(())
     }
+    fn bytes_hint(&self) -> ::core::primitive::usize {
+        0 + <Vec<T> as ::amp_proto::Parameter>::bytes_hint(&self.items)
+            + <Option<String> as ::amp_proto::Parameter>::bytes_hint(&self.next)
+    }
     fn decode(
         fields: &::amp_proto::Fields<'_>,
     ) -> ::core::result::Result<Self, ::amp_proto::DecodeError> {

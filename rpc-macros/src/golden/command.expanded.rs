@@ -31,6 +31,11 @@ impl ::amp_proto::Arguments for EatCheez {
         <String as ::amp_proto::Parameter>::put(&self.r#type, "type", out)?;
         ::core::result::Result::Ok(())
     }
+    fn bytes_hint(&self) -> ::core::primitive::usize {
+        0 + <String as ::amp_proto::Parameter>::bytes_hint(&self.name)
+            + <String as ::amp_proto::Parameter>::bytes_hint(&self.r#type)
+            + <Option<u8> as ::amp_proto::Parameter>::bytes_hint(&self.age_months)
+    }
     fn decode(
         fields: &::amp_proto::Fields<'_>,
     ) -> ::core::result::Result<Self, ::amp_proto::DecodeError> {
@@ -54,6 +59,8 @@ impl ::amp_proto::Command for EatCheez {
         answered_by: &[::amp_proto::RoleName::Cluster],
         arguments: <Self as ::amp_proto::Arguments>::FIELDS,
         response: ::amp_proto::__private::response_fields::<Self>(),
+        takes: ::core::option::Option::None,
+        gives: ::core::option::Option::None,
         errors: ::amp_proto::__private::error_codes::<Self>(),
         requires_answer: false,
     };

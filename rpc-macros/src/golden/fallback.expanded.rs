@@ -25,6 +25,8 @@ impl ::amp_proto::Command for EatCheez {
         answered_by: &[],
         arguments: &[],
         response: &[],
+        takes: ::core::option::Option::None,
+        gives: ::core::option::Option::None,
         errors: &[],
         requires_answer: true,
     };

@@ -83,13 +83,16 @@ fn check_arguments(method: &Method, errors: &mut Errors) {
              `&self` is what a peer asks for",
         ),
     }
-    if let Some(peer) = arguments.next()
-        && !matches!(&*peer.ty, Type::Reference(ty) if ty.mutability.is_none())
-    {
-        errors.at(&peer.ty, "after the command a responder can take only who asks: `peer: &Peer`");
+    for argument in arguments.clone() {
+        if let Type::Reference(ty) = &*argument.ty
+            && ty.mutability.is_some()
+        {
+            errors.at(ty, "a responder learns who asks, and does not change it: `peer: &Peer`");
+        }
     }
-    for surplus in arguments {
-        errors.at(surplus, "a responder takes its command and a `&Peer`, and nothing after them");
+    let peers = arguments.clone().filter(|argument| matches!(&*argument.ty, Type::Reference(_)));
+    for surplus in peers.skip(1) {
+        errors.at(surplus, "there is one who asks, and this responder takes it already");
     }
 }
 

@@ -53,13 +53,18 @@ pub(crate) fn table(
 fn responder(block: &Block, method: &Method, command: &Type) -> TokenStream {
     let root = &block.root;
     let name = &method.sig.ident;
-    let peer_ty = method.arguments().nth(1).map(|argument| &argument.ty);
     // The compiler judges the types, and what it says belongs where the user wrote them.
-    let peer = peer_ty.map(|ty| {
-        let peer = quote_spanned!(located_at(ty.span())=> peer);
-        quote!(, #peer)
+    let others = method.arguments().skip(1).map(|argument| {
+        let ty = &*argument.ty;
+        let at_type = located_at(ty.span());
+        if let Type::Reference(_) = ty {
+            return quote_spanned!(at_type=> peer);
+        }
+        let moved_root = moved(root, at_type);
+        quote_spanned!(at_type=> <#ty as #moved_root::FromAsk<#command>>::from_ask(peer))
     });
-    let peer_name = if peer_ty.is_some() { quote!(peer) } else { quote!(_) };
+    let others = others.collect::<Vec<_>>();
+    let peer_name = if others.is_empty() { quote!(_) } else { quote!(peer) };
     let output = match &method.sig.output {
         ReturnType::Type(_, ty) => quote!(#ty),
         ReturnType::Default => quote_spanned!(located_at(name.span())=> ()),
@@ -68,7 +73,7 @@ fn responder(block: &Block, method: &Method, command: &Type) -> TokenStream {
     let error = quote!(<#command as #root::Command>::Error);
     let body = quote! {
         <#output as #root::__private::Answer<#response, #error>>::into_outcome(
-            Self::#name(self, command #peer).await,
+            Self::#name(self, command #(, #others)*).await,
         )
     };
     implementation(block, &block.item.generics, method, command, &peer_name, &body)

@@ -29,7 +29,7 @@ pub(crate) struct Method {
 
 impl Method {
     /// The arguments after `self`.
-    pub(super) fn arguments(&self) -> impl Iterator<Item = &PatType> {
+    pub(super) fn arguments(&self) -> impl Iterator<Item = &PatType> + Clone {
         self.sig.inputs.iter().filter_map(|argument| match argument {
             FnArg::Typed(argument) => Some(argument),
             FnArg::Receiver(_) => None,

@@ -45,7 +45,17 @@ async fn a_peer_describes_everything_it_answers() -> TestResult {
     let to_cluster = mesh.region(0).get_client_for(Mesh::uuid_of(0)).await?;
     let commands = to_cluster.describe().await?;
     let names: Vec<_> = commands.iter().map(|command| command.name.as_str()).collect();
-    let own = ["Authenticate", "Describe", "Identify", "Leave", "Ping", "RegionsChanged"];
+    let own = [
+        "Authenticate",
+        "Describe",
+        "Identify",
+        "Leave",
+        "Negotiate",
+        "Ping",
+        "RegionKeysChanged",
+        "RegionsChanged",
+        "RotateKey",
+    ];
     let desk =
         ["AskBack", "Echo", "Fail", "Grow", "Hold", "Sum", "Tell", "TellInVain", "Wait", "WhoAsks"];
     let mut expected = [&own[..], &desk].concat();

@@ -81,8 +81,11 @@ async fn the_transcript_tells_every_box_and_no_proof() -> TestResult {
     assert_eq!(asked.direction, Some(Direction::ToCluster));
     assert_eq!(answered.direction, Some(Direction::ToRegion));
     let shown = "bytes=\"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\"… (1000 bytes)";
-    assert_eq!(asked.text, format!("ask 3 Echo  {shown}  note=\"snow \u{2603}\""));
-    assert_eq!(answered.text, format!("answer 3 Echo  {shown}  note=\"snow \u{2603}\""));
+    assert_eq!(
+        asked.text,
+        format!("ask 4 Echo  _deadline_ms=\"30000\"  {shown}  note=\"snow \u{2603}\"")
+    );
+    assert_eq!(answered.text, format!("answer 4 Echo  {shown}  note=\"snow \u{2603}\""));
 
     let proofs = transcript.lines.iter().filter(|line| line.text.starts_with("answer 1 Auth"));
     let proofs: Vec<_> = proofs.map(|line| line.text.as_str()).collect();

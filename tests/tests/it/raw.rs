@@ -1,11 +1,13 @@
 //! A peer made of bytes: it speaks AMP by hand, and as badly as the test wants.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use amp_proto::{AmpBox, Limits};
+use amp_proto::{AmpBox, Connection, Limits};
 use bytes::{Buf as _, Bytes, BytesMut};
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use mesh::{BoxStream, Secret};
+use mesh::commands::Terms;
+use mesh::{BoxStream, Features, Secret};
 use mesh_harness::{Mesh, TestResult};
 use sha2::Sha256;
 use tokio::io::{
@@ -66,12 +68,48 @@ impl RawPeer {
         Ok(peer)
     }
 
+    /// As [`RawPeer::admitted`], for a peer that says it knows everything beyond AMP.
+    pub(crate) async fn admitted_with_all(mesh: &Mesh, ident: &str) -> TestResult<Self> {
+        let mut peer = Self::stranger(mesh, 0).await?;
+        let tag = peer.prove_itself(mesh.secret()).await?;
+        let terms = Terms {
+            version: 1,
+            features: Features::all().names().map(str::to_owned).collect(),
+            box_bytes_max: u64::MAX,
+            asks_in_flight_max: u64::MAX,
+            stream_window_bytes: u64::MAX,
+            large_bytes_max: u64::MAX,
+        };
+        let mut answering = Connection::new(Arc::default());
+        answering.answer(Some(&tag), &terms)?;
+        peer.send(&answering.poll_transmit().unwrap()).await?;
+        let ask = peer.next().await.expect("it wants to know who we are");
+        let tag = ask.get("_ask").unwrap();
+        peer.send(&box_of([("_answer", tag), ("ident", ident.as_bytes())])).await?;
+        Ok(peer)
+    }
+
     /// Answers the challenge that comes first.
     pub(crate) async fn prove(&mut self, secret: &Secret) -> TestResult {
+        let tag = self.prove_itself(secret).await?;
+        // As a stock peer, it knows nothing beyond AMP.
+        self.send(&box_of([
+            ("_error", &tag[..]),
+            ("_error_code", b"UNHANDLED"),
+            ("_error_description", b"Unhandled Command: 'Negotiate'"),
+        ]))
+        .await
+    }
+
+    /// Answers the challenge, and gives the tag of the question that comes next.
+    async fn prove_itself(&mut self, secret: &Secret) -> TestResult<Bytes> {
         let ask = self.next().await.expect("a challenge comes first");
         assert_eq!(ask.get("_command").unwrap(), "Authenticate");
         let answer = proof_of(&ask, secret);
-        self.send(&answer).await
+        self.send(&answer).await?;
+        let ask = self.next().await.expect("it wants to know what more we can do");
+        assert_eq!(ask.get("_command").unwrap(), "Negotiate");
+        Ok(ask.get("_ask").unwrap().clone())
     }
 
     /// Two halves, to send and to read at once.

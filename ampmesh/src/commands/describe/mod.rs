@@ -10,7 +10,8 @@ use amp_proto::Command as _;
 use futures_util::future::join_all;
 use mesh::CommandDescription;
 use mesh::commands::{
-    Authenticate, Describe, Identify, Leave, ListRegions, Ping, RegionsChanged, RegisterCluster,
+    AnnounceKey, Authenticate, Describe, Identify, Join, Leave, ListRegionKeys, ListRegions, Ping,
+    RegionKeysChanged, RegionsChanged, RegisterCluster, RotateKey,
 };
 
 use self::report::Report;
@@ -96,15 +97,20 @@ async fn select<'a>(
 
 /// Whether every mesh has the command, whatever its application.
 fn is_of_the_mesh(command: &CommandDescription) -> bool {
-    const NAMES: [&str; 8] = [
+    const NAMES: [&str; 13] = [
+        AnnounceKey::NAME,
         Authenticate::NAME,
         Describe::NAME,
         Identify::NAME,
+        Join::NAME,
         Leave::NAME,
+        ListRegionKeys::NAME,
         ListRegions::NAME,
         Ping::NAME,
+        RegionKeysChanged::NAME,
         RegionsChanged::NAME,
         RegisterCluster::NAME,
+        RotateKey::NAME,
     ];
     NAMES.contains(&command.name.as_str())
 }

@@ -4,6 +4,7 @@
 //! became ready with as few system calls as it takes. While nothing happens it holds no buffer.
 
 mod clock;
+mod large;
 
 use std::io;
 use std::pin::Pin;
@@ -11,7 +12,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use amp_proto::{
-    Ask, AskEvent, AskId, Exchange, Inbound, Incoming, Lost, Moment, Peer, Responders,
+    Ask, AskEvent, AskId, Assembly, Command as _, Exchange, Inbound, Incoming, Lost, Moment,
 };
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -20,6 +21,7 @@ use tokio_util::io::poll_read_buf;
 
 use super::link::Link;
 use super::running::Running;
+use crate::commands::Cancel;
 
 /// About what a refused ask costs, in bytes of its answer.
 const REFUSAL_BYTES: usize = 64;
@@ -27,6 +29,8 @@ const REFUSAL_BYTES: usize = 64;
 pub(super) struct Driver<S> {
     stream: S,
     inbound: Inbound,
+    /// Large boxes on their way in.
+    assembly: Assembly,
     link: Arc<Link>,
     running: Running,
     /// Bytes that the stream has not taken yet, from `written` on.
@@ -66,20 +70,15 @@ pub struct Ended<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
-    pub(super) fn new(
-        stream: S,
-        inbound: Inbound,
-        link: Arc<Link>,
-        responders: Arc<Responders>,
-        peer: Peer,
-    ) -> Self {
+    pub(super) fn new(stream: S, inbound: Inbound, link: Arc<Link>, running: Running) -> Self {
         let heard = link.clock().now();
         let lost_on_drop = LostOnDrop(Arc::clone(&link));
         Self {
             stream,
             inbound,
+            assembly: Assembly::new(link.limits()),
             link,
-            running: Running::new(responders, peer),
+            running,
             writing: Vec::new(),
             written: 0,
             answers_writing: 0,
@@ -101,9 +100,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
     /// Answers an ask that arrived before the connection was open.
     pub(super) fn answer_held(&mut self, held: &AskEvent) {
         let mut cx = Context::from_waker(Waker::noop());
-        let AskEvent { tag, command, received } = held;
-        let ask = Ask { tag: tag.as_deref(), command, fields: received.fields() };
-        self.running.begin(&self.link, &ask, &mut cx);
+        if let Ok(Incoming::Ask(ask)) = Incoming::of(held.received.fields()) {
+            self.running.begin(&self.link, &ask, &mut cx);
+        }
     }
 
     /// Runs the connection to its end, and tells everyone who waits on it.
@@ -126,7 +125,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Lost> {
         self.link.watch(cx);
-        self.running.reap(cx);
+        self.running.reap(&self.link, cx);
         match self.turn(cx) {
             Ok(()) => Poll::Pending,
             Err(lost) => Poll::Ready(lost),
@@ -212,6 +211,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
                 break;
             };
             match Incoming::of(fields).map_err(Lost::PeerMisbehaved)? {
+                Incoming::Ask(ask) if ask.tag.is_none() && is_streamed(&self.link, &ask)? => {}
+                Incoming::Ask(ask) if ask.tag.is_none() && ask.metadata.part.is_some() => {
+                    let whole = large::take_part(&mut self.assembly, &self.link, &ask)?;
+                    if let Some(whole) = whole {
+                        self.take_large(&whole)?;
+                    }
+                }
+                Incoming::Ask(ask) if ask.command == Cancel::NAME.as_bytes() => {
+                    if let Some(tag) = ask.fields.get(b"tag") {
+                        self.running.cancel(&self.link, tag.bytes());
+                    }
+                }
                 Incoming::Ask(ask) if self.full => {
                     self.refused += 1;
                     self.running.refuse_overloaded(&self.link, &ask);
@@ -284,8 +295,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
 
     fn check_ended(&mut self) -> Result<(), Lost> {
         let closing = self.link.closing();
-        let nothing_waits =
-            self.written == self.writing.len() && self.link.exchange().outbound_bytes() == 0;
+        let nothing_waits = self.written == self.writing.len() && self.link.exchange().is_empty();
         if let Some(lost) = closing {
             let now = self.link.clock().now();
             let since = *self.closing_since.get_or_insert(now);
@@ -313,6 +323,11 @@ impl Drop for LostOnDrop {
     fn drop(&mut self) {
         self.0.set_lost(&Lost::ClosedHere);
     }
+}
+
+/// Takes a box that belongs to a stream, if this is one.
+fn is_streamed(link: &Link, ask: &Ask<'_>) -> Result<bool, Lost> {
+    link.exchange().handle_streamed(ask).map_err(Lost::PeerMisbehaved)
 }
 
 fn broken(error: &io::Error) -> Lost {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 
-use super::RegistryError;
+use crate::registry::RegistryError;
 
 /// How long a process waits for another's transaction. Fixed: as long as an entry lives, and a
 /// transaction takes milliseconds.

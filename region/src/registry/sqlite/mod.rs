@@ -1,8 +1,11 @@
 //! A registry in a SQLite file, for any number of region processes on one machine.
 
+mod lease;
+mod schema;
+
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use mesh::{ClusterId, RegionId, chain};
@@ -10,9 +13,8 @@ use rusqlite::{Connection, OptionalExtension as _, Row, TransactionBehavior, par
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::lease;
-use super::schema::open;
-use super::{LinkEntry, RegionEntry, Registry, RegistryError};
+use self::schema::open;
+use super::{LinkEntry, RegionEntry, Registry, RegistryError, from_ms, to_ms};
 
 /// How often a process looks for what other processes changed. Fixed: news is to come round well
 /// within a second, and a look reads a page or two that are in memory.
@@ -248,13 +250,4 @@ fn is_known(database: &Connection, region: &RegionId) -> rusqlite::Result<bool> 
     let mut select = database.prepare_cached("SELECT 1 FROM regions WHERE id = ?1")?;
     let found = select.query_row([region.as_str()], |_| Ok(())).optional()?;
     Ok(found.is_some())
-}
-
-fn to_ms(time: SystemTime) -> i64 {
-    let elapsed = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(elapsed.as_millis()).unwrap_or(i64::MAX)
-}
-
-fn from_ms(ms: i64) -> SystemTime {
-    UNIX_EPOCH + Duration::from_millis(u64::try_from(ms).unwrap_or_default())
 }

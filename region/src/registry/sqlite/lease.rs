@@ -4,7 +4,7 @@
 //! make everyone seem dead, or the dead seem alive. It begins anew when the machine is started, so
 //! what it says is written down together with the boot.
 
-use super::EXPIRY;
+use crate::registry::EXPIRY;
 
 /// Which start of the machine this is. Empty where the system does not tell.
 pub(super) fn boot() -> String {

@@ -1,0 +1,114 @@
+//! What rides in an ask beside its arguments, under keys that begin with `_`.
+//!
+//! A stock peer ignores keys that a command does not declare, so it never notices. These are only
+//! written to peers that said they read them.
+
+use core::str;
+use core::time::Duration;
+
+/// The metadata of an ask.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Metadata<'a> {
+    /// How long the caller still waits, from when the ask was written. A duration, not a time of
+    /// day, so that clocks need not agree. On the wire under `_deadline_ms`, in whole
+    /// milliseconds.
+    pub deadline: Option<Duration>,
+    /// The trace that the call belongs to, as W3C `traceparent`. On the wire under `_trace`.
+    pub trace: Option<&'a [u8]>,
+    /// The id of a call that is to be carried out once, sixteen bytes. On the wire under `_once`.
+    pub once: Option<&'a [u8]>,
+    /// Whether items flow beside the ask. On the wire as an empty `_stream`.
+    pub stream: bool,
+    /// The number of a large box that this is a piece of, or credit for. On the wire as `_part`.
+    pub part: Option<&'a [u8]>,
+    /// The tag of an ask of the peer's, whose stream the box is part of. On the wire as
+    /// `_stream_ask`.
+    pub of_ask: Option<&'a [u8]>,
+    /// The tag of an ask of ours, whose stream the box is part of. On the wire as
+    /// `_stream_answer`.
+    pub of_answer: Option<&'a [u8]>,
+}
+
+/// The longest `_trace` that is taken in, in bytes; a longer one is ignored.
+const TRACE_BYTES_MAX: usize = 256;
+
+pub(super) const DEADLINE_KEY: &[u8] = b"_deadline_ms";
+pub(super) const ONCE_KEY: &[u8] = b"_once";
+pub(super) const PART_KEY: &[u8] = b"_part";
+pub(super) const STREAM_KEY: &[u8] = b"_stream";
+pub(super) const STREAM_ANSWER_KEY: &[u8] = b"_stream_answer";
+pub(super) const STREAM_ASK_KEY: &[u8] = b"_stream_ask";
+pub(super) const TRACE_KEY: &[u8] = b"_trace";
+
+impl<'a> Metadata<'a> {
+    /// Takes one key of a box in, if it is metadata. What cannot be read is as if it were absent:
+    /// metadata is no reason to refuse an ask.
+    pub(super) fn take(&mut self, key: &[u8], value: &'a [u8]) {
+        if key == DEADLINE_KEY {
+            let number = str::from_utf8(value).ok().and_then(|text| text.parse().ok());
+            self.deadline = number.map(Duration::from_millis);
+        } else if key == TRACE_KEY && value.len() <= TRACE_BYTES_MAX {
+            self.trace = Some(value);
+        } else if key == ONCE_KEY {
+            self.once = Some(value);
+        } else if key == PART_KEY {
+            self.part = Some(value);
+        } else if key == STREAM_KEY {
+            self.stream = true;
+        } else if key == STREAM_ASK_KEY {
+            self.of_ask = Some(value);
+        } else if key == STREAM_ANSWER_KEY {
+            self.of_answer = Some(value);
+        }
+    }
+}
+
+/// Decimal digits of a number of milliseconds, without an allocation.
+#[derive(Debug)]
+pub(super) struct Milliseconds {
+    digits: [u8; 20],
+    from: usize,
+}
+
+impl Milliseconds {
+    /// Rounds down, so that no hop ever waits longer than the one before it.
+    pub(super) fn of(duration: Duration) -> Self {
+        let mut rest = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+        let mut digits = [b'0'; 20];
+        let mut from = digits.len();
+        for place in digits.iter_mut().rev() {
+            *place = b'0' + u8::try_from(rest % 10).unwrap_or_default();
+            from -= 1;
+            rest /= 10;
+            if rest == 0 {
+                break;
+            }
+        }
+        Self { digits, from }
+    }
+
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        self.digits.get(self.from..).unwrap_or_default()
+    }
+}
+
+/// The keys of an ask that are not its arguments, in ascending order.
+#[derive(Debug, Default)]
+pub(super) struct Header<'a> {
+    pairs: [(&'a [u8], &'a [u8]); 6],
+    count: usize,
+}
+
+impl<'a> Header<'a> {
+    /// Adds a key that comes after all that are there. There is room for every key of an ask.
+    pub(super) fn push(&mut self, key: &'a [u8], value: &'a [u8]) {
+        if let Some(place) = self.pairs.get_mut(self.count) {
+            *place = (key, value);
+            self.count += 1;
+        }
+    }
+
+    pub(super) fn pairs(&self) -> &[(&'a [u8], &'a [u8])] {
+        self.pairs.get(..self.count).unwrap_or_default()
+    }
+}

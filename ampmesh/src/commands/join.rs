@@ -1,0 +1,69 @@
+//! `ampmesh join`.
+
+use std::io::Read as _;
+use std::path::Path;
+
+use anyhow::Context as _;
+use cluster::Joining;
+use mesh::{ClusterId, InviteToken};
+use serde::Serialize;
+
+use crate::cli::JoinArgs;
+use crate::commands::cluster::own_uuid;
+use crate::config::Surroundings;
+use crate::exit::Exit;
+use crate::keys::{KeyFile, write_membership};
+use crate::private;
+use crate::terminal::Terminal;
+
+/// The shape of `--json`.
+#[derive(Serialize)]
+struct Report<'a> {
+    uuid: String,
+    name: &'a str,
+    key: String,
+    regions: &'a [String],
+}
+
+/// Has the cluster of this data directory join.
+///
+/// # Errors
+/// [`JoinError`](cluster::JoinError), or what is the matter with token, key or data directory.
+pub(crate) async fn run(
+    args: &JoinArgs,
+    data_dir: &Path,
+    terminal: &mut Terminal<'_>,
+) -> anyhow::Result<Exit> {
+    let token: InviteToken = match args.token.as_str() {
+        "-" => from_stdin()?.parse()?,
+        token => token.parse()?,
+    };
+    private::make_directory(data_dir)?;
+    let uuid = match args.uuid {
+        Some(uuid) => uuid,
+        None => own_uuid(data_dir)?,
+    };
+    let name = args.name.clone().unwrap_or_else(|| Surroundings::of_this_process().name());
+    let (pair, _) = KeyFile::of_cluster(data_dir).read_or_make()?;
+    let key = pair.public();
+    let joining = Joining::new(token, pair, ClusterId(uuid), name.as_str());
+    let membership = joining.join().await.context("cannot join")?;
+    write_membership(data_dir, &membership)?;
+    if args.json {
+        let (uuid, key) = (uuid.to_string(), key.to_string());
+        let regions = &membership.addresses;
+        terminal.json(&Report { uuid, name: name.as_str(), key, regions })?;
+    } else {
+        writeln!(terminal.out, "{} has joined with the key {key}", name.as_str())?;
+        writeln!(terminal.err, "run it with `ampmesh cluster`")?;
+    }
+    Ok(Exit::Ok)
+}
+
+fn from_stdin() -> anyhow::Result<String> {
+    /// More than any token has.
+    const BYTES_MAX: u64 = 64 * 1024;
+    let mut text = String::new();
+    std::io::stdin().take(BYTES_MAX).read_to_string(&mut text).context("cannot read stdin")?;
+    Ok(text)
+}

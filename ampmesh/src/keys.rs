@@ -1,0 +1,198 @@
+//! Key pairs and memberships as files.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use amp_proto::PublicKey;
+use cluster::Membership;
+use mesh::{KeyError, KeyPair};
+use serde::{Deserialize, Serialize};
+
+use crate::private::{self, PrivateError};
+
+/// A file with a key pair, and one beside it for the next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct KeyFile(PathBuf);
+
+/// Why there is no key.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub(crate) enum KeyFileError {
+    /// The file cannot be written.
+    #[error(transparent)]
+    Private(#[from] PrivateError),
+    /// The file cannot be used. It never tells its content.
+    #[error("the key file {} cannot be used", .path.display())]
+    Key {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        error: KeyError,
+    },
+}
+
+impl KeyFile {
+    /// The key of the region process of this name.
+    pub(crate) fn of_region(data_dir: &Path, name: &str) -> Self {
+        Self(data_dir.join(format!("region-{name}.key")))
+    }
+
+    /// The key of the cluster of this data directory.
+    pub(crate) fn of_cluster(data_dir: &Path) -> Self {
+        Self(data_dir.join("cluster.key"))
+    }
+
+    /// The key pair of the file, or a new one where there is none. Gives whether it is new.
+    ///
+    /// # Errors
+    /// [`KeyFileError`].
+    pub(crate) fn read_or_make(&self) -> Result<(KeyPair, bool), KeyFileError> {
+        let made = private::write_new_file(&self.0, &content(&KeyPair::generate()))?;
+        Ok((read(&self.0)?, made))
+    }
+
+    /// The next key pair, if there is one.
+    ///
+    /// # Errors
+    /// [`KeyFileError::Key`].
+    pub(crate) fn next(&self) -> Result<Option<KeyPair>, KeyFileError> {
+        let path = self.next_path();
+        if path.exists() { read(&path).map(Some) } else { Ok(None) }
+    }
+
+    /// Writes the next key pair down, beside the present one.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub(crate) fn keep_next(&self, pair: &KeyPair) -> io::Result<()> {
+        private::replace_file(&self.next_path(), &content(pair))
+    }
+
+    /// Forgets the next key pair, of which nobody has heard.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub(crate) fn forget_next(&self) -> io::Result<()> {
+        std::fs::remove_file(self.next_path())
+    }
+
+    /// Makes the next key pair the present one.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub(crate) fn change(&self) -> io::Result<()> {
+        std::fs::rename(self.next_path(), &self.0)
+    }
+
+    fn next_path(&self) -> PathBuf {
+        self.0.with_extension("key.next")
+    }
+}
+
+fn content(pair: &KeyPair) -> String {
+    format!("{}\n", *pair.to_text())
+}
+
+fn read(path: &Path) -> Result<KeyPair, KeyFileError> {
+    KeyPair::from_file(path).map_err(|error| KeyFileError::Key { path: path.to_owned(), error })
+}
+
+/// What a cluster that has joined keeps: the file `regions.json` in its data directory.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Kept {
+    keys: Vec<String>,
+    addresses: Vec<String>,
+}
+
+fn membership_path(data_dir: &Path) -> PathBuf {
+    data_dir.join("regions.json")
+}
+
+/// Writes down whom the cluster of this data directory believes, and where they are.
+///
+/// # Errors
+/// [`PrivateError`].
+pub(crate) fn write_membership(
+    data_dir: &Path,
+    membership: &Membership,
+) -> Result<(), PrivateError> {
+    let Membership { keys, addresses } = membership;
+    let keys = keys.iter().map(ToString::to_string).collect();
+    let kept = Kept { keys, addresses: addresses.clone() };
+    let path = membership_path(data_dir);
+    let text = serde_json::to_string_pretty(&kept).map_err(io::Error::from);
+    let written = text.and_then(|text| private::replace_file(&path, &format!("{text}\n")));
+    written.map_err(|error| PrivateError::File { path, error })
+}
+
+/// What [`write_membership`] wrote, if the cluster has joined.
+///
+/// # Errors
+/// [`PrivateError`], also when something else is written there.
+pub(crate) fn read_membership(data_dir: &Path) -> Result<Option<Membership>, PrivateError> {
+    let path = membership_path(data_dir);
+    let text = match std::fs::read_to_string(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        read => read,
+    };
+    let read = text.and_then(|text| {
+        let Kept { keys, addresses } = serde_json::from_str(&text).map_err(io::Error::from)?;
+        let keys: Result<Vec<PublicKey>, _> = keys.iter().map(|key| key.parse()).collect();
+        let keys = keys.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+        Ok(Membership { keys, addresses })
+    });
+    read.map(Some).map_err(|error| PrivateError::File { path, error })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{Permissions, set_permissions};
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+    use crate::scratch::Scratch;
+
+    #[test]
+    fn a_key_is_made_once_for_us_alone_and_followed_by_the_next() {
+        let scratch = Scratch::new().unwrap();
+        let file = KeyFile::of_cluster(scratch.path());
+        let (first, made) = file.read_or_make().unwrap();
+        assert!(made && file.next().unwrap().is_none());
+        let mode = std::fs::metadata(&file.0).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode, 0o600);
+        let next = KeyPair::generate();
+        file.keep_next(&next).unwrap();
+        assert_eq!(file.next().unwrap().unwrap().public(), next.public());
+        assert_eq!(file.read_or_make().unwrap().0.public(), first.public());
+        file.change().unwrap();
+        let (present, made) = file.read_or_make().unwrap();
+        assert!(!made && present.public() == next.public());
+        assert!(file.next().unwrap().is_none());
+        let mode = std::fs::metadata(&file.0).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode, 0o600);
+    }
+
+    #[test]
+    fn a_key_that_others_can_read_is_refused() {
+        let scratch = Scratch::new().unwrap();
+        let file = KeyFile::of_cluster(scratch.path());
+        file.read_or_make().unwrap();
+        set_permissions(&file.0, Permissions::from_mode(0o644)).unwrap();
+        let refused = file.read_or_make().unwrap_err();
+        assert!(matches!(refused, KeyFileError::Key { error: KeyError::Exposed { .. }, .. }));
+    }
+
+    #[test]
+    fn a_membership_is_kept() {
+        let scratch = Scratch::new().unwrap();
+        assert_eq!(read_membership(scratch.path()).unwrap(), None);
+        let keys = vec![KeyPair::generate().public()];
+        let membership = Membership { keys, addresses: vec!["192.0.2.1:5250".to_owned()] };
+        write_membership(scratch.path(), &membership).unwrap();
+        assert_eq!(read_membership(scratch.path()).unwrap(), Some(membership));
+        std::fs::write(membership_path(scratch.path()), "{}").unwrap();
+        assert!(read_membership(scratch.path()).is_err(), "it is not replaced in silence");
+    }
+}

@@ -1,0 +1,124 @@
+//! How a key ceases to be good.
+
+use std::time::Duration;
+
+use amp_proto::{CallError, Lost};
+use mesh::KeyPair;
+use region::{RegionController, StartError};
+use tokio::time::timeout;
+
+use crate::world::{Wait, WhoAmI, World, client_for, dial, member};
+
+const SOON: Duration = Duration::from_secs(1);
+
+#[tokio::test]
+async fn revoking_a_key_ends_its_connections_at_once_at_every_region_process() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("keys.sqlite");
+    // Two processes that share a file and nothing else.
+    let mut world = World::new();
+    world.keys = std::sync::Arc::new(region::SqliteKeys::open(&path).await.unwrap());
+    let first = world.region().await;
+    let mut elsewhere = world.clone();
+    elsewhere.keys = std::sync::Arc::new(region::SqliteKeys::open(&path).await.unwrap());
+    let second = elsewhere.region().await;
+
+    let (me, other) = (member(&first).await, member(&second).await);
+    let mine = [dial(&first, &me.pair).await.unwrap(), dial(&second, &me.pair).await.unwrap()];
+    let others = dial(&second, &other.pair).await.unwrap();
+    for client in mine.iter().chain([&others]) {
+        client.call(WhoAmI).await.unwrap();
+    }
+    let waiting = mine.each_ref().map(|client| client.call(Wait));
+    let ended = async {
+        let ended = futures_util::future::join_all(waiting).await;
+        assert!(ended.iter().all(|it| matches!(it, Err(CallError::Lost { .. }))), "{ended:?}");
+    };
+    let revoking = async {
+        // The asks are on their way when the key is revoked.
+        tokio::task::yield_now().await;
+        assert_eq!(first.revoke(&me.pair.public()).await.unwrap().len(), 1);
+    };
+    let both = timeout(SOON, async { tokio::join!(ended, revoking) });
+    both.await.expect("connections end within a second, wherever they are");
+    others.call(WhoAmI).await.expect("nobody else is concerned");
+
+    for region in [&first, &second] {
+        let refused = dial(region, &me.pair).await.unwrap().call(WhoAmI).await.unwrap_err();
+        assert!(
+            matches!(&refused, CallError::Undeclared { code, .. } if code == "KEY_REVOKED"),
+            "{refused:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_cluster_whose_key_was_revoked_is_gone_and_does_not_come_back() {
+    let world = World::new();
+    let region = world.region().await;
+    let me = member(&region).await;
+    let cluster = world.cluster(&me).await;
+    let client = client_for(&region, me.uuid).await;
+    region.revoke(&me.pair.public()).await.unwrap();
+    let gone =
+        timeout(SOON, region.pool().wait_until(|pool| pool.get(&me.uuid).is_none().then_some(())));
+    gone.await.expect("the pool is empty");
+    assert!(matches!(client.call(WhoAmI).await, Err(CallError::Lost { .. })));
+    let back = region.get_client_for_within(me.uuid, Duration::from_millis(300)).await;
+    assert!(back.is_err(), "it tries, and is refused");
+    cluster.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_region_process_whose_key_was_revoked_is_left_and_not_believed_any_more() {
+    let world = World::new();
+    let (first, second) = (world.region().await, world.region().await);
+    let me = member(&first).await;
+    let cluster = world.cluster(&me).await;
+    for region in [&first, &second] {
+        client_for(region, me.uuid).await;
+    }
+    first.revoke(&second.key().unwrap()).await.unwrap();
+    let gone = second.pool().wait_until(|pool| pool.get(&me.uuid).is_none().then_some(()));
+    timeout(SOON, gone).await.expect("it is left");
+    client_for(&first, me.uuid).await.call(WhoAmI).await.unwrap();
+    let back = second.get_client_for_within(me.uuid, Duration::from_millis(300)).await;
+    assert!(back.is_err(), "nobody comes back to it");
+    cluster.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_region_process_does_not_start_with_a_key_that_was_revoked() {
+    let world = World::new();
+    let pair = KeyPair::generate();
+    let region = world.region_builder().key_pair(pair.clone()).start().await.unwrap();
+    region.shutdown().await;
+    let again = world.region_builder().key_pair(pair.clone()).start().await.unwrap();
+    again.revoke(&pair.public()).await.unwrap();
+    again.shutdown().await;
+    let refused = world.region_builder().key_pair(pair.clone()).start().await;
+    assert!(
+        matches!(refused, Err(StartError::KeyRefused { key }) if key == pair.public()),
+        "{refused:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_region_does_not_start_with_the_key_of_a_cluster() {
+    let world = World::new();
+    let region: RegionController = world.region().await;
+    let me = member(&region).await;
+    let refused = world.region_builder().key_pair(me.pair).start().await;
+    assert!(matches!(refused, Err(StartError::KeyRefused { .. })), "{refused:?}");
+}
+
+#[tokio::test]
+async fn a_cluster_does_not_get_in_with_the_key_of_a_region() {
+    let world = World::new();
+    let pair = KeyPair::generate();
+    let _other = world.region_builder().key_pair(pair.clone()).start().await.unwrap();
+    let region = world.region().await;
+    let refused = dial(&region, &pair).await.unwrap().call(WhoAmI).await;
+    assert!(refused.is_err(), "{refused:?}");
+    assert!(!matches!(refused, Err(CallError::Lost { lost: Lost::ClosedHere, .. })));
+}

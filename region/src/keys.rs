@@ -1,0 +1,125 @@
+//! What operators do with keys, through any region process.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use amp_proto::Cluster;
+use mesh::{Client, InviteToken, KeyPair, Link, PublicKey};
+
+use crate::builder::to_the_millisecond;
+use crate::controller::RegionController;
+use crate::registry::RegistryError;
+use crate::registry::keys::{Enrolment, Invite, KeyEntry};
+
+/// Why something about keys could not be done.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum KeysError {
+    /// This region process has no key, so nobody can be invited to it.
+    #[error("this region process has no key of its own")]
+    NoKey,
+    /// The keys cannot be looked up.
+    #[error("the keys cannot be looked up")]
+    Registry(#[from] RegistryError),
+    /// The next key is known already, or another follows the present one.
+    #[error("the next key is not taken: it is known, or another follows the present one already")]
+    NotTaken,
+}
+
+impl RegionController {
+    /// The key that this process is known by, if it has one.
+    #[must_use]
+    pub fn key(&self) -> Option<PublicKey> {
+        self.inner.process.key()
+    }
+
+    /// Invites a cluster: whoever comes with the token within that time is enrolled with the key
+    /// that it shows. The token is good once, and is nowhere to be found afterwards.
+    ///
+    /// # Errors
+    /// [`KeysError`].
+    ///
+    /// # Cancellation
+    /// Dropping the future may leave an invite that nobody has the token of.
+    pub async fn invite(&self, valid_for: Duration) -> Result<InviteToken, KeysError> {
+        let inner = &self.inner;
+        // Any process will do, the own one first.
+        let mut keys = vec![self.key().ok_or(KeysError::NoKey)?];
+        keys.extend(inner.book.of_regions().into_iter().filter(|key| Some(*key) != self.key()));
+        let mut addresses = inner.entry.addresses.clone();
+        for region in inner.known.borrow().iter().filter(|region| region.id != inner.entry.id) {
+            addresses.extend(region.addresses.iter().cloned());
+        }
+        let token = InviteToken::generate(keys, addresses);
+        let now = to_the_millisecond(SystemTime::now());
+        let invite = Invite { id: token.id, hash: token.secret.hash(), expires: now + valid_for };
+        inner.book.keys.invite(&invite, now).await?;
+        Ok(token)
+    }
+
+    /// Every key that is known, sorted by role and name; also those that were revoked.
+    ///
+    /// # Errors
+    /// [`KeysError::Registry`].
+    ///
+    /// # Cancellation
+    /// Dropping the future changes nothing.
+    pub async fn keys(&self) -> Result<Vec<KeyEntry>, KeysError> {
+        Ok(self.inner.book.keys.list().await?)
+    }
+
+    /// Revokes a key, and whatever other key its owner has. Connections that are open end at once
+    /// here, and within a second at the other region processes. Gives the keys that were good until
+    /// now: none if there were none.
+    ///
+    /// # Errors
+    /// [`KeysError::Registry`].
+    ///
+    /// # Cancellation
+    /// Dropping the future leaves open whether they are revoked.
+    pub async fn revoke(&self, key: &PublicKey) -> Result<Vec<KeyEntry>, KeysError> {
+        let now = to_the_millisecond(SystemTime::now());
+        let revoked = self.inner.book.keys.revoke(key, now).await?;
+        self.inner.book.refresh().await?;
+        for KeyEntry { key, role, name, .. } in &revoked {
+            tracing::warn!(%key, %role, name, "a key was revoked");
+        }
+        Ok(revoked)
+    }
+
+    /// Gives this process another key. Clusters that are connected are told of it at once, and know
+    /// both keys for `overlap`. When half of that is over, this process shows the next key, and has
+    /// its connections made anew. A cluster that is away until then does not know this process when
+    /// it comes back, unless another region process tells it.
+    ///
+    /// # Errors
+    /// [`KeysError`]; the key stays as it is.
+    ///
+    /// # Cancellation
+    /// Dropping the future leaves open whether the key is changed.
+    pub async fn rotate_key(&self, next: KeyPair, overlap: Duration) -> Result<(), KeysError> {
+        let inner = &self.inner;
+        let present = self.key().ok_or(KeysError::NoKey)?;
+        let now = to_the_millisecond(SystemTime::now());
+        let taken = inner.book.keys.succeed(&present, &next.public(), now, now + overlap).await?;
+        if taken != Enrolment::Enrolled {
+            return Err(KeysError::NotTaken);
+        }
+        inner.book.refresh().await?;
+        tracing::info!(%present, next = %next.public(), "this process will have another key");
+        let of = self.clone();
+        inner.process.lifetime.run_until_stopping(async move {
+            tokio::time::sleep(overlap / 2).await;
+            of.inner.process.change_key(&next);
+            tracing::info!(key = %next.public(), "this process shows its next key");
+            let of_present =
+                |link: &Arc<Link>| link.peer().key.as_ref().is_some_and(|key| key.own == present);
+            for (_, link) in of.pool().all().into_iter().filter(|(_, link)| of_present(link)) {
+                // Whoever is asked to leave comes back, and is shown the next key.
+                let client = Client::<Cluster>::new(link);
+                of.inner.process.lifetime.run_until_stopping(async move { client.leave().await });
+            }
+        });
+        Ok(())
+    }
+}
