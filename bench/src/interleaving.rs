@@ -1,22 +1,24 @@
 //! How long small calls take on a connection that carries something large as well.
 //!
-//! One region process and one cluster, over loopback TCP. A small call is made again and again,
+//! One region process and one cluster process, over loopback TCP. A small call is made again and again,
 //! one after the other: first alone, then while a value of 64 MiB goes there and back, and while a
 //! stream of a million items comes. Prints how long the small calls took, and the ratio to those
 //! made alone.
 
+use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use amp_proto::{Arguments, Cluster, Command, Failure, ItemSender, Limits, Never, responders};
+use amp_proto::{Arguments, Cluster, Failure, ItemSender, Limits, Never, responders};
 use anyhow::ensure;
 use bytes::Bytes;
 use cluster::ClusterController;
 use mesh::{Client, ClusterId, Listen, Secret};
 use region::RegionController;
+use tokio::process::Command;
 
-#[derive(Debug, Command)]
+#[derive(Debug, amp_proto::Command)]
 #[command(answered_by = Cluster, response = Sum)]
 struct Add {
     a: i64,
@@ -28,7 +30,7 @@ struct Sum {
     sum: i64,
 }
 
-#[derive(Debug, Command)]
+#[derive(Debug, amp_proto::Command)]
 #[command(answered_by = Cluster, response = Mirrored)]
 struct Mirror {
     value: Bytes,
@@ -39,7 +41,7 @@ struct Mirrored {
     value: Bytes,
 }
 
-#[derive(Debug, Command)]
+#[derive(Debug, amp_proto::Command)]
 #[command(answered_by = Cluster, answers = stream Number)]
 struct Count {
     to: u64,
@@ -79,22 +81,39 @@ const IDLE_CALLS: usize = 50_000;
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
+    let mut words = std::env::args().skip(1);
+    // Not on the main thread, which the operating system would have take turns with the others.
+    match (words.next(), words.next(), words.next()) {
+        (Some(region), Some(secret), Some(uuid)) => {
+            tokio::spawn(answer(region, Secret::from_hex(&secret)?, uuid.parse()?)).await?
+        }
+        _ => tokio::spawn(measure()).await?,
+    }
+}
+
+fn limits() -> Limits {
+    Limits { large_bytes_max: VALUE_BYTES + 64 * 1024, ..Limits::default() }
+}
+
+/// The cluster's process, until its standard input ends. Its secret is a flag, which everybody can
+/// read: it is good for this run only.
+async fn answer(region: String, secret: Secret, uuid: ClusterId) -> anyhow::Result<()> {
+    let cluster = ClusterController::builder().uuid(uuid).region(region).secret(secret);
+    let cluster = cluster.limits(limits()).responders(Desk).start().await?;
+    tokio::io::copy(&mut tokio::io::stdin(), &mut tokio::io::sink()).await?;
+    cluster.shutdown().await;
+    Ok(())
+}
+
+async fn measure() -> anyhow::Result<()> {
     let (secret, uuid) = (Secret::generate(), ClusterId::random());
-    let limits = Limits { large_bytes_max: VALUE_BYTES + 64 * 1024, ..Limits::default() };
-    let region = RegionController::builder()
-        .listen(Listen::loopback())
-        .secret(secret.clone())
-        .limits(limits.clone())
-        .start()
-        .await?;
-    let cluster = ClusterController::builder()
-        .uuid(uuid)
-        .region(region.address())
-        .secret(secret)
-        .limits(limits)
-        .responders(Desk)
-        .start()
-        .await?;
+    let region = RegionController::builder().listen(Listen::loopback()).secret(secret.clone());
+    let region = region.limits(limits()).start().await?;
+    let mut cluster = Command::new(std::env::current_exe()?)
+        .args([region.address(), &secret.to_hex(), &uuid.to_string()])
+        .stdin(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()?;
     let client = region.get_client_for(uuid).await?;
     small_calls(&client, |made| made < IDLE_CALLS / 5).await?;
 
@@ -128,7 +147,8 @@ async fn main() -> anyhow::Result<()> {
     .await?;
     beside.print("beside a stream of 1,000,000 items", p99_alone, Some(took));
 
-    cluster.shutdown().await;
+    drop(cluster.stdin.take());
+    cluster.wait().await?;
     region.shutdown().await;
     Ok(())
 }
