@@ -1,9 +1,9 @@
 //! How long small calls take on a connection that carries something large as well.
 //!
-//! One region process and one cluster process, over loopback TCP. A small call is made again and again,
-//! one after the other: first alone, then while a value of 64 MiB goes there and back, and while a
-//! stream of a million items comes. Prints how long the small calls took, and the ratio to those
-//! made alone.
+//! One region process and one cluster process, over loopback TCP. A small call is made again and
+//! again, one after the other: first alone, then while a value of 64 MiB goes there and back, and
+//! while a stream of a million items comes. Prints how long the small calls took, and the ratio to
+//! those made alone.
 
 use std::process::Stdio;
 use std::sync::Arc;
