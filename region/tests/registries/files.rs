@@ -130,6 +130,23 @@ async fn a_registry_that_others_may_read_stays_so() {
 }
 
 #[tokio::test]
+async fn whoever_announces_itself_in_a_file_that_was_removed_or_replaced_is_told() -> TestResult {
+    let directory = TempDir::new()?;
+    let path = directory.path().join("registry.sqlite");
+    let registry = SqliteRegistry::open(&path).await?;
+    registry.announce(&region("north")).await?;
+    std::fs::remove_file(&path)?;
+    for _ in 0..2 {
+        let told = registry.announce(&region("north")).await.unwrap_err();
+        let why = told.source().expect("it says why").to_string();
+        assert!(why.contains("removed or replaced") && why.contains("restart"), "{why}");
+        // Another process makes a fresh one.
+        SqliteRegistry::open(&path).await?.announce(&region("south")).await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_failing_database_says_why_through_its_source() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("registry.sqlite");

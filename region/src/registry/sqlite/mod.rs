@@ -13,7 +13,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, TransactionBehavior, par
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use self::schema::open;
+use self::schema::{OpenFile, open};
 use super::{LinkEntry, RegionEntry, Registry, RegistryError, from_ms, to_ms};
 
 /// How often a process looks for what other processes changed. Fixed: news is to come round well
@@ -28,6 +28,7 @@ pub struct SqliteRegistry {
     database: Arc<Mutex<Connection>>,
     changes: watch::Sender<u64>,
     boot: Arc<str>,
+    file: Arc<OpenFile>,
     _looking: Arc<JoinSet<()>>,
 }
 
@@ -44,13 +45,55 @@ impl SqliteRegistry {
     pub async fn open(path: impl AsRef<Path>) -> Result<Self, RegistryError> {
         let path = path.as_ref().to_owned();
         let opened = tokio::task::spawn_blocking(move || open(&path)).await;
-        let database = opened.map_err(|_| RegistryError::Closing)??;
+        let (database, file) = opened.map_err(|_| RegistryError::Closing)??;
         let database = Arc::new(Mutex::new(database));
         let changes = watch::Sender::new(0);
         let mut looking = JoinSet::new();
         let boot: Arc<str> = lease::boot().into();
         looking.spawn(look(Arc::clone(&database), Arc::clone(&boot), changes.clone()));
-        Ok(Self { database, changes, boot, _looking: Arc::new(looking) })
+        Ok(Self { database, changes, boot, file: Arc::new(file), _looking: Arc::new(looking) })
+    }
+
+    /// Writes a region process down, and says whether it is new.
+    async fn put(&self, region: &RegionEntry) -> Result<bool, RegistryError> {
+        let RegionEntry { id, name, addresses, version, started } = region.clone();
+        let (addresses, started_ms) = (addresses.join("\n"), to_ms(started));
+        let boot = Arc::clone(&self.boot);
+        self.run(move |database| {
+            let transaction = database.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            transaction.execute(
+                "DELETE FROM regions WHERE boot <> ?1 OR seen_ms <= ?2",
+                params![&*boot, lease::alive_since_ms()],
+            )?;
+            let is_new = !is_known(&transaction, &id)?;
+            if is_new && !addresses.is_empty() {
+                // Two processes of one machine cannot listen at one place, so an older entry for
+                // the same addresses is of a process that died without a word. If it lives after
+                // all, it comes back, and does not drive out the younger one in its turn.
+                transaction.execute(
+                    "DELETE FROM regions WHERE addresses = ?1 AND started_ms <= ?2",
+                    params![addresses, started_ms],
+                )?;
+            }
+            transaction.execute(
+                "INSERT INTO regions (id, name, addresses, version, started_ms, seen_ms, boot)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+                 ON CONFLICT (id) DO UPDATE SET name = ?2, addresses = ?3, version = ?4,
+                     started_ms = ?5, seen_ms = ?6, boot = ?7",
+                params![
+                    id.as_str(),
+                    name,
+                    addresses,
+                    version,
+                    started_ms,
+                    lease::now_ms(),
+                    &*boot,
+                ],
+            )?;
+            transaction.commit()?;
+            Ok(is_new)
+        })
+        .await
     }
 
     async fn run<T: Send + 'static>(
@@ -132,44 +175,12 @@ fn link_of(row: &Row<'_>) -> rusqlite::Result<Option<LinkEntry>> {
 #[async_trait]
 impl Registry for SqliteRegistry {
     async fn announce(&self, region: &RegionEntry) -> Result<bool, RegistryError> {
-        let RegionEntry { id, name, addresses, version, started } = region.clone();
-        let (addresses, started_ms) = (addresses.join("\n"), to_ms(started));
-        let boot = Arc::clone(&self.boot);
-        self.run(move |database| {
-            let transaction = database.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            transaction.execute(
-                "DELETE FROM regions WHERE boot <> ?1 OR seen_ms <= ?2",
-                params![&*boot, lease::alive_since_ms()],
-            )?;
-            let is_new = !is_known(&transaction, &id)?;
-            if is_new && !addresses.is_empty() {
-                // Two processes of one machine cannot listen at one place, so an older entry for
-                // the same addresses is of a process that died without a word. If it lives after
-                // all, it comes back, and does not drive out the younger one in its turn.
-                transaction.execute(
-                    "DELETE FROM regions WHERE addresses = ?1 AND started_ms <= ?2",
-                    params![addresses, started_ms],
-                )?;
-            }
-            transaction.execute(
-                "INSERT INTO regions (id, name, addresses, version, started_ms, seen_ms, boot)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
-                 ON CONFLICT (id) DO UPDATE SET name = ?2, addresses = ?3, version = ?4,
-                     started_ms = ?5, seen_ms = ?6, boot = ?7",
-                params![
-                    id.as_str(),
-                    name,
-                    addresses,
-                    version,
-                    started_ms,
-                    lease::now_ms(),
-                    &*boot,
-                ],
-            )?;
-            transaction.commit()?;
-            Ok(is_new)
-        })
-        .await
+        let is_new = self.put(region).await?;
+        // Others that start now would use another file, and none of the two would know the other.
+        let file = Arc::clone(&self.file);
+        let checked = tokio::task::spawn_blocking(move || file.check()).await;
+        checked.map_err(|_| RegistryError::Closing)??;
+        Ok(is_new)
     }
 
     async fn withdraw(&self, region: &RegionId) -> Result<(), RegistryError> {

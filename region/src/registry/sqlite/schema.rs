@@ -2,7 +2,7 @@
 
 use std::fs::{DirBuilder, OpenOptions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -44,16 +44,46 @@ const MIGRATIONS: [&str; 2] = [
 ];
 
 /// Opens the file, and makes it and its directory if they are missing.
-pub(super) fn open(path: &Path) -> Result<Connection, RegistryError> {
+pub(super) fn open(path: &Path) -> Result<(Connection, OpenFile), RegistryError> {
     if let Some(directory) = path.parent() {
         let made = DirBuilder::new().recursive(true).mode(0o700).create(directory);
         made.map_err(|error| RegistryError::Directory { path: directory.to_owned(), error })?;
     }
     let path =
         make_private(path).map_err(|error| RegistryError::File { path: path.to_owned(), error })?;
-    let mut database = Connection::open(path).map_err(of_database)?;
+    let mut database = Connection::open(&path).map_err(of_database)?;
     migrate(&mut database)?;
-    Ok(database)
+    let file = OpenFile::at(path)?;
+    Ok((database, file))
+}
+
+/// The file that a database was opened from.
+#[derive(Debug)]
+pub(super) struct OpenFile {
+    path: PathBuf,
+    device: u64,
+    inode: u64,
+}
+
+impl OpenFile {
+    fn at(path: PathBuf) -> Result<Self, RegistryError> {
+        match std::fs::metadata(&path) {
+            Ok(found) => Ok(Self { device: found.dev(), inode: found.ino(), path }),
+            Err(error) => Err(RegistryError::File { path, error }),
+        }
+    }
+
+    /// Finds out whether it is still there.
+    pub(super) fn check(&self) -> Result<(), RegistryError> {
+        let Self { path, device, inode } = self;
+        let found = std::fs::metadata(path).map(|found| (found.dev(), found.ino()));
+        if found.is_ok_and(|found| found == (*device, *inode)) {
+            return Ok(());
+        }
+        let words =
+            "it was removed or replaced while this process had it open; restart the process";
+        Err(RegistryError::File { path: path.clone(), error: io::Error::other(words) })
+    }
 }
 
 /// Makes the file, if it is missing, for this user alone: SQLite would make it for everyone to
