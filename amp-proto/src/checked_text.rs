@@ -1,10 +1,10 @@
 //! Bytes as text that people copy: keys and tokens.
 //!
 //! A word that says what it is, then base 32 in small letters (RFC 4648, without padding) of the
-//! bytes and three bytes of checksum (CRC-24 of RFC 4880, over the word as well). A double click
-//! selects all of it, it survives shells and e-mail, and a letter that was lost or mistyped is
-//! noticed. Capital letters are read, too. Nothing here is secret by itself: whoever writes a
-//! secret this way has to look after the text.
+//! bytes and three bytes of checksum (CRC-24 of RFC 4880, over the word as well, its bits turned
+//! round). A double click selects all of it, it survives shells and e-mail, and a letter that was
+//! lost or mistyped is noticed. Capital letters are read, too. Nothing here is secret by itself:
+//! whoever writes a secret this way has to look after the text.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -83,7 +83,9 @@ fn checksum(word: &str, bytes: &[u8]) -> [u8; CHECKSUM_BYTES] {
             }
         }
     }
-    let [_, high, middle, low] = crc.to_be_bytes();
+    // Without this, a checksum that ends in a zero byte could lose that byte unnoticed: the rest
+    // would be whole as well, one byte shorter.
+    let [_, high, middle, low] = (!crc).to_be_bytes();
     [high, middle, low]
 }
 
@@ -98,8 +100,18 @@ mod tests {
 
     #[test]
     fn the_checksum_is_the_one_of_the_specification() {
-        // The check value of CRC-24/OPENPGP.
-        assert_eq!(checksum("1234", b"56789"), [0x21, 0xcf, 0x02]);
+        // The check value of CRC-24/OPENPGP, its bits turned round.
+        assert_eq!(checksum("1234", b"56789"), [!0x21, !0xcf, !0x02]);
+    }
+
+    #[test]
+    fn a_text_that_was_cut_short_is_noticed() {
+        for number in 0..4096_u32 {
+            let text = write("amp1", &number.to_be_bytes());
+            for length in 0..text.len() {
+                assert_eq!(read("amp1", &text[..length]), None, "{length} letters of {text}");
+            }
+        }
     }
 
     #[test]
