@@ -405,3 +405,22 @@ impl EncodeFields for Encoded<'_> {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use amp_proto::{Cluster, Limits, Region, Responders};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn before_a_peer_is_admitted_it_has_no_identity_and_is_named_by_its_address() {
+        let (near, far) = tokio::io::duplex(4096);
+        let nothing = || Arc::new(Responders::new());
+        let (client, _driving) =
+            crate::connect_trusted::<Region, _>(near, nothing(), Limits::default());
+        let (_, _other) = crate::connect_trusted::<Cluster, _>(far, nothing(), Limits::default());
+        assert_eq!((client.ident(), client.name()), (None, "local socket".to_owned()));
+        assert!(client.link().admit("5f0d", None, None));
+        assert_eq!((client.ident(), client.name()), (Some("5f0d".to_owned()), "5f0d".to_owned()));
+    }
+}

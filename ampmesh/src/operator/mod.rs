@@ -18,6 +18,7 @@ mod encoded;
 mod ending;
 mod find;
 mod keys;
+mod places;
 mod problem;
 mod relay;
 mod server;

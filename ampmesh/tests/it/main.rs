@@ -15,4 +15,6 @@ mod operators;
 #[cfg(test)]
 mod registry;
 #[cfg(test)]
+mod sockets;
+#[cfg(test)]
 mod support;
