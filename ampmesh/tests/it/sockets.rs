@@ -1,11 +1,21 @@
 //! Operators' sockets: who has a place, and who is meant by a name.
 
 use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::process::Output;
 
-use crate::support::{Dev, Running, ampmesh};
+use rustix::process::Signal;
+use serde_json::Value;
+
+use crate::by_hand::{path, ready, region, scratch};
+use crate::support::{Dev, Running, ampmesh, failure, run};
 
 /// How many operators a region process serves at once.
 const CONNECTIONS_MAX: usize = 64;
+
+fn in_dir(data_dir: &Path, arguments: &[&str]) -> Output {
+    run(&[arguments, &["--data-dir", path(data_dir)]].concat())
+}
 
 #[test]
 fn operators_that_ask_nothing_keep_nobody_out_and_end_no_call() {
@@ -23,4 +33,25 @@ fn operators_that_ask_nothing_keep_nobody_out_and_end_no_call() {
     call.line_with("rating: ");
     assert_eq!(call.ended().code(), Some(0));
     drop(silent);
+}
+
+#[test]
+fn a_name_means_the_region_process_that_has_it_now() {
+    let home = scratch();
+    let mut north = region(home.path(), &["--name", "north"]);
+    let before = ready(&mut north)["id"].clone();
+    let mut south = region(home.path(), &["--name", "south"]);
+    ready(&mut south);
+    north.signal(Signal::KILL);
+    north.ended();
+    let mut again = region(home.path(), &["--name", "north"]);
+    let now = ready(&mut again)["id"].clone();
+    assert_ne!(before, now);
+    let rate = ["call", "north", "RateCheez", "name=Brie", "rating=7", "--json"];
+    let answer = in_dir(home.path(), &rate);
+    assert!(answer.status.success(), "{answer:?}");
+    let answer: Value = serde_json::from_slice(&answer.stdout).unwrap();
+    assert_eq!(answer["target"]["id"], now);
+    let (exit, err) = failure(&in_dir(home.path(), &["ping", before.as_str().unwrap(), "-c", "1"]));
+    assert_eq!(exit, 4, "who is meant by its identity is no other: {err}");
 }
