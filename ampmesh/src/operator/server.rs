@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::desk::Desk;
+use super::details::DetailsDesk;
 use super::ending::Ending;
 use super::keys::KeyDesk;
 use super::places::{CONNECTIONS_MAX, Places};
@@ -181,6 +182,7 @@ impl OperatorServer {
 fn with_own(region: &RegionController, key_file: KeyFile) -> Result<Responders, TwoResponders> {
     let mut responders = Responders::clone(region.responders());
     responders.add(Arc::new(Desk::new(region.clone())))?;
+    responders.add(Arc::new(DetailsDesk::new(region.clone())))?;
     responders.add(Arc::new(KeyDesk::new(region.clone(), key_file)))?;
     Ok(responders)
 }

@@ -5,6 +5,8 @@ mod by_hand;
 #[cfg(test)]
 mod configuration;
 #[cfg(test)]
+mod details;
+#[cfg(test)]
 mod dev;
 #[cfg(test)]
 mod endings;
