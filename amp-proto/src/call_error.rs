@@ -42,8 +42,8 @@ pub enum CallError<E> {
     #[error("the response cannot be read")]
     Decode(#[source] DecodeError),
     /// The id of a call that is made once is older than what the peer remembers, or than the peer,
-    /// or is of a time to come. Whether the command was carried out is not known; this try did
-    /// nothing.
+    /// or is of a time to come; or the answer was too large to be kept. Whether the command was
+    /// carried out is not known, but for the last; this try did nothing.
     #[error("what became of this call is not known: {}", OneLine(.description))]
     OnceExpired {
         /// The peer's words.

@@ -55,7 +55,9 @@ pub struct Limits {
     /// Answers that a process remembers. While there are so many no further call that is made once
     /// is begun, `OVERLOADED`. Default 16,384.
     pub once_answers_max: usize,
-    /// Bytes that remembered answers may take before the same happens. Default 16 MiB.
+    /// Bytes that remembered answers may take, and 4 KiB for each that is still to come, before the
+    /// same happens. A larger answer that finds no room is given to those who wait for it, and not
+    /// kept. Default 16 MiB.
     pub once_bytes_max: usize,
     /// How long a call waits for its answer if it does not say. Default 30 s.
     pub call_timeout: Duration,

@@ -60,6 +60,14 @@ pub(crate) fn milliseconds(time: Duration) -> f64 {
     (time.as_secs_f64() * 1_000_000.0).round() / 1000.0
 }
 
+/// `16 MiB`, `64 KiB`, `100000 B`: in the largest unit that leaves no rest.
+pub(crate) fn bytes(number: u64) -> String {
+    const UNITS: [(u64, &str); 3] = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
+    let fitting = UNITS.into_iter().find(|(size, _)| number > 0 && number.is_multiple_of(*size));
+    let (size, unit) = fitting.unwrap_or((1, "B"));
+    format!("{} {unit}", number / size)
+}
+
 /// `1 region`, `2 regions`.
 pub(crate) fn count(number: usize, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
@@ -81,6 +89,12 @@ mod tests {
         assert_eq!(uptime(Duration::from_secs(12_000)), "3 h 20 min");
         assert_eq!(uptime(Duration::from_secs(9 * 86_400 + 4 * 3600)), "9 d 4 h");
         assert!((milliseconds(Duration::from_nanos(417_499)) - 0.417).abs() < f64::EPSILON);
+    }
+
+    #[test]
+    fn bytes_are_exact() {
+        let shown = [0, 1000, 64 << 10, 16 << 20, (1 << 20) + 1].map(bytes);
+        assert_eq!(shown, ["0 B", "1000 B", "64 KiB", "16 MiB", "1048577 B"]);
     }
 
     #[test]

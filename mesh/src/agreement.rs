@@ -90,8 +90,12 @@ pub struct Agreement {
     pub box_bytes_max: usize,
     /// How many asks of ours the peer works on at once.
     pub asks_in_flight_max: usize,
+    /// How many asks of the peer we work on at once, as we told it.
+    pub asks_answered_max: usize,
     /// How much the peer takes ahead on each stream, in bytes.
     pub stream_window_bytes: usize,
+    /// How much we take ahead on each stream, as we told the peer, in bytes.
+    pub own_window_bytes: usize,
     /// The largest ask or answer in pieces that both ends take, in bytes.
     pub large_bytes_max: usize,
 }
@@ -111,6 +115,8 @@ impl Agreement {
                 .unwrap_or(usize::MAX)
                 .min(limits.large_bytes_max),
             stream_window_bytes: usize::try_from(peer.stream_window_bytes).unwrap_or(usize::MAX),
+            asks_answered_max: limits.responders_running_max,
+            own_window_bytes: limits.stream_window_bytes,
         }
     }
 }

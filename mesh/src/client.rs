@@ -84,7 +84,9 @@ impl<R: Role> Client<R> {
     ///
     /// # Errors
     /// The call fails with [`CallError::OnceExpired`] when the peer cannot know any more, or not
-    /// yet: the id is older than the window or than the process. With [`CallError::OnceReused`] for
+    /// yet: the id is older than the window or than the process, or more than a minute ahead of its
+    /// clock; or its answer was too large to be kept. An id that is ahead by less waits for its
+    /// time, as part of the call's. With [`CallError::OnceReused`] for
     /// an id that was given to another call. With [`CallError::Unhandled`] when the peer does not
     /// know such calls, as a stock peer; nothing is sent then. Any other failure may be tried again
     /// with the same id.
@@ -311,16 +313,18 @@ impl<R: Role> Client<R> {
     }
 
     /// The identity under which the peer was admitted: a cluster's uuid, a region process's
-    /// identity.
+    /// identity. `None` before that; the clients that controllers give have one.
     #[must_use]
-    pub fn ident(&self) -> String {
-        self.link.ident().unwrap_or_default().to_owned()
+    pub fn ident(&self) -> Option<String> {
+        self.link.ident().map(str::to_owned)
     }
 
-    /// The peer's name for people, or its identity if it gave none.
+    /// The peer's name for people, or its identity if it gave none, or its address before it was
+    /// admitted.
     #[must_use]
     pub fn name(&self) -> String {
-        self.link.name().map_or_else(|| self.ident(), str::to_owned)
+        let name = self.link.name().or_else(|| self.link.ident());
+        name.unwrap_or_else(|| self.address()).to_owned()
     }
 
     /// The version of the peer's program, if it told.
@@ -399,5 +403,24 @@ impl EncodeFields for Encoded<'_> {
                 Ok(())
             })
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use amp_proto::{Cluster, Limits, Region, Responders};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn before_a_peer_is_admitted_it_has_no_identity_and_is_named_by_its_address() {
+        let (near, far) = tokio::io::duplex(4096);
+        let nothing = || Arc::new(Responders::new());
+        let (client, _driving) =
+            crate::connect_trusted::<Region, _>(near, nothing(), Limits::default());
+        let (_, _other) = crate::connect_trusted::<Cluster, _>(far, nothing(), Limits::default());
+        assert_eq!((client.ident(), client.name()), (None, "local socket".to_owned()));
+        assert!(client.link().admit("5f0d", None, None));
+        assert_eq!((client.ident(), client.name()), (Some("5f0d".to_owned()), "5f0d".to_owned()));
     }
 }

@@ -69,6 +69,13 @@ process that gives the list, because it has another or was forgotten, is listed 
 registry knows; the connections of such a process are not listed. Processes without a socket here
 are not asked.
 
+With -v every region process that has a socket here is asked for its connections, as only it knows
+what was agreed on them. Those that run elsewhere, or do not answer within 1 s, are named below the
+tables; of their connections there is what the registry has. TO is towards the cluster, FROM towards
+the region process. CALLS are those under way, then how many of them the other end works on at
+once; BOX and LARGE the largest that both ends take, whole and in pieces; WINDOW what is taken ahead
+on a stream. A stock peer has agreed on nothing.
+
 With --json, one object:
   {"regions": [{"name", "id": text or null, "addresses": [text], "version": text or null,
                 "uptime_s": number or null,
@@ -76,7 +83,15 @@ With --json, one object:
                 "waited_ms": number or null}],
    "clusters": [{"name", "uuid", "version", "connections"}],
    "connections": [{"region", "region_id", "cluster", "cluster_uuid", "address",
-                    "round_trip_ms": number or null, "uptime_s"}]}"#;
+                    "round_trip_ms": number or null, "uptime_s"}]}
+
+With --json -v, each region has "details" as well: "given", "none", "not-asked" or "failed"; and each
+connection "details", null if its region process gave none:
+  {"transport": "tls" or "plain", "proved_by": "key", "secret" or "nothing", "key": text or null,
+   "calls_to_cluster", "calls_to_region",
+   "agreed": null or {"version", "features": [text], "box_bytes_max", "large_bytes_max",
+                      "calls_to_cluster_max", "calls_to_region_max",
+                      "window_to_cluster_bytes", "window_to_region_bytes"}}"#;
 
 pub(super) const DESCRIBE: &str = r#"The application's commands come first; of the mesh's own, which
 are the same everywhere, the names. A question mark after a type says that the key may be absent.

@@ -10,6 +10,9 @@ pub(crate) struct LsArgs {
     /// List every connection, too
     #[arg(long, short)]
     pub(crate) connections: bool,
+    /// List every connection with what both ends agreed on, who proved what, and what is under way
+    #[arg(long, short)]
+    pub(crate) verbose: bool,
     /// Write JSON
     #[arg(long)]
     pub(crate) json: bool,

@@ -42,13 +42,15 @@ async fn reach(
         }
         connected => connected?,
     };
-    let directory = operator.directory().await?;
+    let mut directory = operator.directory().await?;
     let wait = ANSWER_MAX.min(patience);
+    leave_out_namesakes(&mut directory, data_dir, wanted, wait).await;
     match target::resolve(wanted, &directory, &operator.as_target()) {
         Ok(targets) => match targets.as_slice() {
             [it] if it.role == RoleName::Region && it.id != operator.id() => {
-                let other = named_region(data_dir, it, wait).await?;
-                Ok((other, targets))
+                let other = named_region(data_dir, it, wanted, wait).await?;
+                let target = other.as_target();
+                Ok((other, vec![target]))
             }
             _ => Ok((operator, targets)),
         },
@@ -73,6 +75,23 @@ async fn reach(
     }
 }
 
+/// Leaves out, of several region processes of that name, all but the one that runs here. Of those
+/// that do not, none could be asked; and one that was killed stays in the registry for a while,
+/// beside the one that was started in its place.
+async fn leave_out_namesakes(
+    directory: &mut Directory,
+    data_dir: &Path,
+    wanted: &str,
+    wait: Duration,
+) {
+    if directory.regions.iter().filter(|it| it.name == wanted).count() < 2 {
+        return;
+    }
+    if let Ok(here) = Operator::connect_to(data_dir, wanted, wait).await {
+        directory.regions.retain(|it| it.name != wanted || it.id == here.id());
+    }
+}
+
 /// Looks for `wanted` where `directory` does not reach: at the region processes of the data
 /// directory that have another registry.
 async fn unregistered(
@@ -94,11 +113,17 @@ async fn unregistered(
     None
 }
 
-/// Connects to a region process that the registry knows.
-async fn named_region(data_dir: &Path, it: &Target, wait: Duration) -> anyhow::Result<Operator> {
+/// Connects to a region process that the registry knows; if it is `wanted` by its name, to the one
+/// that has the name by now.
+async fn named_region(
+    data_dir: &Path,
+    it: &Target,
+    wanted: &str,
+    wait: Duration,
+) -> anyhow::Result<Operator> {
     let elsewhere = || TargetError::Elsewhere { name: it.name.clone() };
     match Operator::connect_to(data_dir, &it.name, wait).await {
-        Ok(other) if other.id() == it.id => Ok(other),
+        Ok(other) if other.id() == it.id || it.name == wanted => Ok(other),
         Ok(_) | Err(OperatorError::NoRegion { .. }) => Err(elsewhere().into()),
         Err(OperatorError::Silent { waited, .. }) => {
             Err(TargetError::silent(&it.name, waited, true).into())

@@ -48,7 +48,7 @@ impl Desk {
         let is_own = |link: &LinkEntry| link.region == *self.region.id();
         let registered: Vec<LinkEntry> = links.extract_if(.., |link| is_own(link)).collect();
         for client in self.region.get_all_clients() {
-            let Ok(cluster) = client.ident().parse() else { continue };
+            let Some(Ok(cluster)) = client.ident().map(|it| it.parse()) else { continue };
             let known = registered.iter().find(|link| link.cluster == cluster);
             links.push(LinkEntry {
                 region: self.region.id().clone(),
@@ -176,7 +176,7 @@ where
 }
 
 /// A peer's own words are bounded before they are passed on.
-fn bounded(text: &str) -> String {
+pub(super) fn bounded(text: &str) -> String {
     const LETTERS_MAX: usize = 255;
     text.chars().take(LETTERS_MAX).collect()
 }
@@ -205,11 +205,11 @@ fn reported_connection(link: &LinkEntry, now: SystemTime) -> ReportedConnection 
     }
 }
 
-fn microseconds(time: Duration) -> u64 {
+pub(super) fn microseconds(time: Duration) -> u64 {
     u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
-fn milliseconds_since(start: SystemTime, now: SystemTime) -> u64 {
+pub(super) fn milliseconds_since(start: SystemTime, now: SystemTime) -> u64 {
     let elapsed = now.duration_since(start).unwrap_or_default();
     u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX)
 }

@@ -1,12 +1,13 @@
 //! What the mesh consists of, as a region process reports it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use mesh::commands::Ident;
 
 use super::commands::{ReportedConnection, ReportedRegion};
-use super::find::Asked;
+use super::details::{ReportedDetails, Told, Untold};
+use super::find::{ANSWER_MAX, Asked};
 
 /// Everything that is up.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -20,6 +21,9 @@ pub(crate) struct Directory {
     pub(crate) clusters: Vec<KnownCluster>,
     /// Sorted by the cluster's name, then the region's.
     pub(crate) connections: Vec<Connection>,
+    /// Region processes by identity, or by name where it is not known, and why nothing is known of
+    /// their connections but what the registry has. Known after [`Directory::detail`].
+    pub(crate) untold: BTreeMap<String, Untold>,
 }
 
 /// A region process.
@@ -74,6 +78,8 @@ pub(crate) struct Connection {
     pub(crate) address: String,
     pub(crate) round_trip: Option<Duration>,
     pub(crate) up: Duration,
+    /// What the region process told. Known after [`Directory::detail`], if it told anything.
+    pub(crate) details: Option<ReportedDetails>,
 }
 
 impl Directory {
@@ -99,17 +105,71 @@ impl Directory {
                 address: it.address,
                 round_trip: it.round_trip_us.map(Duration::from_micros),
                 up: Duration::from_millis(it.up_ms),
+                details: None,
             });
         }
-        let mut clusters: Vec<KnownCluster> = clusters.into_values().collect();
-        clusters.sort_by(|a, b| (&a.name, &a.uuid).cmp(&(&b.name, &b.uuid)));
-        known.sort_by(|a, b| {
+        let clusters = clusters.into_values().collect();
+        let mut directory = Self { regions, clusters, connections: known, ..Self::default() };
+        directory.sort();
+        directory
+    }
+
+    fn sort(&mut self) {
+        self.clusters.sort_by(|a, b| (&a.name, &a.uuid).cmp(&(&b.name, &b.uuid)));
+        self.connections.sort_by(|a, b| {
             let key = |it: &Connection| {
                 (it.cluster_name.clone(), it.cluster_uuid.clone(), it.region_name.clone())
             };
             key(a).cmp(&key(b))
         });
-        Self { regions, unregistered: Vec::new(), clusters, connections: known }
+    }
+
+    /// Adds what region processes told of their connections. After [`Directory::mark`].
+    ///
+    /// Of one that told, the connections are those that it told of, and no others: the registry
+    /// hears of them a moment later, and never of those of a process that has another registry.
+    pub(crate) fn detail(&mut self, told: Vec<Told>) {
+        let mut untold: BTreeMap<String, Untold> = BTreeMap::new();
+        let registered = self.regions.iter().map(|it| (&it.id, it.presence));
+        let strangers =
+            self.unregistered.iter().map(|it| (it.id.as_ref().unwrap_or(&it.name), it.presence));
+        for (key, presence) in registered.chain(strangers) {
+            let why = match presence {
+                Presence::NotAsked => Untold::NotAsked,
+                Presence::Answers => Untold::Silent(ANSWER_MAX),
+                Presence::Silent(waited) => Untold::Silent(waited),
+            };
+            untold.insert(key.clone(), why);
+        }
+        for Told { region_id, region_name, details } in told {
+            match details {
+                Ok(details) => {
+                    untold.remove(&region_id);
+                    self.connections.retain(|it| it.region_id != region_id);
+                    let known = details.into_iter().map(|it| told_of(&region_id, &region_name, it));
+                    self.connections.extend(known);
+                }
+                Err(why) => drop(untold.insert(region_id, why)),
+            }
+        }
+        self.untold = untold;
+        self.clusters_of_connections();
+        self.sort();
+    }
+
+    /// Leaves out the clusters that are gone, and adds those that have come.
+    fn clusters_of_connections(&mut self) {
+        let connected: BTreeMap<&str, &Connection> =
+            self.connections.iter().map(|it| (it.cluster_uuid.as_str(), it)).collect();
+        self.clusters.retain(|it| connected.contains_key(it.uuid.as_str()));
+        let known: BTreeSet<String> = self.clusters.iter().map(|it| it.uuid.clone()).collect();
+        let new = connected.into_iter().filter(|(uuid, _)| !known.contains(*uuid));
+        let new = new.map(|(uuid, it)| KnownCluster {
+            uuid: uuid.to_owned(),
+            name: it.cluster_name.clone(),
+            version: it.details.as_ref().and_then(|it| it.cluster_version.clone()),
+        });
+        self.clusters.extend(new);
     }
 
     /// Notes which region processes answer.
@@ -155,6 +215,19 @@ impl Directory {
         uuid: &'a str,
     ) -> impl Iterator<Item = &'a Connection> + 'a {
         self.connections.iter().filter(move |connection| connection.cluster_uuid == uuid)
+    }
+}
+
+fn told_of(region_id: &str, region_name: &str, it: ReportedDetails) -> Connection {
+    Connection {
+        region_id: region_id.to_owned(),
+        region_name: region_name.to_owned(),
+        cluster_uuid: it.cluster.clone(),
+        cluster_name: it.cluster_name.clone(),
+        address: it.address.clone(),
+        round_trip: it.round_trip_us.map(Duration::from_micros),
+        up: Duration::from_millis(it.up_ms),
+        details: Some(it),
     }
 }
 

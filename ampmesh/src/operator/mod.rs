@@ -13,11 +13,13 @@ mod ask;
 mod client;
 mod commands;
 mod desk;
+mod details;
 mod directory;
 mod encoded;
 mod ending;
 mod find;
 mod keys;
+mod places;
 mod problem;
 mod relay;
 mod server;
@@ -25,6 +27,7 @@ mod socket;
 
 pub(crate) use self::ask::Target;
 pub(crate) use self::client::{Operator, OperatorError};
+pub(crate) use self::details::{Proof, ReportedAgreement, ReportedDetails, Untold, details_of_all};
 pub(crate) use self::directory::{
     Connection, Directory, KnownCluster, KnownRegion, Presence, Unregistered,
 };

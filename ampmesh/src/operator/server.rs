@@ -9,20 +9,18 @@ use amp_proto::{Cluster, Limits, Lost, Responders, TwoResponders};
 use mesh::Client;
 use region::RegionController;
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::desk::Desk;
+use super::details::DetailsDesk;
 use super::ending::Ending;
 use super::keys::KeyDesk;
+use super::places::{CONNECTIONS_MAX, Places};
 use super::socket;
 use crate::config::Name;
 use crate::keys::KeyFile;
 use crate::private::{self, PrivateError};
-
-/// How many operators are served at once; further ones wait.
-const CONNECTIONS_MAX: usize = 64;
 
 /// There is no operator's socket. The fault is this machine's set-up, or another process.
 #[derive(Debug, thiserror::Error)]
@@ -121,7 +119,7 @@ impl OperatorSocket {
             responders,
             for_latecomers: Arc::new(for_latecomers),
             limits,
-            places: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
+            places: Places::new(CONNECTIONS_MAX),
             calls: calls.clone(),
             tasks: tasks.clone(),
             draining: draining.clone(),
@@ -184,6 +182,7 @@ impl OperatorServer {
 fn with_own(region: &RegionController, key_file: KeyFile) -> Result<Responders, TwoResponders> {
     let mut responders = Responders::clone(region.responders());
     responders.add(Arc::new(Desk::new(region.clone())))?;
+    responders.add(Arc::new(DetailsDesk::new(region.clone())))?;
     responders.add(Arc::new(KeyDesk::new(region.clone(), key_file)))?;
     Ok(responders)
 }
@@ -201,7 +200,7 @@ struct Accepting {
     responders: Arc<Responders>,
     for_latecomers: Arc<Responders>,
     limits: Limits,
-    places: Arc<Semaphore>,
+    places: Arc<Places>,
     calls: TaskTracker,
     tasks: TaskTracker,
     draining: CancellationToken,
@@ -215,7 +214,7 @@ impl Accepting {
     }
 
     async fn accept(&self) {
-        while let Ok(place) = Arc::clone(&self.places).acquire_owned().await {
+        loop {
             let stream = match self.listener.accept().await {
                 Ok((stream, _)) => stream,
                 Err(error) => {
@@ -231,17 +230,18 @@ impl Accepting {
             }
             let stop = self.stop.clone();
             if self.draining.is_cancelled() {
-                let (_, driving) = self.connect(stream, &self.for_latecomers);
+                let (client, driving) = self.connect(stream, &self.for_latecomers);
+                let place = self.places.take(client.link()).await;
                 self.tasks.spawn(async move {
-                    stop.run_until_cancelled(driving).await;
-                    drop(place);
+                    let driving = Box::pin(async move { drop(driving.await) });
+                    stop.run_until_cancelled(place.keep(driving)).await;
                 });
             } else {
                 let (client, driving) = self.connect(stream, &self.responders);
+                let place = self.places.take(client.link()).await;
                 let driving = Box::pin(drive(client, driving, self.draining.clone()));
                 self.calls.spawn(async move {
-                    stop.run_until_cancelled(driving).await;
-                    drop(place);
+                    stop.run_until_cancelled(place.keep(driving)).await;
                 });
             }
         }

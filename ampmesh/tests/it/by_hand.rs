@@ -11,15 +11,15 @@ use tempfile::TempDir;
 
 use crate::support::{Running, ampmesh, failure, mode, run};
 
-fn scratch() -> TempDir {
+pub(crate) fn scratch() -> TempDir {
     tempfile::Builder::new().prefix("amp").tempdir().unwrap()
 }
 
-fn path(directory: &Path) -> &str {
+pub(crate) fn path(directory: &Path) -> &str {
     directory.to_str().unwrap()
 }
 
-fn region(data_dir: &Path, arguments: &[&str]) -> Running {
+pub(crate) fn region(data_dir: &Path, arguments: &[&str]) -> Running {
     let usual =
         ["region", "--plain", "--data-dir", path(data_dir), "--listen", "127.0.0.1", "--json"];
     let any_port = ["--ports", "0"];
@@ -27,7 +27,7 @@ fn region(data_dir: &Path, arguments: &[&str]) -> Running {
     Running::start(ampmesh(&[&usual[..], ports, arguments].concat()))
 }
 
-fn ready(process: &mut Running) -> Value {
+pub(crate) fn ready(process: &mut Running) -> Value {
     serde_json::from_str(&process.line_with("\"role\"")).unwrap()
 }
 

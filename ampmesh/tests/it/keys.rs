@@ -23,7 +23,7 @@ fn json(output: &Output) -> Value {
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
-fn region(data_dir: &Path, name: &str) -> Running {
+pub(crate) fn region(data_dir: &Path, name: &str) -> Running {
     let data_dir = data_dir.to_str().unwrap();
     let usual = ["region", "--listen", "127.0.0.1", "--ports", "0", "--json"];
     let mut region =
@@ -32,7 +32,7 @@ fn region(data_dir: &Path, name: &str) -> Running {
     region
 }
 
-fn cluster(data_dir: &Path) -> Running {
+pub(crate) fn cluster(data_dir: &Path) -> Running {
     let data_dir = data_dir.to_str().unwrap();
     let mut cluster =
         Running::start(ampmesh(&["cluster", "--json", "--name", "rack-7", "--data-dir", data_dir]));
@@ -40,11 +40,11 @@ fn cluster(data_dir: &Path) -> Running {
     cluster
 }
 
-fn invite(home: &Path) -> String {
+pub(crate) fn invite(home: &Path) -> String {
     json(&in_dir(home, &["invite", "--json"]))["token"].as_str().unwrap().to_owned()
 }
 
-fn join(site: &Path, token: &str) -> Value {
+pub(crate) fn join(site: &Path, token: &str) -> Value {
     json(&in_dir(site, &["join", token, "--name", "rack-7", "--json"]))
 }
 

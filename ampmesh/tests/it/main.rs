@@ -5,6 +5,8 @@ mod by_hand;
 #[cfg(test)]
 mod configuration;
 #[cfg(test)]
+mod details;
+#[cfg(test)]
 mod dev;
 #[cfg(test)]
 mod endings;
@@ -14,5 +16,7 @@ mod keys;
 mod operators;
 #[cfg(test)]
 mod registry;
+#[cfg(test)]
+mod sockets;
 #[cfg(test)]
 mod support;

@@ -1,7 +1,7 @@
 //! A link: what everyone but the driver holds of a connection.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
@@ -34,6 +34,10 @@ pub struct Link {
     draining: OnceLock<Lost>,
     lost: watch::Sender<Option<Lost>>,
     round_trip_us: AtomicU64,
+    /// Asks of the peer that wait for their responders.
+    answering: AtomicUsize,
+    /// Whether the peer has ever asked anything.
+    was_asked: AtomicBool,
     peer: PeerInfo,
     identity: OnceLock<Identity>,
     agreement: OnceLock<Agreement>,
@@ -86,6 +90,8 @@ impl Link {
             draining: OnceLock::new(),
             lost: watch::Sender::new(None),
             round_trip_us: AtomicU64::new(u64::MAX),
+            answering: AtomicUsize::new(0),
+            was_asked: AtomicBool::new(false),
             peer,
             identity: OnceLock::new(),
             agreement: OnceLock::new(),
@@ -188,6 +194,28 @@ impl Link {
     #[must_use]
     pub fn calls_in_flight(&self) -> usize {
         self.exchange().calls_in_flight()
+    }
+
+    /// How many asks of the peer are being answered.
+    #[must_use]
+    pub fn asks_answering(&self) -> usize {
+        self.answering.load(Ordering::Relaxed)
+    }
+
+    /// Whether the peer has asked anything yet.
+    #[must_use]
+    pub fn was_asked(&self) -> bool {
+        self.was_asked.load(Ordering::Relaxed)
+    }
+
+    /// For the driver: notes how many asks of the peer are being answered.
+    pub(super) fn set_answering(&self, asks: usize) {
+        self.answering.store(asks, Ordering::Relaxed);
+    }
+
+    /// For the driver: notes that the peer asked something.
+    pub(super) fn set_asked(&self) {
+        self.was_asked.store(true, Ordering::Relaxed);
     }
 
     /// How many streams are open, be they part of our calls or of the peer's.

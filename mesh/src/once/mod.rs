@@ -4,10 +4,13 @@
 //! the same id gets the same answer, or waits for the one that is under way, whichever connection
 //! it comes through. What the process cannot know any more it refuses: an id that is older than the
 //! window, or than the process itself.
+//!
+//! So that this holds after a restart, nothing is carried out before the time that its id names:
+//! every id that a process has run is older than the process that comes after it.
 
 mod id;
+mod remembered;
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
@@ -20,44 +23,24 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 pub use self::id::{CallId, NotACallId};
+use self::remembered::{Awaited, Remembered, Stored};
 use crate::chain::chain;
 use crate::lifetime::Lifetime;
 
 /// What a process answered, by the id of the call.
 pub struct OnceStore {
     window: Duration,
-    answers_max: usize,
-    bytes_max: usize,
     /// By the wall clock and by the one that time limits go by.
     started: (Duration, Instant),
     lifetime: Arc<Lifetime>,
     remembered: Mutex<Remembered>,
 }
 
-#[derive(Default)]
-struct Remembered {
-    /// In the order in which the ids were made.
-    calls: BTreeMap<CallId, Call>,
-    /// What the stored answers take.
-    bytes: usize,
-}
-
-struct Call {
-    /// A digest of what was asked.
-    asked: [u8; 32],
-    answer: watch::Receiver<Option<Stored>>,
-    bytes: usize,
-}
-
-/// What is answered to every ask with the same id.
-type Stored = Result<ReceivedBox, PassedError>;
-
 /// Something that answers an ask, and has not begun to.
 pub(crate) type Run = Pin<Box<dyn Future<Output = Outcome> + Send>>;
 
-/// The least that an entry takes, whatever the answer.
-const ENTRY_BYTES: usize = 256;
-/// By how much the clock of whoever made an id may be ahead of ours.
+/// By how much the clock of whoever made an id may be ahead of ours. So long a call waits for its
+/// time at the most.
 const AHEAD_MAX: Duration = Duration::from_secs(60);
 
 impl OnceStore {
@@ -66,13 +49,17 @@ impl OnceStore {
     #[must_use]
     pub fn new(limits: &Limits, lifetime: Arc<Lifetime>) -> Self {
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self::started_at(since_epoch, limits, lifetime)
+    }
+
+    /// A store of a process that begins so long after 1970.
+    fn started_at(since_epoch: Duration, limits: &Limits, lifetime: Arc<Lifetime>) -> Self {
+        let remembered = Remembered::new(limits.once_answers_max, limits.once_bytes_max);
         Self {
             window: limits.once_window,
-            answers_max: limits.once_answers_max,
-            bytes_max: limits.once_bytes_max,
             started: (to_the_millisecond(since_epoch), Instant::now()),
             lifetime,
-            remembered: Mutex::default(),
+            remembered: Mutex::new(remembered),
         }
     }
 
@@ -107,15 +94,12 @@ impl OnceStore {
         id: CallId,
         asked: [u8; 32],
         run: impl FnOnce() -> Run,
-    ) -> Result<watch::Receiver<Option<Stored>>, Refusal> {
+    ) -> Result<Awaited, Refusal> {
         let now = self.now();
         let mut remembered = self.remembered();
         remembered.forget_before(now.saturating_sub(self.window));
-        if let Some(call) = remembered.calls.get(&id) {
-            if call.asked != asked {
-                return Err(refused("ONCE_REUSED", "the id belongs to another call"));
-            }
-            return Ok(call.answer.clone());
+        if let Some(known) = remembered.answer(id, asked) {
+            return known.map_err(|_| refused("ONCE_REUSED", "the id belongs to another call"));
         }
         if id.made() + self.window <= now || id.made() < self.started.0 {
             let description = "what became of a call with this id is not known any more";
@@ -124,16 +108,15 @@ impl OnceStore {
         if id.made() > now + AHEAD_MAX {
             return Err(refused("ONCE_EXPIRED", "the id is of a time to come: see the clocks"));
         }
-        if remembered.calls.len() >= self.answers_max || remembered.bytes >= self.bytes_max {
+        let (told, answer) = watch::channel(None);
+        if !remembered.begin(id, asked, answer.clone()) {
             return Err(Refusal::Overloaded);
         }
-        let (told, answer) = watch::channel(None);
-        remembered.bytes += ENTRY_BYTES;
-        let call = Call { asked, answer: answer.clone(), bytes: ENTRY_BYTES };
-        remembered.calls.insert(id, call);
         drop(remembered);
         let (store, run) = (Arc::clone(self), run());
+        let its_time = Instant::now() + id.made().saturating_sub(now);
         self.lifetime.run_until_aborted(async move {
+            tokio::time::sleep_until(its_time).await;
             let outcome = AssertUnwindSafe(run).catch_unwind().await;
             let stored = match outcome {
                 Ok(outcome) => store_of(id, outcome),
@@ -144,18 +127,10 @@ impl OnceStore {
             };
             let bytes =
                 stored.as_ref().map_or_else(|it| it.description.len(), ReceivedBox::bytes_len);
-            store.grown(id, bytes);
+            store.remembered().settle(id, bytes);
             told.send_replace(Some(stored));
         });
         Ok(answer)
-    }
-
-    fn grown(&self, id: CallId, bytes: usize) {
-        let mut remembered = self.remembered();
-        if let Some(call) = remembered.calls.get_mut(&id) {
-            call.bytes += bytes;
-            remembered.bytes += bytes;
-        }
     }
 
     /// The time after 1970.
@@ -166,24 +141,6 @@ impl OnceStore {
 
     fn remembered(&self) -> MutexGuard<'_, Remembered> {
         self.remembered.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Remembered {
-    /// Forgets what was made before this and is over. What still runs is kept, however old it is.
-    fn forget_before(&mut self, oldest: Duration) {
-        let mut still_running = Vec::new();
-        while let Some(first) = self.calls.first_entry()
-            && first.key().made() <= oldest
-        {
-            let (id, call) = first.remove_entry();
-            if call.answer.borrow().is_none() {
-                still_running.push((id, call));
-            } else {
-                self.bytes -= call.bytes;
-            }
-        }
-        self.calls.extend(still_running);
     }
 }
 
@@ -233,8 +190,93 @@ impl fmt::Debug for OnceStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let remembered = self.remembered();
         f.debug_struct("OnceStore")
-            .field("calls", &remembered.calls.len())
-            .field("bytes", &remembered.bytes)
+            .field("calls", &remembered.len())
+            .field("bytes", &remembered.bytes())
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use amp_proto::RoleName;
+
+    use super::*;
+
+    const EPOCH: Duration = Duration::from_secs(1_700_000_000);
+
+    /// A process that starts so long after the first, and counts what it carries out.
+    struct Process {
+        store: Arc<OnceStore>,
+        runs: Arc<AtomicU32>,
+    }
+
+    impl Process {
+        fn started_after(after: Duration, limits: &Limits) -> Self {
+            let lifetime = Arc::new(Lifetime::new(RoleName::Cluster, "rack-7".to_owned()));
+            let store = OnceStore::started_at(EPOCH + after, limits, lifetime);
+            Self { store: Arc::new(store), runs: Arc::default() }
+        }
+
+        fn runs(&self) -> u32 {
+            self.runs.load(Ordering::Relaxed)
+        }
+
+        /// Answers so many bytes.
+        fn answer(&self, id: CallId, bytes: usize) -> Run {
+            let runs = Arc::clone(&self.runs);
+            self.store.answer(id, [0; 32], || {
+                Box::pin(async move {
+                    runs.fetch_add(1, Ordering::Relaxed);
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                    let description = "x".repeat(bytes);
+                    Err(Refusal::Declared { code: "NONE_LEFT", description, fatal: false })
+                })
+            })
+        }
+    }
+
+    /// The code that an outcome has on the wire, and how long what it says is.
+    fn code_of(outcome: Outcome) -> (String, usize) {
+        match outcome {
+            Err(Refusal::Passed(error)) => (error.code, error.description.len()),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_id_of_a_clock_that_is_ahead_is_not_run_again_after_a_restart() {
+        let limits = Limits::default();
+        let (ahead, begun) = (Duration::from_secs(30), Instant::now());
+        let id = CallId::made_at(EPOCH + ahead);
+        let first = Process::started_after(Duration::ZERO, &limits);
+        // Nobody knows yet what becomes of it, and it has not been carried out either.
+        let early = tokio::time::timeout(Duration::from_secs(29), first.answer(id, 1)).await;
+        assert!(early.is_err() && first.runs() == 0);
+        assert_eq!(code_of(first.answer(id, 1).await), ("NONE_LEFT".to_owned(), 1));
+        assert_eq!(first.runs(), 1);
+        let second = Process::started_after(begun.elapsed(), &limits);
+        assert_eq!(code_of(second.answer(id, 1).await).0, "ONCE_EXPIRED");
+        assert_eq!(second.runs(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_gets_an_answer_that_is_too_large_to_be_kept_and_nobody_else() {
+        let limits = Limits { once_bytes_max: 20_000, ..Limits::default() };
+        let process = Process::started_after(Duration::ZERO, &limits);
+        let ids = [CallId::made_at(EPOCH), CallId::made_at(EPOCH)];
+        let together = ids.map(|id| process.answer(id, 15_000));
+        for outcome in futures_util::future::join_all(together).await {
+            assert_eq!(code_of(outcome), ("NONE_LEFT".to_owned(), 15_000));
+        }
+        assert!(process.store.remembered().bytes() <= limits.once_bytes_max);
+        let mut again = Vec::new();
+        for id in ids {
+            again.push(code_of(process.answer(id, 15_000).await).0);
+        }
+        again.sort();
+        assert_eq!(again, ["NONE_LEFT", "ONCE_EXPIRED"]);
+        assert_eq!(process.runs(), 2, "nothing is carried out twice");
     }
 }

@@ -158,7 +158,7 @@ fn news_of(rumours: &[Rumour]) -> Vec<u8> {
 /// The identities that a cluster is connected to, sorted, once they are so many.
 async fn connected(cluster: &ClusterController, count: usize) -> Vec<String> {
     let pool = cluster.pool();
-    let all = || cluster.get_all_clients().iter().map(Client::ident).collect::<Vec<_>>();
+    let all = || cluster.get_all_clients().iter().filter_map(Client::ident).collect::<Vec<_>>();
     let enough = pool.wait_until(|_| Some(all()).filter(|all| all.len() == count));
     let mut all = tokio::time::timeout(Duration::from_secs(60), enough).await.expect("so many");
     all.sort();

@@ -126,7 +126,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Lost> {
         self.link.watch(cx);
         self.running.reap(&self.link, cx);
-        match self.turn(cx) {
+        let turned = self.turn(cx);
+        self.link.set_answering(self.running.len());
+        match turned {
             Ok(()) => Poll::Pending,
             Err(lost) => Poll::Ready(lost),
         }
@@ -222,10 +224,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
                     }
                 }
                 Incoming::Ask(ask) if self.full => {
+                    self.link.set_asked();
                     self.refused += 1;
                     self.running.refuse_overloaded(&self.link, &ask);
                 }
                 Incoming::Ask(ask) => {
+                    self.link.set_asked();
                     self.running.begin(&self.link, &ask, cx);
                     self.full = self.is_full(&self.link.exchange());
                     self.closing_since = self.link.closing().map(|_| self.link.clock().now());

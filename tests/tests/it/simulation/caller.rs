@@ -58,7 +58,7 @@ impl Caller<'_> {
                 let cluster = &clusters[cluster % clusters.len()];
                 let region = &regions[region % regions.len()];
                 // A region process that was started again is another, with a memory of its own.
-                let ident = region.id().to_string();
+                let ident = Some(region.id().to_string());
                 let find = async |_| {
                     let clients = cluster.get_all_clients();
                     clients.into_iter().find(|client| client.ident() == ident)
@@ -162,7 +162,7 @@ impl Caller<'_> {
         let mut answers = gather(clients, self.command());
         while let Some((client, outcome)) = answers.next().await {
             self.check_time(started);
-            let is_it = |index: &usize| Mesh::uuid_of(*index).to_string() == client.ident();
+            let is_it = |index: &usize| Some(Mesh::uuid_of(*index).to_string()) == client.ident();
             let who = (0..16).find(is_it).map(Who::Cluster);
             self.ledger.told(self.call.id, who, self.told(&outcome));
         }

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use mesh::{ClusterId, RegionId};
@@ -89,9 +89,13 @@ enum Target {
 }
 
 /// The wall clock, by which ids of calls are made, does not stand still as ours does. An id that
-/// was made before a process started has to be older than it by that clock as well.
+/// was made before a process started has to be older than it by that clock as well, and ids say
+/// whole milliseconds.
 fn let_a_millisecond_pass() {
-    std::thread::sleep(Duration::from_millis(2));
+    let begun = SystemTime::now();
+    while begun.elapsed().is_ok_and(|passed| passed < Duration::from_millis(1)) {
+        std::hint::spin_loop();
+    }
 }
 
 /// No mesh grows beyond this.

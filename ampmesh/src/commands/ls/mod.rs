@@ -1,19 +1,32 @@
 //! `ampmesh ls`.
 
+mod details;
+mod listing;
+
 use std::io::{self, Write};
 use std::path::Path;
 use std::time::Duration;
 
-use serde::Serialize;
-
+use self::listing::Listing;
 use crate::cli::LsArgs;
 use crate::exit::Exit;
 use crate::operator::{
-    Connection, Directory, KnownCluster, KnownRegion, Operator, Presence, Unregistered, ask_all,
+    Connection, Directory, Operator, Presence, Unregistered, ask_all, details_of_all,
 };
 use crate::table::Table;
 use crate::terminal::{Style, Terminal};
-use crate::text::{count, harmless, milliseconds, round_trip, span, uptime};
+use crate::text::{count, harmless, round_trip, span, uptime};
+
+/// How much is shown of the connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Extent {
+    /// How many there are.
+    Count,
+    /// Each.
+    Each,
+    /// Each, and what only those know who hold it.
+    Details,
+}
 
 /// Lists what the mesh consists of.
 ///
@@ -28,20 +41,30 @@ pub(crate) async fn run(
     terminal: &mut Terminal<'_>,
 ) -> anyhow::Result<Exit> {
     let listing = async { Operator::connect_any(data_dir, Duration::MAX).await?.directory().await };
-    let (directory, asked) = tokio::join!(listing, ask_all(data_dir));
+    let details =
+        async { if args.verbose { details_of_all(data_dir).await.map(Some) } else { Ok(None) } };
+    let (directory, asked, details) = tokio::join!(listing, ask_all(data_dir), details);
     let mut directory = directory?;
     directory.mark(asked?);
+    if let Some(told) = details? {
+        directory.detail(told);
+    }
+    let extent = match args {
+        LsArgs { verbose: true, .. } => Extent::Details,
+        LsArgs { connections: true, .. } => Extent::Each,
+        _ => Extent::Count,
+    };
     if args.json {
-        terminal.json(&Listing::of(&directory))?;
+        terminal.json(&Listing::of(&directory, extent == Extent::Details))?;
     } else {
-        write(&directory, args.connections, terminal.out, terminal.style)?;
+        write(&directory, extent, terminal.out, terminal.style)?;
     }
     Ok(Exit::Ok)
 }
 
 fn write(
     directory: &Directory,
-    with_connections: bool,
+    extent: Extent,
     out: &mut dyn Write,
     style: Style,
 ) -> io::Result<()> {
@@ -62,9 +85,12 @@ fn write(
         ]);
     }
     table.write(out, style)?;
-    if with_connections {
+    if extent == Extent::Each {
         writeln!(out)?;
         connection_table(connections).write(out, style)?;
+    }
+    if extent == Extent::Details {
+        details::write(directory, out, style)?;
     }
     let mut summary = [
         count(regions.len() + directory.unregistered.len(), "region"),
@@ -144,116 +170,10 @@ fn range(times: impl Iterator<Item = Duration> + Clone) -> String {
     }
 }
 
-/// The shape of `--json`.
-#[derive(Serialize)]
-struct Listing<'a> {
-    regions: Vec<ListedRegion<'a>>,
-    clusters: Vec<ListedCluster<'a>>,
-    connections: Vec<ListedConnection<'a>>,
-}
-
-#[derive(Serialize)]
-struct ListedRegion<'a> {
-    name: &'a str,
-    /// Absent, as the version is, if the process neither answers nor is registered.
-    id: Option<&'a str>,
-    addresses: &'a [String],
-    version: Option<&'a str>,
-    uptime_s: Option<f64>,
-    registered: bool,
-    answer: &'static str,
-    waited_ms: Option<f64>,
-}
-
-#[derive(Serialize)]
-struct ListedCluster<'a> {
-    name: &'a str,
-    uuid: &'a str,
-    version: Option<&'a str>,
-    connections: usize,
-}
-
-#[derive(Serialize)]
-struct ListedConnection<'a> {
-    region: &'a str,
-    region_id: &'a str,
-    cluster: &'a str,
-    cluster_uuid: &'a str,
-    address: &'a str,
-    round_trip_ms: Option<f64>,
-    uptime_s: f64,
-}
-
-impl<'a> Listing<'a> {
-    fn of(directory: &'a Directory) -> Self {
-        let cluster = |it: &'a KnownCluster| ListedCluster {
-            name: &it.name,
-            uuid: &it.uuid,
-            version: it.version.as_deref(),
-            connections: directory.connections_of(&it.uuid).count(),
-        };
-        let registered = directory.regions.iter().map(listed_region);
-        Self {
-            regions: registered.chain(directory.unregistered.iter().map(stranger)).collect(),
-            clusters: directory.clusters.iter().map(cluster).collect(),
-            connections: directory.connections.iter().map(listed_connection).collect(),
-        }
-    }
-}
-
-fn listed_region(it: &KnownRegion) -> ListedRegion<'_> {
-    let KnownRegion { name, id, addresses, version, up, presence } = it;
-    let (answer, waited) = word_for(*presence);
-    ListedRegion {
-        name,
-        id: Some(id),
-        addresses,
-        version: Some(version),
-        uptime_s: Some(up.as_secs_f64()),
-        registered: true,
-        answer,
-        waited_ms: waited.map(milliseconds),
-    }
-}
-
-fn stranger(it: &Unregistered) -> ListedRegion<'_> {
-    let (answer, waited) = word_for(it.presence);
-    ListedRegion {
-        name: &it.name,
-        id: it.id.as_deref(),
-        addresses: &[],
-        version: it.version.as_deref(),
-        uptime_s: None,
-        registered: false,
-        answer,
-        waited_ms: waited.map(milliseconds),
-    }
-}
-
-/// The answer in JSON, and how long it was waited for in vain.
-fn word_for(presence: Presence) -> (&'static str, Option<Duration>) {
-    match presence {
-        Presence::NotAsked => ("not-asked", None),
-        Presence::Answers => ("yes", None),
-        Presence::Silent(waited) => ("none", Some(waited)),
-    }
-}
-
-fn listed_connection(it: &Connection) -> ListedConnection<'_> {
-    ListedConnection {
-        region: &it.region_name,
-        region_id: &it.region_id,
-        cluster: &it.cluster_name,
-        cluster_uuid: &it.cluster_uuid,
-        address: &it.address,
-        round_trip_ms: it.round_trip.map(milliseconds),
-        uptime_s: it.up.as_secs_f64(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::operator::KnownRegion;
 
     #[test]
     fn a_range_of_times_is_one_time_where_they_agree() {
@@ -266,7 +186,7 @@ mod tests {
     #[test]
     fn an_empty_mesh_is_listed_as_such() {
         let mut out = Vec::new();
-        write(&Directory::default(), true, &mut out, Style::plain()).unwrap();
+        write(&Directory::default(), Extent::Each, &mut out, Style::plain()).unwrap();
         let text = String::from_utf8(out).unwrap();
         assert!(text.ends_with("0 regions, 0 clusters, 0 connections\n"), "{text}");
     }
@@ -313,7 +233,7 @@ mod tests {
              arctic  id-arctic  -        0.1.0    -    -         yes, not registered\n\
              west    -          -        -        -    -         no answer in 1 s, not registered\n"
         );
-        let json = serde_json::to_value(Listing::of(&directory)).unwrap();
+        let json = serde_json::to_value(Listing::of(&directory, false)).unwrap();
         assert_eq!(json["regions"][0]["answer"], "yes");
         assert_eq!(json["regions"][1]["answer"], "none");
         assert_eq!(json["regions"][1]["waited_ms"], 1000.0);
