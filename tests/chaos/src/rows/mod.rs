@@ -1,0 +1,17 @@
+//! The rows, in the order of the table.
+
+mod kit;
+
+use std::time::Duration;
+
+use crate::row::Row;
+
+/// All of them. A row that is a command is a line here: see [`crate::command::CommandRow`].
+pub(crate) fn all() -> Vec<Box<dyn Row>> {
+    vec![Box::new(kit::Kit)]
+}
+
+/// Minutes, for time limits.
+const fn minutes(number: u64) -> Duration {
+    Duration::from_secs(number * 60)
+}
