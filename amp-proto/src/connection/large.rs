@@ -4,16 +4,19 @@ use alloc::vec::Vec;
 
 use crate::Limits;
 use crate::command::EncodeFields;
-use crate::connection::Moment;
 use crate::connection::asks::AskId;
 use crate::connection::exchange::{AskRefused, Exchange, widen};
-use crate::connection::metadata::Metadata;
-use crate::error::EncodeError;
-use crate::wire::{BoxWriter, Reader, VALUE_BYTES_MAX, write_box, write_box_for};
+use crate::connection::metadata::{Metadata, PART_KEY};
+use crate::connection::parts::{Assembled, Assembly};
+use crate::connection::streaming::{Credit, number};
+use crate::connection::{Ask, Moment};
+use crate::error::{EncodeError, PeerMisbehaved};
+use crate::wire::{BoxWriter, Reader, VALUE_BYTES_MAX, Value, write_box, write_box_for};
 
-/// The name of a piece, and of the credit for pieces, on the wire.
+/// The name of a piece on the wire, and what may stand in it.
 const PART: &[u8] = b"Part";
-const CREDIT: &[u8] = b"Credit";
+const LAST_KEY: &[u8] = b"_last";
+const GIVEN_UP_KEY: &[u8] = b"_given_up";
 
 /// The fields of a large ask or answer, encoded without a connection at hand, so that nobody has to
 /// wait for it meanwhile.
@@ -166,8 +169,8 @@ impl Exchange {
                 let number = alloc::format!("{}", part.number);
                 let reserved = [
                     (&b"_command"[..], PART),
-                    (b"_last", if part.is_last { &b"1"[..] } else { b"" }),
-                    (b"_part", number.as_bytes()),
+                    (LAST_KEY, if part.is_last { &b"1"[..] } else { b"" }),
+                    (PART_KEY, number.as_bytes()),
                 ];
                 // A piece is shorter than a value may be.
                 let _fits = write_box_for(Reader::AnyPeer, out, &reserved, &unlimited, |out| {
@@ -186,9 +189,9 @@ impl Exchange {
 
     /// Gives the peer credit for pieces.
     pub fn give_part_credit(&mut self, bytes: u64) {
-        let reserved = [(&b"_command"[..], CREDIT), (b"_part", b"")];
+        let reserved = [(&b"_command"[..], Credit::NAME), (PART_KEY, b"")];
         // A number always fits.
-        let _fits = self.write_ahead(&reserved, &super::streaming::Credit(bytes));
+        let _fits = self.write_ahead(&reserved, &Credit(bytes));
     }
 
     /// Takes what the peer gives.
@@ -203,9 +206,31 @@ impl Exchange {
         if let Some(number) = began {
             let number = alloc::format!("{number}");
             let reserved =
-                [(&b"_command"[..], PART), (b"_given_up", b""), (b"_part", number.as_bytes())];
+                [(&b"_command"[..], PART), (GIVEN_UP_KEY, b""), (PART_KEY, number.as_bytes())];
             let _fits = self.write_ahead(&reserved, &());
         }
         true
+    }
+}
+
+impl Assembly {
+    /// Takes a box that belongs to a large one: a piece, the news that no more of them come, or
+    /// credit for ours. Anything else is left alone.
+    ///
+    /// # Errors
+    /// [`PeerMisbehaved`] when a piece is over the limits or the credit.
+    pub fn handle(&mut self, ask: &Ask<'_>) -> Result<Assembled, PeerMisbehaved> {
+        if ask.command == Credit::NAME {
+            return Ok(Assembled { given: Some(Credit::of(ask).0), ..Assembled::default() });
+        }
+        let message = ask.metadata.part.and_then(number).filter(|_| ask.command == PART);
+        let Some(message) = message else { return Ok(Assembled::default()) };
+        let value = |key| ask.fields.get(key).map(Value::bytes);
+        if value(GIVEN_UP_KEY).is_some() {
+            self.handle_given_up(message);
+            return Ok(Assembled::default());
+        }
+        let is_last = value(LAST_KEY) == Some(b"1");
+        self.handle_part(message, value(b"bytes").unwrap_or_default(), is_last)
     }
 }

@@ -124,13 +124,15 @@ pub struct Assembly {
     owed: i64,
 }
 
-/// What became of a piece.
-#[derive(Debug, PartialEq, Eq)]
+/// What is to be done now that a box that belongs to a large one has come.
+#[derive(Debug, Default, PartialEq, Eq)]
 pub struct Assembled {
     /// The whole box, if this was its last piece.
     pub whole: Option<Bytes>,
-    /// How much credit to give now, if it is time to.
-    pub credit: Option<u64>,
+    /// How much credit to give the peer, if it is time to.
+    pub owed: Option<u64>,
+    /// How much credit the peer gave.
+    pub given: Option<u64>,
 }
 
 impl Assembly {
@@ -145,7 +147,7 @@ impl Assembly {
     ///
     /// # Errors
     /// [`PeerMisbehaved`] when it is over the limits or the credit.
-    pub fn handle_part(
+    pub(super) fn handle_part(
         &mut self,
         number: u64,
         bytes: &[u8],
@@ -165,13 +167,13 @@ impl Assembly {
         let whole = if is_last { self.open.remove(&number).map(BytesMut::freeze) } else { None };
         self.owed += i64::try_from(bytes.len()).unwrap_or(i64::MAX);
         let is_worth_it = self.owed >= self.window / 2;
-        let credit =
+        let owed =
             if is_worth_it { u64::try_from(core::mem::take(&mut self.owed)).ok() } else { None };
-        Ok(Assembled { whole, credit })
+        Ok(Assembled { whole, owed, given: None })
     }
 
     /// The peer sends no more of it.
-    pub fn handle_given_up(&mut self, number: u64) {
+    pub(super) fn handle_given_up(&mut self, number: u64) {
         self.open.remove(&number);
     }
 }
@@ -203,7 +205,7 @@ mod tests {
         let mut whole = Vec::new();
         while let Some((number, bytes, is_last)) = cut(&mut sending, 30) {
             let assembled = assembly.handle_part(number, &bytes, is_last).unwrap();
-            sending.give_credit(assembled.credit.unwrap_or_default());
+            sending.give_credit(assembled.owed.unwrap_or_default());
             whole.extend(assembled.whole);
         }
         assert_eq!(

@@ -16,7 +16,6 @@ use crate::wire::{BoxWriter, ReceivedBox};
 /// The names of the commands that streams are made of. None of them is ever answered.
 mod name {
     pub(super) const ITEM: &[u8] = b"Item";
-    pub(super) const CREDIT: &[u8] = b"Credit";
     pub(super) const END: &[u8] = b"End";
     pub(super) const UNWANTED: &[u8] = b"Unwanted";
 }
@@ -117,7 +116,7 @@ impl Exchange {
             Poll::Ready(Taken::Item(item, credit)) => {
                 if let Some(bytes) = credit {
                     // A number always fits.
-                    let _fits = self.write_streamed(name::CREDIT, stream, &Credit(bytes), true);
+                    let _fits = self.write_streamed(Credit::NAME, stream, &Credit(bytes), true);
                 }
                 Poll::Ready(Some(item))
             }
@@ -127,14 +126,14 @@ impl Exchange {
     /// Says that no more items will be sent.
     pub fn end_items(&mut self, stream: StreamId) {
         if self.streams.end_sending(stream) && !self.is_lost() {
-            let _fits = self.write_streamed(name::END, stream, &Nothing, false);
+            let _fits = self.write_streamed(name::END, stream, &(), false);
         }
     }
 
     /// Says that no more items are wanted. Those that are here are dropped.
     pub fn refuse_items(&mut self, stream: StreamId) {
         if self.streams.end_receiving(stream) && !self.is_lost() {
-            let _fits = self.write_streamed(name::UNWANTED, stream, &Nothing, true);
+            let _fits = self.write_streamed(name::UNWANTED, stream, &(), true);
         }
     }
 
@@ -173,10 +172,8 @@ impl Exchange {
             name::ITEM if self.streams.contains(stream) => {
                 self.streams.handle_item(stream, ask.fields.to_compact())?;
             }
-            name::CREDIT => {
-                let bytes = ask.fields.get(b"bytes").map(crate::wire::Value::bytes);
-                let bytes = bytes.and_then(|bytes| core::str::from_utf8(bytes).ok()?.parse().ok());
-                self.streams.handle_credit(stream, bytes.unwrap_or_default());
+            Credit::NAME => {
+                self.streams.handle_credit(stream, Credit::of(ask).0);
             }
             name::END => self.streams.handle_end(stream),
             name::UNWANTED => self.streams.handle_unwanted(stream),
@@ -218,15 +215,18 @@ impl Exchange {
     }
 }
 
-struct Nothing;
+/// So many bytes more may be sent, of a stream or of large boxes.
+pub(super) struct Credit(pub(super) u64);
 
-impl EncodeFields for Nothing {
-    fn encode_fields(&self, _: &mut BoxWriter<'_>) -> Result<(), EncodeError> {
-        Ok(())
+impl Credit {
+    pub(super) const NAME: &[u8] = b"Credit";
+
+    /// What `ask` gives: nothing, if that is not a number.
+    pub(super) fn of(ask: &Ask<'_>) -> Self {
+        let bytes = ask.fields.get(b"bytes").map(crate::wire::Value::bytes);
+        Self(bytes.and_then(number).unwrap_or_default())
     }
 }
-
-pub(super) struct Credit(pub(super) u64);
 
 impl EncodeFields for Credit {
     fn encode_fields(&self, out: &mut BoxWriter<'_>) -> Result<(), EncodeError> {
@@ -235,4 +235,9 @@ impl EncodeFields for Credit {
             Ok(())
         })
     }
+}
+
+/// A number, in digits.
+pub(super) fn number(digits: &[u8]) -> Option<u64> {
+    core::str::from_utf8(digits).ok()?.parse().ok()
 }

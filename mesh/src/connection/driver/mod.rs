@@ -213,10 +213,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             match Incoming::of(fields).map_err(Lost::PeerMisbehaved)? {
                 Incoming::Ask(ask) if ask.tag.is_none() && is_streamed(&self.link, &ask)? => {}
                 Incoming::Ask(ask) if ask.tag.is_none() && ask.metadata.part.is_some() => {
-                    let whole = large::take_part(&mut self.assembly, &self.link, &ask)?;
-                    if let Some(whole) = whole {
-                        self.take_large(&whole)?;
-                    }
+                    let assembled = self.assembly.handle(&ask).map_err(Lost::PeerMisbehaved)?;
+                    self.take_assembled(assembled)?;
                 }
                 Incoming::Ask(ask) if ask.command == Cancel::NAME.as_bytes() => {
                     if let Some(tag) = ask.fields.get(b"tag") {
