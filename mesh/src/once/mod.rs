@@ -38,7 +38,7 @@ pub struct OnceStore {
 struct Remembered {
     /// In the order in which the ids were made.
     calls: BTreeMap<CallId, Call>,
-    /// What the stored answers take.
+    /// What the stored answers take, and the asks that are being carried out.
     bytes: usize,
 }
 
@@ -47,6 +47,15 @@ struct Call {
     asked: [u8; 32],
     answer: watch::Receiver<Option<Stored>>,
     bytes: usize,
+}
+
+/// What is asked.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asking {
+    /// Tells it from other asks.
+    pub(crate) digest: [u8; 32],
+    /// How long the ask is. It is held while it is carried out, whatever becomes of the connection.
+    pub(crate) bytes: usize,
 }
 
 /// What is answered to every ask with the same id.
@@ -81,7 +90,7 @@ impl OnceStore {
     pub(crate) fn answer(
         self: &Arc<Self>,
         id: CallId,
-        asked: [u8; 32],
+        asked: Asking,
         run: impl FnOnce() -> Run,
     ) -> Run {
         let entered = self.enter(id, asked, run);
@@ -105,14 +114,14 @@ impl OnceStore {
     fn enter(
         self: &Arc<Self>,
         id: CallId,
-        asked: [u8; 32],
+        asked: Asking,
         run: impl FnOnce() -> Run,
     ) -> Result<watch::Receiver<Option<Stored>>, Refusal> {
         let now = self.now();
         let mut remembered = self.remembered();
         remembered.forget_before(now.saturating_sub(self.window));
         if let Some(call) = remembered.calls.get(&id) {
-            if call.asked != asked {
+            if call.asked != asked.digest {
                 return Err(refused("ONCE_REUSED", "the id belongs to another call"));
             }
             return Ok(call.answer.clone());
@@ -128,8 +137,9 @@ impl OnceStore {
             return Err(Refusal::Overloaded);
         }
         let (told, answer) = watch::channel(None);
-        remembered.bytes += ENTRY_BYTES;
-        let call = Call { asked, answer: answer.clone(), bytes: ENTRY_BYTES };
+        let bytes = ENTRY_BYTES + asked.bytes;
+        remembered.bytes += bytes;
+        let call = Call { asked: asked.digest, answer: answer.clone(), bytes };
         remembered.calls.insert(id, call);
         drop(remembered);
         let (store, run) = (Arc::clone(self), run());
@@ -144,17 +154,29 @@ impl OnceStore {
             };
             let bytes =
                 stored.as_ref().map_or_else(|it| it.description.len(), ReceivedBox::bytes_len);
-            store.grown(id, bytes);
+            store.keep(id, asked.bytes, bytes);
             told.send_replace(Some(stored));
         });
         Ok(answer)
     }
 
-    fn grown(&self, id: CallId, bytes: usize) {
+    /// Counts an answer in place of the ask. One that there is no room for is given to those who
+    /// wait for it, and remembered no longer: the call was carried out, and is not carried out again.
+    fn keep(&self, id: CallId, asked_bytes: usize, bytes: usize) {
         let mut remembered = self.remembered();
-        if let Some(call) = remembered.calls.get_mut(&id) {
+        remembered.bytes = remembered.bytes.saturating_sub(asked_bytes);
+        let has_room = remembered.bytes < self.bytes_max;
+        let Some(call) = remembered.calls.get_mut(&id) else { return };
+        call.bytes = ENTRY_BYTES;
+        if has_room {
             call.bytes += bytes;
             remembered.bytes += bytes;
+        } else {
+            call.answer = watch::channel(Some(Err(passed(
+                "ONCE_EXPIRED",
+                "it was carried out, and its answer was too much to remember",
+            ))))
+            .1;
         }
     }
 
@@ -193,8 +215,12 @@ fn to_the_millisecond(time: Duration) -> Duration {
 }
 
 fn refused(code: &str, description: &str) -> Refusal {
+    Refusal::Passed(passed(code, description))
+}
+
+fn passed(code: &str, description: &str) -> PassedError {
     let (code, description) = (code.to_owned(), description.to_owned());
-    Refusal::Passed(PassedError { code, description, fatal: false })
+    PassedError { code, description, fatal: false }
 }
 
 /// An outcome in the form in which it can be given more than once.

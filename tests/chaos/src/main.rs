@@ -7,6 +7,7 @@
 #![allow(dead_code, reason = "until all rows are there")]
 
 mod command;
+mod floods;
 mod processes;
 mod row;
 mod rows;
@@ -51,6 +52,9 @@ enum What {
         #[command(flatten)]
         chance: Chance,
     },
+    /// A process of the rows about floods.
+    #[command(hide = true, subcommand)]
+    Flood(floods::node::Node),
 }
 
 #[derive(Debug, clap::Args)]
@@ -89,6 +93,7 @@ fn carry_out(cli: Cli) -> anyhow::Result<bool> {
         What::Table { form, numbers, chance, json } => {
             runtime.block_on(table::run(&rows, &numbers, chance.run(form), json.as_deref()))
         }
+        What::Flood(node) => runtime.block_on(node.run()).map(|()| true),
         What::Row { number, form, chance } => {
             let row = rows.iter().find(|row| row.number() == number).context("no such row")?;
             let told = runtime.block_on(row.run(chance.run(form)));

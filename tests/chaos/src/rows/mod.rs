@@ -1,6 +1,7 @@
 //! The rows, in the order of the table.
 
 mod kit;
+mod r24_soak;
 
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use crate::row::Row;
 
 /// All of them. A row that is a command is a line here: see [`crate::command::CommandRow`].
 pub(crate) fn all() -> Vec<Box<dyn Row>> {
-    vec![Box::new(kit::Kit)]
+    vec![Box::new(kit::Kit), Box::new(r24_soak::Soak)]
 }
 
 /// Minutes, for time limits.
