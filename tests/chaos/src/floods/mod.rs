@@ -3,6 +3,7 @@
 
 pub(crate) mod load;
 pub(crate) mod node;
+pub(crate) mod raw;
 pub(crate) mod slope;
 
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use cluster::ClusterController;
-use mesh::{ClusterId, Limits, Listen, Secret};
+use mesh::{ClusterId, KeyPair, Limits, Listen, Secret};
 use region::RegionController;
 use tokio::io::{AsyncBufReadExt as _, BufReader, Lines, Stdin};
 use tokio::time::{Instant, sleep};
@@ -47,6 +47,8 @@ const COME_AND_GO: Duration = Duration::from_secs(1);
 impl Node {
     /// Runs it until its stdin ends. It is told what to do line by line.
     pub(crate) async fn run(self) -> anyhow::Result<()> {
+        let warnings = tracing_subscriber::fmt().with_max_level(tracing::Level::WARN);
+        warnings.with_writer(std::io::stderr).init();
         let lines = BufReader::new(tokio::io::stdin()).lines();
         let answers = Arc::new(Answers::default());
         match self {
@@ -54,6 +56,7 @@ impl Node {
                 let region = RegionController::builder()
                     .listen(Listen::loopback())
                     .secret(Secret::from_hex(&secret)?)
+                    .key_pair(KeyPair::generate())
                     .limits(limits(once_s))
                     .responders_arc(Arc::clone(&answers))
                     .start()
@@ -139,6 +142,7 @@ where
                 load.begin(cluster);
                 coming = true;
             }
+            ["calls"] => load.begin(cluster),
             ["stop"] => {
                 coming = false;
                 load.end().await;

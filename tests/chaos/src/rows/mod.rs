@@ -1,7 +1,10 @@
 //! The rows, in the order of the table.
 
 mod kit;
+mod r23_exhaustion;
 mod r24_soak;
+mod r7_slow_readers;
+mod r8_slowloris;
 
 use std::time::Duration;
 
@@ -9,7 +12,13 @@ use crate::row::Row;
 
 /// All of them. A row that is a command is a line here: see [`crate::command::CommandRow`].
 pub(crate) fn all() -> Vec<Box<dyn Row>> {
-    vec![Box::new(kit::Kit), Box::new(r24_soak::Soak)]
+    vec![
+        Box::new(kit::Kit),
+        Box::new(r7_slow_readers::SlowReaders),
+        Box::new(r8_slowloris::Slowloris),
+        Box::new(r23_exhaustion::Exhaustion),
+        Box::new(r24_soak::Soak),
+    ]
 }
 
 /// Minutes, for time limits.
