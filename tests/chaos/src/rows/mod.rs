@@ -1,6 +1,9 @@
 //! The rows, in the order of the table.
 
+mod half_open;
+mod kills;
 mod kit;
+mod shutdown;
 
 use std::time::Duration;
 
@@ -8,7 +11,12 @@ use crate::row::Row;
 
 /// All of them. A row that is a command is a line here: see [`crate::command::CommandRow`].
 pub(crate) fn all() -> Vec<Box<dyn Row>> {
-    vec![Box::new(kit::Kit)]
+    vec![
+        Box::new(kit::Kit),
+        Box::new(kills::Kills),
+        Box::new(half_open::HalfOpen),
+        Box::new(shutdown::Shutdown),
+    ]
 }
 
 /// Minutes, for time limits.
