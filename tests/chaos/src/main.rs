@@ -8,10 +8,18 @@
 
 mod command;
 mod floods;
+mod judge;
+mod ledger;
+mod load;
+mod network;
+mod node;
 mod processes;
+mod proxy;
 mod row;
 mod rows;
+mod stage;
 mod table;
+mod work;
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -55,6 +63,12 @@ enum What {
     /// A process of the rows about floods.
     #[command(hide = true, subcommand)]
     Flood(floods::node::Node),
+    /// A region process under load.
+    #[command(hide = true)]
+    Region(node::RegionArgs),
+    /// A cluster process under load.
+    #[command(hide = true)]
+    Cluster(node::ClusterArgs),
 }
 
 #[derive(Debug, clap::Args)]
@@ -86,10 +100,21 @@ fn main() -> ExitCode {
 }
 
 fn carry_out(cli: Cli) -> anyhow::Result<bool> {
-    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let mut runtime = match &cli.what {
+        What::Table { .. } | What::Row { .. } => tokio::runtime::Builder::new_current_thread(),
+        What::Region(_) | What::Cluster(_) => tokio::runtime::Builder::new_multi_thread(),
+    };
     let runtime = runtime.enable_all().build()?;
     let rows = rows::all();
     match cli.what {
+        What::Region(args) => {
+            log();
+            runtime.block_on(node::region(args)).map(|()| true)
+        }
+        What::Cluster(args) => {
+            log();
+            runtime.block_on(node::cluster(args)).map(|()| true)
+        }
         What::Table { form, numbers, chance, json } => {
             runtime.block_on(table::run(&rows, &numbers, chance.run(form), json.as_deref()))
         }
@@ -102,4 +127,15 @@ fn carry_out(cli: Cli) -> anyhow::Result<bool> {
             Ok(told.is_ok())
         }
     }
+}
+
+/// Has the product's log go to stderr, as much of it as `CHAOS_LOG` says.
+fn log() {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("CHAOS_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(false)
+        .with_writer(std::io::stderr)
+        .init();
 }

@@ -16,6 +16,9 @@ use tokio::time::timeout;
 /// Bytes of a page on the machines that this runs on, for `/proc`.
 const PAGE_BYTES: u64 = 4096;
 
+/// How long a process of ours may take to answer a question on its stdin.
+pub(crate) const ANSWERED_WITHIN: Duration = Duration::from_secs(10);
+
 /// How a process is to be started.
 #[derive(Debug)]
 pub(crate) struct Starting {
@@ -39,6 +42,12 @@ impl Starting {
     /// Puts words before the command, as `nsenter` or `prlimit` take them.
     pub(crate) fn through(mut self, words: &[&str]) -> Self {
         self.words.splice(0..0, words.iter().map(|word| (*word).to_owned()));
+        self
+    }
+
+    /// Adds words to the command.
+    pub(crate) fn words(mut self, words: &[&str]) -> Self {
+        self.words.extend(words.iter().map(|word| (*word).to_owned()));
         self
     }
 
@@ -135,6 +144,21 @@ impl Process {
         };
         let late = || anyhow!("process {id} did not say `{begins}` within {within:?}");
         timeout(within, wanted).await.map_err(|_| late())?
+    }
+
+    /// Lets go of every line that it has said until now.
+    ///
+    /// # Errors
+    /// It has ended.
+    ///
+    /// # Cancellation
+    /// Some may be left.
+    pub(crate) async fn forget(&mut self) -> anyhow::Result<()> {
+        // What it says to this comes after all that it has said before.
+        self.tell("mark").await?;
+        self.line("marked", ANSWERED_WITHIN).await?;
+        self.said.clear();
+        Ok(())
     }
 
     /// Writes a line to its stdin.

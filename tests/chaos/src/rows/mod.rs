@@ -1,10 +1,13 @@
 //! The rows, in the order of the table.
 
+mod half_open;
+mod kills;
 mod kit;
 mod r23_exhaustion;
 mod r24_soak;
 mod r7_slow_readers;
 mod r8_slowloris;
+mod shutdown;
 
 use std::time::Duration;
 
@@ -18,6 +21,9 @@ pub(crate) fn all() -> Vec<Box<dyn Row>> {
         Box::new(r8_slowloris::Slowloris),
         Box::new(r23_exhaustion::Exhaustion),
         Box::new(r24_soak::Soak),
+        Box::new(kills::Kills),
+        Box::new(half_open::HalfOpen),
+        Box::new(shutdown::Shutdown),
     ]
 }
 

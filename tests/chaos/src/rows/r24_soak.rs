@@ -17,7 +17,7 @@ pub(crate) struct Soak;
 
 const WITHIN: Duration = Duration::from_secs(30);
 /// How long memory may take to reach its level: caches, and calls that are remembered.
-const WARM_UP: Duration = Duration::from_secs(60);
+const WARM_UP: Duration = Duration::from_secs(120);
 /// How long a process remembers calls that are made once; less than it takes to warm up.
 const ONCE_S: &str = "20";
 const CALLS_MAX: u64 = 100_000_000;
