@@ -55,6 +55,7 @@ mod connection;
 pub mod dynamic;
 mod error;
 mod limits;
+mod memory;
 mod peer;
 mod public_key;
 mod responder;
@@ -85,6 +86,7 @@ pub use crate::error::{
     DecodeError, EncodeError, Escaped, LooksLike, OneLine, PeerMisbehaved, ValueError,
 };
 pub use crate::limits::{Limits, UnusableLimit};
+pub use crate::memory::MemoryShare;
 pub use crate::peer::{Authentication, Peer, PeerView};
 pub use crate::public_key::{NotAKey, PublicKey};
 pub use crate::responder::{

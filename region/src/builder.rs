@@ -13,7 +13,7 @@ use tokio::sync::{Notify, watch};
 
 use crate::admission::{Admission, Admissions};
 use crate::controller::{Inner, RegionController};
-use crate::handshakes::HandshakesMax;
+use crate::handshakes::{Connections, HandshakesMax};
 use crate::key_book::{KeyBook, KnownKeys};
 use crate::registry::keys::{Enrolment, KeyEntry, Keys, MemoryKeys};
 use crate::registry::{MemoryRegistry, RegionEntry, Registry, RegistryError};
@@ -33,6 +33,7 @@ pub struct RegionBuilder {
     key_overlap: Duration,
     admission: Admission,
     handshakes_max: HandshakesMax,
+    connections_max: usize,
     pool: Arc<Pool<ClusterId>>,
     services: Services<RegionController>,
 }
@@ -74,6 +75,7 @@ impl RegionBuilder {
             key_overlap: Duration::from_secs(600),
             admission: Admission::default(),
             handshakes_max: HandshakesMax::default(),
+            connections_max: Connections::USUAL_MAX,
             pool: Arc::new(Pool::new()),
             services: Services::new(),
         }
@@ -190,6 +192,16 @@ impl RegionBuilder {
         self
     }
 
+    /// How many connections of peers that have proved who they are may be open at once; further ones
+    /// are closed as soon as they have. At least one. Default 10,000. Times
+    /// [`Limits::memory_per_connection_max`], this is the most memory that all peers together can
+    /// make the process hold, beside what [`RegionBuilder::handshakes_max`] strangers can.
+    #[must_use]
+    pub fn connections_max(mut self, connections: usize) -> Self {
+        self.connections_max = connections.max(1);
+        self
+    }
+
     /// How long [`RegionController::get_client_for`] waits for a cluster to appear. Default 10 s.
     #[must_use]
     pub fn client_wait(mut self, wait: Duration) -> Self {
@@ -283,6 +295,7 @@ impl RegionBuilder {
             registry: self.registry,
             admission: self.admission,
             handshakes_max: self.handshakes_max,
+            connections_max: self.connections_max,
             pool: self.pool,
             book,
             address,

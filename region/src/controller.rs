@@ -44,6 +44,7 @@ pub(crate) struct Inner {
     pub(crate) registry: Arc<dyn Registry>,
     pub(crate) admission: Admission,
     pub(crate) handshakes_max: HandshakesMax,
+    pub(crate) connections_max: usize,
     pub(crate) pool: Arc<Pool<ClusterId>>,
     pub(crate) book: Arc<KeyBook>,
     /// Where it listens.

@@ -1,8 +1,11 @@
-//! How many peers may be proving who they are at once, in all and from one address.
+//! How many peers may be proving who they are at once, in all and from one address, and how many
+//! connections there may be of those who have.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// The places for handshakes.
 #[derive(Clone, Debug)]
@@ -40,28 +43,68 @@ pub(crate) struct Turn {
     remote: Option<IpAddr>,
 }
 
+/// Why a peer was turned away. The fault is in the settings, or somebody's who means harm.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum TurnedAway {
+    /// So many peers are proving who they are. It goes by itself.
+    #[error("{max} peers are proving who they are: see `handshakes_max`")]
+    Handshakes { max: usize },
+    /// So many of them are at that address. It goes by itself.
+    #[error(
+        "{max} of the peers at {ip} are proving who they are: see `handshakes_per_address_max`"
+    )]
+    HandshakesOfAddress { max: usize, ip: IpAddr },
+    /// So many connections are open. If they belong there, allow more, or start another region
+    /// process.
+    #[error("{max} connections are open: see `connections_max`")]
+    Connections { max: usize },
+}
+
+/// The places for connections of peers that have proved who they are.
+#[derive(Clone, Debug)]
+pub(crate) struct Connections {
+    max: usize,
+    free: Arc<Semaphore>,
+}
+
+impl Connections {
+    /// How many there are where the settings do not say.
+    pub(crate) const USUAL_MAX: usize = 10_000;
+
+    pub(crate) fn new(max: usize) -> Self {
+        Self { max, free: Arc::new(Semaphore::new(max.min(Semaphore::MAX_PERMITS))) }
+    }
+
+    /// A place, if there is one, for as long as it is held.
+    pub(crate) fn enter(&self) -> Result<OwnedSemaphorePermit, TurnedAway> {
+        let place = Arc::clone(&self.free).try_acquire_owned();
+        place.map_err(|_| TurnedAway::Connections { max: self.max })
+    }
+}
+
 impl Handshakes {
     pub(crate) fn new(max: HandshakesMax) -> Self {
         Self { max, taken: Arc::default() }
     }
 
     /// A place for a peer at `from`, if there is one.
-    pub(crate) fn enter(&self, from: &str) -> Option<Turn> {
+    pub(crate) fn enter(&self, from: &str) -> Result<Turn, TurnedAway> {
         let remote = from.parse::<SocketAddr>().ok().map(|from| from.ip().to_canonical());
         let remote = remote.filter(|ip| !ip.is_loopback());
         let mut taken = self.taken();
         if taken.all >= self.max.all {
-            return None;
+            return Err(TurnedAway::Handshakes { max: self.max.all });
         }
         if let Some(ip) = remote {
             let of_address = taken.by_address.entry(ip).or_default();
             if *of_address >= self.max.per_address {
-                return None;
+                let max = self.max.per_address;
+                return Err(TurnedAway::HandshakesOfAddress { max, ip });
             }
             *of_address += 1;
         }
         taken.all += 1;
-        Some(Turn { handshakes: self.clone(), remote })
+        Ok(Turn { handshakes: self.clone(), remote })
     }
 
     fn taken(&self) -> MutexGuard<'_, Taken> {
@@ -88,7 +131,9 @@ mod tests {
     use super::*;
 
     fn crowd(handshakes: &Handshakes, ip: &str, peers: usize) -> Vec<Turn> {
-        (0..peers).filter_map(|peer| handshakes.enter(&format!("{ip}:{}", 1024 + peer))).collect()
+        (0..peers)
+            .filter_map(|peer| handshakes.enter(&format!("{ip}:{}", 1024 + peer)).ok())
+            .collect()
     }
 
     #[test]
@@ -110,7 +155,8 @@ mod tests {
             let handshakes = Handshakes::new(HandshakesMax::default());
             let crowd = crowd(&handshakes, local, 5000);
             assert_eq!(crowd.len(), 4096);
-            assert!(handshakes.enter("192.0.2.1:1024").is_none());
+            let refused = handshakes.enter("192.0.2.1:1024").unwrap_err();
+            assert_eq!(refused, TurnedAway::Handshakes { max: 4096 });
         }
     }
 
@@ -119,6 +165,17 @@ mod tests {
         let handshakes = Handshakes::new(HandshakesMax { all: 5, per_address: 3 });
         let _first = crowd(&handshakes, "192.0.2.1", 100);
         assert_eq!(handshakes.taken().all, 3);
+        let refused = handshakes.enter("192.0.2.1:9").unwrap_err().to_string();
+        assert!(refused.starts_with("3 of the peers at 192.0.2.1 "), "{refused}");
         assert_eq!(crowd(&handshakes, "192.0.2.2", 100).len(), 2);
+    }
+
+    #[test]
+    fn a_place_for_a_connection_is_free_again_when_it_is_let_go_of() {
+        let connections = Connections::new(2);
+        let (first, _second) = (connections.enter().unwrap(), connections.enter().unwrap());
+        assert_eq!(connections.enter().unwrap_err(), TurnedAway::Connections { max: 2 });
+        drop(first);
+        assert!(connections.enter().is_ok());
     }
 }

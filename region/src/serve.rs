@@ -12,7 +12,7 @@ use mesh::{
 
 use crate::admission::{Admission, AdmissionError, Admissions};
 use crate::controller::{Inner, RegionController};
-use crate::handshakes::{Handshakes, Turn};
+use crate::handshakes::{Connections, Handshakes, Turn, TurnedAway};
 use crate::sparing::{Line, PERIOD};
 use crate::{key_book, registrar, tell, twins};
 
@@ -44,6 +44,7 @@ pub(crate) fn start(
 
 async fn accept(inner: Arc<Inner>, mut listener: Box<dyn Listener>) {
     let handshakes = Handshakes::new(inner.handshakes_max);
+    let connections = Connections::new(inner.connections_max);
     let mut accepting = Repeats::new();
     loop {
         match listener.accept().await {
@@ -51,14 +52,14 @@ async fn accept(inner: Arc<Inner>, mut listener: Box<dyn Listener>) {
                 if let Some(failures) = accepting.worked() {
                     tracing::info!(failures, "connections can be accepted again");
                 }
-                let Some(turn) = handshakes.enter(&from) else {
-                    if may_warn(&inner) {
-                        tracing::warn!(peer = from, "too many handshakes at once: turned away");
+                match handshakes.enter(&from) {
+                    Ok(turn) => {
+                        let serving =
+                            serve(Arc::clone(&inner), stream, from, turn, connections.clone());
+                        inner.process.lifetime.run_until_aborted(serving);
                     }
-                    continue;
-                };
-                let serving = serve(Arc::clone(&inner), stream, from, turn);
-                inner.process.lifetime.run_until_aborted(serving);
+                    Err(reason) => turn_away(&inner, &from, &reason),
+                }
             }
             Err(error) if is_closed(&error) => return,
             Err(error) => {
@@ -79,6 +80,13 @@ fn is_closed(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::NotConnected && error.raw_os_error().is_none()
 }
 
+/// Tells the log of a peer that nothing is done for. Its stream is dropped.
+fn turn_away(inner: &Arc<Inner>, from: &str, reason: &TurnedAway) {
+    if may_warn(inner) {
+        tracing::warn!(peer = from, %reason, "a peer was turned away");
+    }
+}
+
 /// Whether a line about a stranger may be written. Those that may not are told of together.
 fn may_warn(inner: &Arc<Inner>) -> bool {
     let line = inner.strangers.line();
@@ -95,7 +103,13 @@ fn may_warn(inner: &Arc<Inner>) -> bool {
 }
 
 /// One connection, from its first byte to its last.
-async fn serve(inner: Arc<Inner>, stream: BoxStream, from: String, turn: Turn) {
+async fn serve(
+    inner: Arc<Inner>,
+    stream: BoxStream,
+    from: String,
+    turn: Turn,
+    connections: Connections,
+) {
     let process = &inner.process;
     let opening = Box::pin(open(&inner, stream, &from));
     let opened = process.lifetime.stopping().run_until_cancelled(opening).await;
@@ -109,6 +123,10 @@ async fn serve(inner: Arc<Inner>, stream: BoxStream, from: String, turn: Turn) {
             return;
         }
         Some(Ok(None)) | None => return,
+    };
+    let _place = match connections.enter() {
+        Ok(place) => place,
+        Err(reason) => return turn_away(&inner, &from, &reason),
     };
     let (link, driving) = process.drive(open);
     process.lifetime.run_until_aborted(admit(Arc::clone(&inner), Arc::clone(&link)));

@@ -13,7 +13,7 @@ use crate::connection::large::reader_of;
 use crate::connection::metadata::{
     DEADLINE_KEY, Header, Milliseconds, ONCE_KEY, STREAM_KEY, TRACE_KEY,
 };
-use crate::connection::parts::Sending;
+use crate::connection::parts::{AT_ONCE_MAX, Sending};
 use crate::connection::streams::{Side, StreamId, Streams};
 use crate::connection::tag::{TagText, parse_tag};
 use crate::connection::{Incoming, Lost, Metadata, Moment};
@@ -32,14 +32,16 @@ pub struct Exchange {
     pub(super) out: Vec<u8>,
     /// What streams have to say, in whole boxes. It waits behind `out`, a piece at a time, so that
     /// no call waits for more than a piece.
-    bulk: VecDeque<Vec<u8>>,
+    bulk: VecDeque<Piece>,
     bulk_bytes: usize,
     /// What is too large to go in one box. It waits behind everything.
     pub(super) parts: Sending,
     /// The limits of large boxes, if the peer puts them together.
     pub(super) large: Option<Limits>,
-    /// How many of these are answers to the peer's asks.
+    /// How many bytes of `out` the peer's boxes have brought about.
     pub(super) answer_bytes: usize,
+    /// The same of `bulk`.
+    bulk_answer_bytes: usize,
     /// Where `out` begins in the stream of all bytes we ever send.
     pub(super) out_position: u64,
     /// How much of that stream the transport has taken.
@@ -47,6 +49,14 @@ pub struct Exchange {
     /// The ask that takes nobody's place.
     ping: Option<AskId>,
     phase: Phase,
+}
+
+/// Some of what streams have to say.
+#[derive(Debug, Default)]
+struct Piece {
+    bytes: Vec<u8>,
+    /// How many of them end streams of the peer's asks.
+    answer_bytes: usize,
 }
 
 #[derive(Debug)]
@@ -98,6 +108,7 @@ impl Exchange {
             parts: Sending::new(),
             large: None,
             answer_bytes: 0,
+            bulk_answer_bytes: 0,
             out_position: 0,
             written: 0,
             ping: None,
@@ -210,7 +221,8 @@ impl Exchange {
         let stream = self.stream_of_peer(tag);
         if let Some(stream) = stream {
             // Behind its items.
-            self.write_bulk(&reserved, response)?;
+            let bytes = self.write_bulk(&reserved, response)?;
+            self.count_bulk_answer(bytes);
             self.streams.close(stream);
             return Ok(());
         }
@@ -239,10 +251,10 @@ impl Exchange {
         reserved: &[(&[u8], &[u8])],
         fields: &dyn EncodeFields,
     ) -> Result<usize, EncodeError> {
-        if self.bulk.back().is_none_or(|last| last.len() >= Self::BULK_PIECE_BYTES) {
-            self.bulk.push_back(Vec::new());
+        if self.bulk.back().is_none_or(|last| last.bytes.len() >= Self::BULK_PIECE_BYTES) {
+            self.bulk.push_back(Piece::default());
         }
-        let Some(piece) = self.bulk.back_mut() else { return Ok(0) };
+        let Some(Piece { bytes: piece, .. }) = self.bulk.back_mut() else { return Ok(0) };
         let before = piece.len();
         write_box(piece, reserved, &self.limits, |out| fields.encode_fields(out))?;
         let bytes = piece.len() - before;
@@ -250,19 +262,38 @@ impl Exchange {
         Ok(bytes)
     }
 
-    /// Has a whole box sent behind everything that is not part of a stream.
-    pub(super) fn push_bulk(&mut self, whole: Vec<u8>) {
-        self.bulk_bytes += whole.len();
-        self.bulk.push_back(whole);
+    /// The box that was written last ends a stream of the peer's, or says no more to it.
+    pub(super) fn count_bulk_answer(&mut self, bytes: usize) {
+        if let Some(piece) = self.bulk.back_mut() {
+            piece.answer_bytes += bytes;
+            self.bulk_answer_bytes += bytes;
+        }
     }
 
-    /// Writes a box ahead of every item.
+    /// Has the whole box that ends a stream of the peer's sent behind its items.
+    pub(super) fn push_bulk_answer(&mut self, whole: Vec<u8>) {
+        let bytes = whole.len();
+        self.bulk_bytes += bytes;
+        match self.bulk.back_mut() {
+            Some(last) if last.bytes.len() + bytes <= Self::BULK_PIECE_BYTES => {
+                last.bytes.extend_from_slice(&whole);
+            }
+            _ => self.bulk.push_back(Piece { bytes: whole, answer_bytes: 0 }),
+        }
+        self.count_bulk_answer(bytes);
+    }
+
+    /// Writes a box ahead of every item. It counts as an answer: what the peer sends brings it
+    /// about, and a peer that does not read it has to be read no more.
     pub(super) fn write_ahead(
         &mut self,
         reserved: &[(&[u8], &[u8])],
         fields: &dyn EncodeFields,
     ) -> Result<(), EncodeError> {
-        write_box(&mut self.out, reserved, &self.limits, |out| fields.encode_fields(out))
+        let before = self.out.len();
+        write_box(&mut self.out, reserved, &self.limits, |out| fields.encode_fields(out))?;
+        self.answer_bytes += self.out.len() - before;
+        Ok(())
     }
 
     /// Writes an error as the answer to the peer's ask `tag`. A long description is cut.
@@ -295,7 +326,7 @@ impl Exchange {
         let mut whole = Vec::new();
         write_box(&mut whole, &reserved, limits, |_| Ok(()))?;
         if let Some(stream) = self.stream_of_peer(tag) {
-            self.push_bulk(whole);
+            self.push_bulk_answer(whole);
             self.streams.close(stream);
         } else {
             self.answer_bytes += whole.len();
@@ -357,6 +388,7 @@ impl Exchange {
             self.bulk_bytes = 0;
             self.parts.clear();
             self.answer_bytes = 0;
+            self.bulk_answer_bytes = 0;
         }
     }
 
@@ -410,19 +442,21 @@ impl Exchange {
     }
 
     /// Swaps the waiting bytes with `spare`, which has to be empty and will be used for the next
-    /// ones.
-    pub fn swap_outbound(&mut self, spare: &mut Vec<u8>) {
+    /// ones. Says how many of those that it gives counted as [`Exchange::answer_bytes`].
+    pub fn swap_outbound(&mut self, spare: &mut Vec<u8>) -> usize {
         self.out_position = self.position();
         if spare.capacity() > Self::KEPT_BYTES_MAX {
             *spare = Vec::new();
         }
         core::mem::swap(&mut self.out, spare);
+        let answers_before = self.answer_bytes();
         self.answer_bytes = 0;
         let (mut taken, was_full) = (0, self.is_bulk_full());
         while taken < Self::BULK_PIECE_BYTES
-            && let Some(piece) = self.bulk.pop_front()
+            && let Some(Piece { bytes: piece, answer_bytes }) = self.bulk.pop_front()
         {
             taken += piece.len();
+            self.bulk_answer_bytes -= answer_bytes;
             if spare.is_empty() { *spare = piece } else { spare.extend_from_slice(&piece) }
         }
         self.bulk_bytes -= taken;
@@ -431,6 +465,24 @@ impl Exchange {
         }
         taken += self.cut_parts(spare, Self::BULK_PIECE_BYTES.saturating_sub(taken));
         self.out_position += widen(taken);
+        answers_before - self.answer_bytes()
+    }
+
+    /// Whether another answer may be written; one that `is_large` goes in pieces. Without room it
+    /// has to wait until the peer has read some of what waits for it, or taken some of what is
+    /// large.
+    #[must_use]
+    pub fn has_room_for_answer(&self, is_large: bool) -> bool {
+        let Limits { outbound_bytes_max, .. } = *self.limits;
+        // What nobody knew to be large until it was written counts as well.
+        let large_max = self.limits.large_at_once_bytes_max();
+        let (large, count) = (self.parts.waiting_bytes(), self.parts.len());
+        let has_large_room = if is_large {
+            count < AT_ONCE_MAX || large < outbound_bytes_max
+        } else {
+            large < large_max
+        };
+        has_large_room && self.answer_bytes() < outbound_bytes_max
     }
 
     /// Whether streams have said so much that was not taken that they have to wait.
@@ -462,10 +514,11 @@ impl Exchange {
         self.out.len()
     }
 
-    /// How many of these are answers to the peer's asks.
+    /// How many of [`Exchange::outbound_bytes`] the peer's boxes have brought about: answers,
+    /// refusals, credit.
     #[must_use]
     pub fn answer_bytes(&self) -> usize {
-        self.answer_bytes
+        self.answer_bytes + self.bulk_answer_bytes
     }
 
     /// How many of our asks wait for an outcome.

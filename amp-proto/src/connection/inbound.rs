@@ -2,7 +2,7 @@
 
 use alloc::sync::Arc;
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, BytesMut};
 
 use crate::Limits;
 use crate::connection::Metadata;
@@ -17,8 +17,6 @@ pub struct Inbound {
     scanner: Scanner,
     /// How much of the buffer the box given last takes.
     given: usize,
-    /// The box given last, if it is a large one.
-    large: Bytes,
     /// How much to make room for.
     read_bytes: usize,
     /// Bytes that the half received box needs at the least.
@@ -27,9 +25,7 @@ pub struct Inbound {
 
 impl Inbound {
     /// What one read asks for at first, and at the most.
-    const READ_BYTES: core::ops::RangeInclusive<usize> = 8 * 1024..=256 * 1024;
-    /// Boxes of this size and more are cut out of the buffer, so that their values can share it.
-    const LARGE_BOX_BYTES: usize = 4 * 1024;
+    pub(crate) const READ_BYTES: core::ops::RangeInclusive<usize> = 8 * 1024..=256 * 1024;
 
     /// The receiving half of a connection on which nothing has happened yet.
     #[must_use]
@@ -39,7 +35,6 @@ impl Inbound {
             buffer: BytesMut::new(),
             scanner: Scanner::default(),
             given: 0,
-            large: Bytes::new(),
             read_bytes: *Self::READ_BYTES.start(),
             wanted: 0,
         }
@@ -90,11 +85,8 @@ impl Inbound {
                 self.wanted = bytes_min;
                 Ok(None)
             }
-            Scanned::Whole { bytes } if bytes >= Self::LARGE_BOX_BYTES => {
-                self.large = self.buffer.split_to(bytes).freeze();
-                self.wanted = 0;
-                Ok(Some(Fields::new(&self.large, self.scanner.spans(), &self.limits)))
-            }
+            // A value is copied out rather than share the buffer, of which it would hold many times
+            // its own size.
             Scanned::Whole { bytes } => {
                 self.given = bytes;
                 self.wanted = 0;
@@ -112,10 +104,9 @@ impl Inbound {
     }
 
     fn drop_given(&mut self) {
-        if self.given > 0 || !self.large.is_empty() {
+        if self.given > 0 {
             self.buffer.advance(self.given);
             self.given = 0;
-            self.large = Bytes::new();
             self.scanner.reset();
         }
     }

@@ -111,7 +111,7 @@ impl Exchange {
             if bytes > max {
                 return Err(EncodeError::BoxTooLarge { bytes, max });
             }
-            self.push_bulk(whole);
+            self.push_bulk_answer(whole);
             self.streams.close(stream);
             return Ok(());
         }

@@ -7,13 +7,13 @@
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
 use crate::Limits;
 use crate::error::PeerMisbehaved;
 
 /// So many large boxes may be under way at once.
-pub(super) const AT_ONCE_MAX: usize = 4;
+pub(super) const AT_ONCE_MAX: usize = Limits::LARGE_AT_ONCE_MAX;
 
 /// A large box on its way out.
 #[derive(Debug)]
@@ -59,7 +59,15 @@ impl Sending {
         self.waiting_bytes
     }
 
-    pub(super) fn push(&mut self, head: Vec<u8>, body: Vec<u8>, ask: Option<u64>) {
+    /// How many large boxes wait.
+    pub(super) fn len(&self) -> usize {
+        self.queue.len()
+    }
+
+    pub(super) fn push(&mut self, mut head: Vec<u8>, mut body: Vec<u8>, ask: Option<u64>) {
+        // They may wait long, and whoever wrote them made room for more.
+        head.shrink_to_fit();
+        body.shrink_to_fit();
         self.waiting_bytes += head.len() + body.len();
         self.queue.push_back(Message { number: self.next_number, head, body, sent: 0, ask });
         self.next_number += 1;
@@ -117,7 +125,7 @@ impl Sending {
 /// Every large box on its way in.
 #[derive(Debug)]
 pub struct Assembly {
-    open: BTreeMap<u64, BytesMut>,
+    open: BTreeMap<u64, Vec<u8>>,
     bytes_max: usize,
     window: i64,
     /// Bytes that came and were not given back as credit.
@@ -163,8 +171,8 @@ impl Assembly {
         if so_far.len() + bytes.len() > self.bytes_max {
             return Err(PeerMisbehaved::BoxTooLarge { max: self.bytes_max });
         }
-        so_far.extend_from_slice(bytes);
-        let whole = if is_last { self.open.remove(&number).map(BytesMut::freeze) } else { None };
+        append(so_far, bytes, self.bytes_max);
+        let whole = if is_last { self.open.remove(&number).map(exactly) } else { None };
         self.owed += i64::try_from(bytes.len()).unwrap_or(i64::MAX);
         let is_worth_it = self.owed >= self.window / 2;
         let owed =
@@ -176,6 +184,22 @@ impl Assembly {
     pub(super) fn handle_given_up(&mut self, number: u64) {
         self.open.remove(&number);
     }
+}
+
+/// Appends `bytes`, and makes room for no more than `bytes_max` in all.
+fn append(so_far: &mut Vec<u8>, bytes: &[u8], bytes_max: usize) {
+    let needed = so_far.len() + bytes.len();
+    if needed > so_far.capacity() {
+        let room = needed.max(so_far.capacity() * 2).min(needed.max(bytes_max));
+        so_far.reserve_exact(room - so_far.len());
+    }
+    so_far.extend_from_slice(bytes);
+}
+
+/// What was put together, without the room that was made for more.
+fn exactly(mut whole: Vec<u8>) -> Bytes {
+    whole.shrink_to_fit();
+    whole.into()
 }
 
 #[cfg(test)]

@@ -125,8 +125,11 @@ impl Exchange {
 
     /// Says that no more items will be sent.
     pub fn end_items(&mut self, stream: StreamId) {
-        if self.streams.end_sending(stream) && !self.is_lost() {
-            let _fits = self.write_streamed(name::END, stream, &(), false);
+        if self.streams.end_sending(stream)
+            && !self.is_lost()
+            && let Ok(bytes) = self.write_streamed(name::END, stream, &(), false)
+        {
+            self.count_bulk_answer(bytes);
         }
     }
 

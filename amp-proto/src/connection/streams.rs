@@ -120,11 +120,12 @@ impl Streams {
         open.filter(|(id, _)| id.asked_by == asked_by).count()
     }
 
-    /// A stream whose responder is being stopped counts no more. It does not end before that is
-    /// done, or the end would look like that of a stream that is whole.
+    /// A stream whose responder is being stopped counts no more, and holds nothing. It does not end
+    /// before that is done, or the end would look like that of a stream that is whole.
     pub(super) fn give_up(&mut self, id: StreamId) {
         if let Some(stream) = self.open.get_mut(&id) {
             stream.given_up = true;
+            stream.received = VecDeque::new();
         }
     }
 
@@ -200,7 +201,7 @@ impl Streams {
     pub(super) fn poll_take(&mut self, id: StreamId, cx: &mut Context<'_>) -> Poll<Taken> {
         let Some(stream) = self.open.get_mut(&id) else { return Poll::Ready(Taken::End) };
         let Some(item) = stream.received.pop_front() else {
-            if stream.receiving == Receiving::Open {
+            if stream.receiving == Receiving::Open || stream.given_up {
                 register(&mut stream.receiver, cx);
                 return Poll::Pending;
             }
@@ -240,7 +241,7 @@ impl Streams {
             return Err(PeerMisbehaved::OverCredit);
         }
         stream.owed += cost(item.bytes_len());
-        if stream.receiving == Receiving::Open {
+        if stream.receiving == Receiving::Open && !stream.given_up {
             stream.received.push_back(item);
             wake(&mut stream.receiver);
         }

@@ -86,6 +86,12 @@ impl<'a> Fields<'a> {
         self.spans.len()
     }
 
+    /// How many bytes the box has on the wire.
+    #[must_use]
+    pub fn bytes_len(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// Whether there is no key at all.
     #[must_use]
     pub fn is_empty(&self) -> bool {

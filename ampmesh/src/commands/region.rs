@@ -66,6 +66,9 @@ pub(crate) async fn run(
         .registry(registry)
         .drain_timeout(DRAIN_TIMEOUT)
         .limits(settings.limits.clone());
+    if let Some(max) = settings.connections_max {
+        builder = builder.connections_max(max.get());
+    }
     if let Some(secret) = plain_secret {
         builder = builder.secret(secret);
     }

@@ -24,6 +24,7 @@
 //! call-timeout = "30s"
 //! ```
 
+use std::num::NonZeroUsize;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -58,6 +59,7 @@ pub(crate) struct RegionTable {
     pub(crate) advertise: Option<Vec<Ip>>,
     pub(crate) registry: Option<RegistryText>,
     pub(crate) registry_url_file: Option<PathBuf>,
+    pub(crate) connections_max: Option<NonZeroUsize>,
     pub(crate) demo: Option<bool>,
 }
 

@@ -1,6 +1,7 @@
 //! The layers laid over each other.
 
 use std::net::{IpAddr, Ipv6Addr};
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use amp_proto::Limits;
@@ -61,6 +62,7 @@ pub(crate) struct RegionSettings {
     /// `None`: known by key alone.
     pub(crate) secret: Option<SecretPlace>,
     pub(crate) demo: bool,
+    pub(crate) connections_max: Option<NonZeroUsize>,
     pub(crate) limits: Limits,
 }
 
@@ -125,6 +127,7 @@ impl RegionSettings {
             registry: RegistryPlace::resolve(flags, file, surroundings, data_dir)?,
             secret: SecretPlace::resolve(&flags.process, file, data_dir),
             demo: !flags.process.no_demo && table.demo.unwrap_or(true),
+            connections_max: table.connections_max,
             limits: file.limits.limits()?,
         })
     }

@@ -11,7 +11,7 @@ use amp_proto::{
     LargeBody, Limits, Lost, Metadata, Moment, PublicKey, RoleName,
 };
 use futures_util::task::AtomicWaker;
-use tokio::sync::{Notify, Semaphore, watch};
+use tokio::sync::{Mutex as Mutual, MutexGuard as Turn, Notify, Semaphore, watch};
 
 use crate::agreement::{Agreement, Features};
 use crate::clock::Clock;
@@ -30,6 +30,8 @@ pub struct Link {
     turns: Semaphore,
     /// Told when bytes went out and there is room for more.
     room: Notify,
+    /// Whose long answer is written next.
+    long_answer: Mutual<()>,
     closing: OnceLock<Lost>,
     draining: OnceLock<Lost>,
     lost: watch::Sender<Option<Lost>>,
@@ -86,6 +88,7 @@ impl Link {
             stirred: AtomicBool::new(false),
             turns: Semaphore::new(limits.asks_in_flight_max.min(Semaphore::MAX_PERMITS)),
             room: Notify::new(),
+            long_answer: Mutual::new(()),
             closing: OnceLock::new(),
             draining: OnceLock::new(),
             lost: watch::Sender::new(None),
@@ -419,6 +422,38 @@ impl Link {
             }
             room.await;
         }
+    }
+
+    /// Whether an answer of about this length may be written now, or has to wait until the peer has read others.
+    pub(super) fn has_room_for_answer(&self, bytes_hint: usize) -> bool {
+        self.has_room(self.is_large(bytes_hint))
+    }
+
+    /// Waits until an answer of about this length may be written. Long ones take turns, so that there is never more than
+    /// one beyond the limit.
+    ///
+    /// # Cancellation
+    /// Dropping the future gives the turn to the next.
+    pub(super) async fn wait_to_answer(&self, bytes_hint: usize) -> Option<Turn<'_, ()>> {
+        let is_large = self.is_large(bytes_hint);
+        let is_long = bytes_hint > Exchange::PART_BYTES;
+        let turn = if is_long { Some(self.long_answer.lock().await) } else { None };
+        loop {
+            let mut room = std::pin::pin!(self.room.notified());
+            room.as_mut().enable();
+            if self.has_room(is_large) {
+                return turn;
+            }
+            room.await;
+        }
+    }
+
+    fn is_large(&self, bytes_hint: usize) -> bool {
+        bytes_hint > Exchange::PART_BYTES && self.has(Features::LARGE)
+    }
+
+    fn has_room(&self, is_large: bool) -> bool {
+        self.exchange().has_room_for_answer(is_large)
     }
 
     fn lost_now(&self) -> Lost {

@@ -23,7 +23,7 @@ use super::link::Link;
 use crate::chain::chain;
 use crate::context::CallContext;
 use crate::host::host_name;
-use crate::once::{CallId, OnceStore};
+use crate::once::{Asking, CallId, OnceStore};
 
 /// Everything it takes to answer the peer.
 #[derive(Debug)]
@@ -37,16 +37,13 @@ pub(super) struct Running {
     asks: HashMap<Id, Arc<[u8]>>,
     /// How to stop each of them.
     tags: HashMap<Arc<[u8]>, AbortHandle>,
-    /// What the large asks that are being answered take, in bytes.
-    large_bytes: Arc<AtomicUsize>,
+    /// What the asks that wait for something take, in bytes as they came.
+    asks_bytes: Arc<AtomicUsize>,
     /// What the process answered to calls that are made once.
     once: Option<Arc<OnceStore>>,
 }
 
-/// So many asks of the largest kind are answered at once; more are refused.
-const LARGE_AT_ONCE: usize = 4;
-
-/// What a large ask takes while it is being answered.
+/// What an ask takes while it is being answered.
 struct Held(Arc<AtomicUsize>, usize);
 
 impl Held {
@@ -78,8 +75,8 @@ impl Running {
         once: Option<Arc<OnceStore>>,
     ) -> Self {
         let (tasks, asks, tags) = (JoinSet::new(), HashMap::new(), HashMap::new());
-        let large_bytes = Arc::default();
-        Self { responders, peer, tasks, is_overloaded: false, asks, tags, large_bytes, once }
+        let asks_bytes = Arc::default();
+        Self { responders, peer, tasks, is_overloaded: false, asks, tags, asks_bytes, once }
     }
 
     /// How many responders wait for something.
@@ -107,12 +104,11 @@ impl Running {
 
     /// Answers an ask, now or later.
     pub(super) fn begin(&mut self, link: &Arc<Link>, ask: &Ask<'_>, cx: &mut Context<'_>) {
-        if self.tasks.len() >= link.limits().responders_running_max {
-            self.refuse_overloaded(link, ask);
-            return;
+        if !self.has_room(link, ask) {
+            return self.refuse_overloaded(link, ask);
         }
         if let Some(id) = ask.metadata.once {
-            return self.begin_once(link, ask, id, None);
+            return self.begin_once(link, ask, id);
         }
         let Some(peer) = self.asker(link, ask) else { return self.refuse_overloaded(link, ask) };
         self.is_overloaded = false;
@@ -121,9 +117,7 @@ impl Running {
         }));
         let mut answering = match responded {
             Ok(Some(Reply::Pending(answering))) => answering,
-            Ok(Some(Reply::Ready(outcome))) => {
-                return finish(link, ask.tag, ask.command, outcome);
-            }
+            Ok(Some(Reply::Ready(outcome))) => return self.settle(link, ask, outcome),
             Ok(None) => {
                 let command = Escaped(ask.command).to_string();
                 return finish(link, ask.tag, ask.command, Err(Refusal::Unhandled { command }));
@@ -133,39 +127,56 @@ impl Running {
         let context = context_of(ask);
         let polled = AssertUnwindSafe(|| context.run_sync(|| answering.as_mut().poll(cx)));
         match catch_unwind(polled) {
-            Ok(Poll::Ready(outcome)) => finish(link, ask.tag, ask.command, outcome),
-            Ok(Poll::Pending) => self.go_on(link, ask, context, answering),
+            Ok(Poll::Ready(outcome)) => self.settle(link, ask, outcome),
+            Ok(Poll::Pending) => {
+                let held = self.hold(ask);
+                self.go_on(link, ask, context, answering, held);
+            }
             Err(panic) => finish(link, ask.tag, ask.command, Err(panicked(&*panic))),
         }
     }
 
+    /// Whether another ask may wait for something, and its bytes with it.
+    fn has_room(&self, link: &Link, ask: &Ask<'_>) -> bool {
+        let limits = link.limits();
+        let bytes = self.asks_bytes.load(Ordering::Relaxed).saturating_add(ask.fields.bytes_len());
+        self.tasks.len() < limits.responders_running_max && bytes <= limits.asks_bytes_max()
+    }
+
+    fn hold(&self, ask: &Ask<'_>) -> Held {
+        Held::new(&self.asks_bytes, ask.fields.bytes_len())
+    }
+
+    /// Sends an outcome that is there at once, unless that has to wait for the peer to read.
+    fn settle(&mut self, link: &Arc<Link>, ask: &Ask<'_>, outcome: Outcome) {
+        let has_room = |answered: &Answered| {
+            ask.tag.is_none() || link.has_room_for_answer(answered.fields.bytes_hint())
+        };
+        if outcome.as_ref().is_ok_and(|answered| !has_room(answered)) {
+            let (context, held) = (CallContext::default(), self.hold(ask));
+            let answering = Box::pin(std::future::ready(outcome));
+            return self.go_on(link, ask, context, answering, held);
+        }
+        finish(link, ask.tag, ask.command, outcome);
+    }
+
     /// Answers a large ask. To read it takes a while, so it is read where nobody waits for that.
     pub(super) fn begin_large(&mut self, link: &Arc<Link>, ask: &Ask<'_>) {
-        let received = ask.fields.to_received();
-        let bytes = received.bytes_len();
-        let held = Held::new(&self.large_bytes, bytes);
-        let max = link.limits().large_bytes_max.saturating_mul(LARGE_AT_ONCE);
-        let is_too_much = self.large_bytes.load(Ordering::Relaxed) > max
-            || self.tasks.len() >= link.limits().responders_running_max;
-        if is_too_much {
-            self.refuse_overloaded(link, ask);
-            return;
+        if !self.has_room(link, ask) {
+            return self.refuse_overloaded(link, ask);
         }
         if let Some(id) = ask.metadata.once {
-            return self.begin_once(link, ask, id, Some(held));
+            return self.begin_once(link, ask, id);
         }
         let Some(peer) = self.asker(link, ask) else { return self.refuse_overloaded(link, ask) };
         self.is_overloaded = false;
-        let answering = respond(&self.responders, ask.command, received, peer);
-        let answering = async move {
-            let _held = held;
-            answering.await
-        };
-        self.go_on(link, ask, context_of(ask), Box::pin(answering));
+        let answering = respond(&self.responders, ask.command, ask.fields.to_received(), peer);
+        let held = self.hold(ask);
+        self.go_on(link, ask, context_of(ask), Box::pin(answering), held);
     }
 
     /// Answers an ask that is to be carried out once, by what was answered before if it was.
-    fn begin_once(&mut self, link: &Arc<Link>, ask: &Ask<'_>, id: &[u8], held: Option<Held>) {
+    fn begin_once(&mut self, link: &Arc<Link>, ask: &Ask<'_>, id: &[u8]) {
         let id = match CallId::from_bytes(id) {
             Ok(id) => id,
             Err(error) => {
@@ -178,17 +189,15 @@ impl Running {
             return finish(link, ask.tag, ask.command, Err(Refusal::Unhandled { command }));
         };
         let context = context_of(ask);
-        let answering = once.answer(id, digest(ask), || {
+        let asked = Asking { digest: digest(ask), bytes: ask.fields.bytes_len() };
+        let answering = once.answer(id, asked, || {
             // Whoever tries again will want the answer, so it waits for nobody's time.
             let answering =
                 respond(&self.responders, ask.command, ask.fields.to_received(), self.peer.clone());
-            let answering = context.without_deadline().run(answering);
-            Box::pin(async move {
-                let _held = held;
-                answering.await
-            })
+            Box::pin(context.without_deadline().run(answering))
         });
-        self.go_on(link, ask, context, answering);
+        let held = self.hold(ask);
+        self.go_on(link, ask, context, answering, held);
     }
 
     /// Who asks, with the stream that it opened beside the ask. `None` if it has too many.
@@ -216,6 +225,7 @@ impl Running {
         ask: &Ask<'_>,
         context: CallContext,
         answering: Answering,
+        held: Held,
     ) {
         let tag: Option<Arc<[u8]>> = ask.tag.map(Arc::from);
         let asked = Asked { tag: tag.clone(), command: ask.command.into() };
@@ -231,8 +241,14 @@ impl Running {
                 Ok(Err(panic)) => Err(panicked(&*panic)),
                 Err(_) => Err(Refusal::DeadlineExceeded),
             };
+            let bytes_hint = outcome.as_ref().map_or(0, |it| it.fields.bytes_hint());
+            let _turn = match asked.tag {
+                Some(_) => link.wait_to_answer(bytes_hint).await,
+                None => None,
+            };
             finish(&link, asked.tag.as_deref(), &asked.command, outcome);
             link.stir();
+            drop(held);
         });
         if let Some(tag) = tag {
             self.asks.insert(task.id(), Arc::clone(&tag));

@@ -23,6 +23,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 pub use self::id::{CallId, NotACallId};
+pub(crate) use self::remembered::Asking;
 use self::remembered::{Awaited, Remembered, Stored};
 use crate::chain::chain;
 use crate::lifetime::Lifetime;
@@ -68,7 +69,7 @@ impl OnceStore {
     pub(crate) fn answer(
         self: &Arc<Self>,
         id: CallId,
-        asked: [u8; 32],
+        asked: Asking,
         run: impl FnOnce() -> Run,
     ) -> Run {
         let entered = self.enter(id, asked, run);
@@ -92,7 +93,7 @@ impl OnceStore {
     fn enter(
         self: &Arc<Self>,
         id: CallId,
-        asked: [u8; 32],
+        asked: Asking,
         run: impl FnOnce() -> Run,
     ) -> Result<Awaited, Refusal> {
         let now = self.now();
@@ -150,8 +151,12 @@ fn to_the_millisecond(time: Duration) -> Duration {
 }
 
 fn refused(code: &str, description: &str) -> Refusal {
+    Refusal::Passed(passed(code, description))
+}
+
+fn passed(code: &str, description: &str) -> PassedError {
     let (code, description) = (code.to_owned(), description.to_owned());
-    Refusal::Passed(PassedError { code, description, fatal: false })
+    PassedError { code, description, fatal: false }
 }
 
 /// An outcome in the form in which it can be given more than once.
@@ -226,7 +231,7 @@ mod tests {
         /// Answers so many bytes.
         fn answer(&self, id: CallId, bytes: usize) -> Run {
             let runs = Arc::clone(&self.runs);
-            self.store.answer(id, [0; 32], || {
+            self.store.answer(id, Asking { digest: [0; 32], bytes: 0 }, || {
                 Box::pin(async move {
                     runs.fetch_add(1, Ordering::Relaxed);
                     tokio::time::sleep(Duration::from_millis(10)).await;

@@ -20,6 +20,15 @@ const ENTRY_BYTES: usize = 256;
 /// a larger one if there is room when it comes.
 const ANSWER_RESERVED_BYTES: usize = 4096;
 
+/// What is asked.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asking {
+    /// Tells it from other asks.
+    pub(crate) digest: [u8; 32],
+    /// How long the ask is. It is held while it is carried out, whatever becomes of the connection.
+    pub(crate) bytes: usize,
+}
+
 /// Calls by id.
 #[derive(Debug)]
 pub(super) struct Remembered {
@@ -27,8 +36,8 @@ pub(super) struct Remembered {
     bytes_max: usize,
     /// In the order in which the ids were made.
     calls: BTreeMap<CallId, Call>,
-    /// What the stored answers take, and those to come may. Never more than `bytes_max`, but for
-    /// one entry where that is next to nothing.
+    /// What the asks that are being carried out take, and the stored answers, and those to come
+    /// may. Never more than `bytes_max`, but for one entry that alone is more.
     bytes: usize,
 }
 
@@ -50,20 +59,21 @@ impl Remembered {
     }
 
     /// The answer to the call with this id, if it was begun.
-    pub(super) fn answer(&self, id: CallId, asked: [u8; 32]) -> Option<Result<Awaited, OfAnother>> {
+    pub(super) fn answer(&self, id: CallId, asked: Asking) -> Option<Result<Awaited, OfAnother>> {
         let call = self.calls.get(&id)?;
-        Some(if call.asked == asked { Ok(call.answer.clone()) } else { Err(OfAnother) })
+        Some(if call.asked == asked.digest { Ok(call.answer.clone()) } else { Err(OfAnother) })
     }
 
     /// Notes a call that begins now. `false` if there is no room for another, or for its answer.
-    pub(super) fn begin(&mut self, id: CallId, asked: [u8; 32], answer: Awaited) -> bool {
-        let bytes = (ENTRY_BYTES + ANSWER_RESERVED_BYTES).min(self.bytes_max);
+    pub(super) fn begin(&mut self, id: CallId, asked: Asking, answer: Awaited) -> bool {
+        let bytes = ENTRY_BYTES + ANSWER_RESERVED_BYTES + asked.bytes;
+        let bytes = bytes.min(self.bytes_max);
         let is_full = self.calls.len() >= self.answers_max || self.bytes >= self.bytes_max;
         if is_full || self.bytes + bytes > self.bytes_max {
             return false;
         }
         self.bytes += bytes;
-        self.calls.insert(id, Call { asked, answer, bytes });
+        self.calls.insert(id, Call { asked: asked.digest, answer, bytes });
         true
     }
 
@@ -119,18 +129,19 @@ mod tests {
     use super::*;
 
     const MAX: usize = 64 * 1024;
+    const ASKED: Asking = Asking { digest: [0; 32], bytes: 0 };
 
     fn id(made_s: u64) -> CallId {
         CallId::made_at(Duration::from_secs(made_s))
     }
 
     fn begun(remembered: &mut Remembered, id: CallId) -> bool {
-        remembered.begin(id, [0; 32], watch::channel(None).1)
+        remembered.begin(id, ASKED, watch::channel(None).1)
     }
 
     /// What a later try is told, if the answer is known by now.
     fn told(remembered: &Remembered, id: CallId) -> Option<Stored> {
-        remembered.answer(id, [0; 32]).unwrap().unwrap().borrow().clone()
+        remembered.answer(id, ASKED).unwrap().unwrap().borrow().clone()
     }
 
     #[test]
@@ -160,10 +171,20 @@ mod tests {
     }
 
     #[test]
+    fn a_large_ask_counts_while_it_is_carried_out() {
+        let mut remembered = Remembered::new(100, MAX);
+        let large = Asking { bytes: 50_000, ..ASKED };
+        assert!(remembered.begin(id(1), large, watch::channel(None).1));
+        assert!(!remembered.begin(id(2), large, watch::channel(None).1));
+        remembered.settle(id(1), 10);
+        assert!(remembered.begin(id(2), large, watch::channel(None).1));
+    }
+
+    #[test]
     fn what_is_forgotten_makes_room() {
         let mut remembered = Remembered::new(1, MAX);
         let (told, answer) = watch::channel(None);
-        assert!(remembered.begin(id(1), [0; 32], answer));
+        assert!(remembered.begin(id(1), ASKED, answer));
         assert!(!begun(&mut remembered, id(2)), "there may be one");
         remembered.forget_before(Duration::from_secs(9));
         assert_eq!(remembered.len(), 1, "it still runs");

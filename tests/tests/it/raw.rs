@@ -70,14 +70,26 @@ impl RawPeer {
 
     /// As [`RawPeer::admitted`], for a peer that says it knows everything beyond AMP.
     pub(crate) async fn admitted_with_all(mesh: &Mesh, ident: &str) -> TestResult<Self> {
-        let mut peer = Self::stranger(mesh, 0).await?;
-        let tag = peer.prove_itself(mesh.secret()).await?;
+        let stream = mesh.dial(0).await?;
+        Self::admitted_on(stream, mesh.secret(), ident, u64::MAX).await
+    }
+
+    /// As [`RawPeer::admitted_with_all`], on any stream to a region process, for a peer that takes so
+    /// many bytes ahead.
+    pub(crate) async fn admitted_on(
+        stream: BoxStream,
+        secret: &Secret,
+        ident: &str,
+        stream_window_bytes: u64,
+    ) -> TestResult<Self> {
+        let mut peer = Self::new(stream);
+        let tag = peer.prove_itself(secret).await?;
         let terms = Terms {
             version: 1,
             features: Features::all().names().map(str::to_owned).collect(),
             box_bytes_max: u64::MAX,
             asks_in_flight_max: u64::MAX,
-            stream_window_bytes: u64::MAX,
+            stream_window_bytes,
             large_bytes_max: u64::MAX,
         };
         let mut answering = Connection::new(Arc::default());

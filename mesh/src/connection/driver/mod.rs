@@ -23,9 +23,6 @@ use super::link::Link;
 use super::running::Running;
 use crate::commands::Cancel;
 
-/// About what a refused ask costs, in bytes of its answer.
-const REFUSAL_BYTES: usize = 64;
-
 pub(super) struct Driver<S> {
     stream: S,
     inbound: Inbound,
@@ -40,8 +37,6 @@ pub(super) struct Driver<S> {
     answers_writing: usize,
     /// So many answers wait to be written that the peer gets nothing more done.
     full: bool,
-    /// How many asks were refused since then.
-    refused: usize,
     /// The stream takes nothing more; what it still gives is read.
     broken: Option<Lost>,
     /// Since when the stream has taken nothing although something waits.
@@ -83,7 +78,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             written: 0,
             answers_writing: 0,
             full: false,
-            refused: 0,
             broken: None,
             stalled_since: None,
             heard,
@@ -166,14 +160,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
     /// Whether nothing more is read until the peer has read what waits for it.
     ///
     /// While answers are due to us we go on reading, for two sides that wait for each other to read
-    /// would wait for ever: new asks are refused then, until even the refusals pile up.
+    /// would wait for ever: new asks are refused then, until the refusals are as much again.
     fn is_deaf(&self) -> bool {
-        let refusals_max = self.link.limits().outbound_bytes_max / REFUSAL_BYTES;
-        self.full && (!self.expects_answers() || self.refused >= refusals_max)
+        self.full && {
+            let exchange = self.link.exchange();
+            let waiting_max = self.link.limits().outbound_bytes_max.saturating_mul(2);
+            exchange.calls_in_flight() == 0 || self.answers_waiting(&exchange) >= waiting_max
+        }
     }
 
-    fn expects_answers(&self) -> bool {
-        self.link.exchange().calls_in_flight() > 0
+    /// How many bytes wait to be written that the peer's boxes have brought about.
+    fn answers_waiting(&self, exchange: &Exchange) -> usize {
+        exchange.answer_bytes() + self.answers_writing
     }
 
     /// Deals with the boxes that are there, and reads once. Says whether to look again.
@@ -204,7 +202,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
     /// Whether so many answers wait for the peer that it must not ask more for now. Our own asks do
     /// not count: those who make them wait for room.
     fn is_full(&self, exchange: &Exchange) -> bool {
-        exchange.answer_bytes() + self.answers_writing >= self.link.limits().outbound_bytes_max
+        self.answers_waiting(exchange) >= self.link.limits().outbound_bytes_max
     }
 
     fn take_boxes(&mut self, cx: &mut Context<'_>) -> Result<(), Lost> {
@@ -225,7 +223,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
                 }
                 Incoming::Ask(ask) if self.full => {
                     self.link.set_asked();
-                    self.refused += 1;
                     self.running.refuse_overloaded(&self.link, &ask);
                 }
                 Incoming::Ask(ask) => {
@@ -256,13 +253,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
                 if self.written == self.writing.len() {
                     self.writing.clear();
                     self.written = 0;
-                    self.answers_writing = exchange.answer_bytes();
-                    exchange.swap_outbound(&mut self.writing);
+                    self.answers_writing = exchange.swap_outbound(&mut self.writing);
                 }
                 self.full = self.is_full(&exchange);
-            }
-            if !self.full {
-                self.refused = 0;
             }
             if newly_written > 0 {
                 self.said = self.link.clock().now();

@@ -1,0 +1,216 @@
+//! The processes: a region process, and cluster processes that are connected to it.
+
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use cluster::ClusterController;
+use mesh::{ClusterId, KeyPair, Limits, Listen, Secret};
+use region::RegionController;
+use tokio::io::{AsyncBufReadExt as _, BufReader, Lines, Stdin};
+use tokio::time::{Instant, sleep};
+use uuid::Uuid;
+
+use super::load::{Load, Source, ToCluster};
+use super::{Add, Answers, Subscribe};
+
+/// A process of the rows about floods.
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Node {
+    /// A region process. It says `address HOST:PORT`.
+    Region {
+        #[arg(long)]
+        secret: String,
+        /// How long calls that are made once are remembered, in seconds.
+        #[arg(long, default_value_t = 120)]
+        once_s: u64,
+    },
+    /// A cluster process. It says `connected`.
+    Cluster {
+        #[arg(long)]
+        secret: String,
+        #[arg(long)]
+        region: SocketAddr,
+        #[arg(long)]
+        uuid: Uuid,
+        #[arg(long, default_value_t = 120)]
+        once_s: u64,
+    },
+}
+
+/// How often a cluster process comes and goes, where that is asked for.
+const COME_AND_GO: Duration = Duration::from_secs(1);
+
+impl Node {
+    /// Runs it until its stdin ends. It is told what to do line by line.
+    pub(crate) async fn run(self) -> anyhow::Result<()> {
+        let warnings = tracing_subscriber::fmt().with_max_level(tracing::Level::WARN);
+        warnings.with_writer(std::io::stderr).init();
+        let lines = BufReader::new(tokio::io::stdin()).lines();
+        let answers = Arc::new(Answers::default());
+        match self {
+            Self::Region { secret, once_s } => {
+                let region = RegionController::builder()
+                    .listen(Listen::loopback())
+                    .secret(Secret::from_hex(&secret)?)
+                    .key_pair(KeyPair::generate())
+                    .limits(limits(once_s))
+                    .responders_arc(Arc::clone(&answers))
+                    .start()
+                    .await?;
+                say(&format!("address {}", region.address()))?;
+                region_told(lines, &region, &answers).await
+            }
+            Self::Cluster { secret, region, uuid, once_s } => {
+                let secret = Secret::from_hex(&secret)?;
+                let start = |uuid: Uuid| {
+                    ClusterController::builder()
+                        .uuid(ClusterId(uuid))
+                        .region(region.to_string())
+                        .secret(secret.clone())
+                        .limits(limits(once_s))
+                };
+                let cluster = start(uuid).responders_arc(Arc::clone(&answers)).start().await?;
+                let _client = cluster.get_client().await?;
+                say("connected")?;
+                let others = || start(Uuid::new_v4()).responders(Answers::default()).start();
+                cluster_told(lines, &cluster, &answers, others).await
+            }
+        }
+    }
+}
+
+fn limits(once_s: u64) -> Limits {
+    Limits { once_window: Duration::from_secs(once_s), ..Limits::default() }
+}
+
+fn say(line: &str) -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{line}")?;
+    out.flush()
+}
+
+async fn region_told(
+    mut lines: Lines<BufReader<Stdin>>,
+    region: &RegionController,
+    answers: &Answers,
+) -> anyhow::Result<()> {
+    let load = Arc::new(Load::default());
+    while let Some(line) = lines.next_line().await? {
+        match line.split(' ').collect::<Vec<_>>()[..] {
+            ["load", uuid] => load.begin(&ToCluster(region.clone(), ClusterId(uuid.parse()?))),
+            ["stop"] => {
+                load.end().await;
+                say("stopped")?;
+            }
+            ["count"] => count(&load, answers)?,
+            ["clusters"] => say(&format!("clusters {}", region.get_all_clients().len()))?,
+            _ => bail!("nobody knows `{line}` here"),
+        }
+    }
+    Ok(())
+}
+
+async fn cluster_told<F>(
+    mut lines: Lines<BufReader<Stdin>>,
+    cluster: &ClusterController,
+    answers: &Answers,
+    another: impl Fn() -> F + Copy + Send + Sync,
+) -> anyhow::Result<()>
+where
+    F: Future<Output = Result<ClusterController, cluster::StartError>> + Send,
+{
+    let load = Arc::new(Load::default());
+    let (mut coming, mut comings) = (false, 0_u64);
+    let mut next = Instant::now();
+    loop {
+        let line = tokio::select! {
+            line = lines.next_line() => line?,
+            () = tokio::time::sleep_until(next), if coming => {
+                come_and_go(&another().await?).await?;
+                comings += 1;
+                next = Instant::now() + COME_AND_GO;
+                continue;
+            }
+        };
+        let Some(line) = line else { return Ok(()) };
+        match line.split(' ').collect::<Vec<_>>()[..] {
+            ["load"] => {
+                load.begin(cluster);
+                coming = true;
+            }
+            ["calls"] => load.begin(cluster),
+            ["stop"] => {
+                coming = false;
+                load.end().await;
+                say("stopped")?;
+            }
+            ["count"] => count(&load, answers)?,
+            ["comings"] => say(&format!("comings {comings}"))?,
+            ["measure", seconds] => measure(cluster, seconds.parse()?).await?,
+            ["subscribe", item_bytes, items_per_s] => {
+                let command = Subscribe {
+                    item_bytes: item_bytes.parse()?,
+                    items_per_s: items_per_s.parse()?,
+                };
+                subscribe(cluster.clone(), command).await?;
+            }
+            _ => bail!("nobody knows `{line}` here"),
+        }
+    }
+}
+
+fn count(load: &Load, answers: &Answers) -> anyhow::Result<()> {
+    let tasks = tokio::runtime::Handle::current().metrics().num_alive_tasks();
+    let calls = load.calls.load(Ordering::Relaxed);
+    let (failed, answered) =
+        (load.failed.load(Ordering::Relaxed), answers.answered.load(Ordering::Relaxed));
+    Ok(say(&format!("count {calls} {failed} {answered} {tasks}"))?)
+}
+
+async fn come_and_go(cluster: &ClusterController) -> anyhow::Result<()> {
+    let client = cluster.get_client().await?;
+    for number in 0..10 {
+        let _sum = client.call(Add { left: number, right: 1 }).await?;
+    }
+    cluster.shutdown().await;
+    Ok(())
+}
+
+/// Calls one after the other for so long, and says how many calls that were and how long the slowest
+/// of a hundred took, in microseconds.
+async fn measure(cluster: &ClusterController, seconds: f64) -> anyhow::Result<()> {
+    let client = cluster.client().await?;
+    let begun = Instant::now();
+    let mut times = Vec::new();
+    while begun.elapsed().as_secs_f64() < seconds {
+        let asked = Instant::now();
+        let _sum = client.call(Add { left: 1, right: 2 }).await?;
+        times.push(asked.elapsed());
+        sleep(Duration::from_millis(1)).await;
+    }
+    times.sort_unstable();
+    let p99 = times.get(times.len() * 99 / 100).context("no calls")?;
+    Ok(say(&format!("measured {} {}", times.len(), p99.as_micros()))?)
+}
+
+/// Takes what the region publishes, and says once a second how many bytes that were.
+async fn subscribe(cluster: ClusterController, command: Subscribe) -> anyhow::Result<()> {
+    let client = cluster.client().await?;
+    let mut stream = client.stream(command)?;
+    tokio::spawn(async move {
+        let (mut since, mut bytes) = (Instant::now(), 0);
+        while let Ok(Some(item)) = stream.next().await {
+            bytes += item.water.len();
+            if since.elapsed() >= Duration::from_secs(1) {
+                let per_s = u128::try_from(bytes).unwrap_or(0) * 1000 / since.elapsed().as_millis();
+                let _said = say(&format!("took {per_s}"));
+                (since, bytes) = (Instant::now(), 0);
+            }
+        }
+    });
+    Ok(())
+}

@@ -1,0 +1,33 @@
+//! The rows, in the order of the table.
+
+mod half_open;
+mod kills;
+mod kit;
+mod r23_exhaustion;
+mod r24_soak;
+mod r7_slow_readers;
+mod r8_slowloris;
+mod shutdown;
+
+use std::time::Duration;
+
+use crate::row::Row;
+
+/// All of them. A row that is a command is a line here: see [`crate::command::CommandRow`].
+pub(crate) fn all() -> Vec<Box<dyn Row>> {
+    vec![
+        Box::new(kit::Kit),
+        Box::new(r7_slow_readers::SlowReaders),
+        Box::new(r8_slowloris::Slowloris),
+        Box::new(r23_exhaustion::Exhaustion),
+        Box::new(r24_soak::Soak),
+        Box::new(kills::Kills),
+        Box::new(half_open::HalfOpen),
+        Box::new(shutdown::Shutdown),
+    ]
+}
+
+/// Minutes, for time limits.
+const fn minutes(number: u64) -> Duration {
+    Duration::from_secs(number * 60)
+}

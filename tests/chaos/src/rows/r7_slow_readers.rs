@@ -1,0 +1,174 @@
+//! R7: peers that stop reading while much is published to them.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::ensure;
+use async_trait::async_trait;
+use mesh::{Limits, Secret};
+use tokio::io::AsyncWriteExt as _;
+use tokio::time::{Instant, sleep};
+use uuid::Uuid;
+
+use crate::floods::raw::{RawPeer, box_of};
+use crate::processes::{Process, output};
+use crate::row::{Figures, Form, Row, Run};
+use crate::rows::minutes;
+
+pub(crate) struct SlowReaders;
+
+const WITHIN: Duration = Duration::from_secs(30);
+/// What is published to all slow readers together.
+const PUBLISHED_PER_S: u64 = 50_000_000;
+const ITEM_BYTES: u64 = 8_000;
+/// What a healthy peer takes: items of 8,000 bytes, so many in a second.
+const HEALTHY_ITEMS_PER_S: u64 = 250;
+const HEALTHY: usize = 2;
+/// How long the healthy ones are watched alone.
+const ALONE_S: usize = 8;
+/// What the operating system may hold for a reader that reads no more.
+const SYSTEM_BYTES: u64 = 512 * 1024;
+const MIB: u64 = 1024 * 1024;
+
+impl SlowReaders {
+    const fn readers(form: Form) -> u64 {
+        match form {
+            Form::Short => 100,
+            Form::Long => 1000,
+        }
+    }
+}
+
+#[async_trait]
+impl Row for SlowReaders {
+    fn number(&self) -> &'static str {
+        "R7"
+    }
+
+    fn property(&self) -> &'static str {
+        "peers that stop reading harm nobody"
+    }
+
+    fn target(&self, form: Form) -> &'static str {
+        match form {
+            Form::Short => {
+                "100 peers, 50 MB/s: memory ≤ 1 MiB each + 64 MiB, cut 10 s after they took \
+                 nothing more, healthy peers keep ≥ 90 %"
+            }
+            Form::Long => {
+                "1,000 peers, 50 MB/s: memory ≤ 1 MiB each + 64 MiB, cut 10 s after they took \
+                 nothing more, healthy peers keep ≥ 90 %"
+            }
+        }
+    }
+
+    fn time_limit(&self, _: Form) -> Duration {
+        minutes(5)
+    }
+
+    async fn run(&self, run: Run) -> anyhow::Result<Figures> {
+        output("ip", &["link", "set", "lo", "up"]).await?;
+        let secret = Secret::generate();
+        let hex = secret.to_hex();
+        let mut region = Process::of_ours(&["flood", "region", "--secret", &hex])?.start()?;
+        let address = region.line("address", WITHIN).await?;
+        let mut healthy = Vec::new();
+        for _ in 0..HEALTHY {
+            healthy.push(subscriber(&hex, &address).await?);
+        }
+        let mut alone = Vec::new();
+        for _ in 0..ALONE_S {
+            alone.push(taken(&mut healthy).await?);
+        }
+        let readers = Self::readers(run.form);
+        let before = region.resident_bytes()?;
+        let mut peers = Vec::new();
+        for _ in 0..readers {
+            peers.push(slow(address.parse()?, &secret, PUBLISHED_PER_S / readers).await?);
+        }
+        let clusters = clusters(&mut region).await?;
+        let expected = HEALTHY + peers.len();
+        ensure!(clusters == expected, "{clusters} of {expected} are connected");
+
+        let begun = Instant::now();
+        let (mut most, mut beside) = (before, Vec::new());
+        let cut = loop {
+            sleep(Duration::from_millis(100)).await;
+            most = most.max(region.resident_bytes()?);
+            if begun.elapsed().as_secs() > u64::try_from(beside.len())? {
+                beside.push(taken(&mut healthy).await?);
+            }
+            if self::clusters(&mut region).await? == HEALTHY {
+                break begun.elapsed();
+            }
+            ensure!(begun.elapsed() < minutes(2), "they are not cut after two minutes");
+        };
+        drop(peers);
+        let mut figures = Figures::default();
+        let grown = most.saturating_sub(before);
+        let cap = u64::try_from(Limits::default().outbound_bytes_max)?;
+        figures.check(
+            grown <= readers * cap + 64 * MIB,
+            format!("{readers} readers: {} MiB more at the most", grown / MIB),
+        );
+        // Every one takes what the operating system holds for it before it takes nothing more.
+        let fill = Duration::from_secs(SYSTEM_BYTES * readers / PUBLISHED_PER_S);
+        let stalled_max = Limits::default().outbound_stalled_max;
+        figures.check(
+            cut <= stalled_max + fill + Duration::from_secs(2),
+            format!("all cut {:.1} s after they stopped reading", cut.as_secs_f64()),
+        );
+        let (alone, beside) = (mean(&alone), mean(&beside));
+        figures.check(
+            beside >= 0.9 * alone,
+            format!("healthy peers took {:.2} and then {:.2} MB/s", alone / 1e6, beside / 1e6),
+        );
+        Ok(figures)
+    }
+}
+
+fn mean(values: &[u64]) -> f64 {
+    let values = values.iter().map(|it| f64::from(u32::try_from(*it).unwrap_or(u32::MAX)));
+    let count = values.len();
+    values.sum::<f64>() / f64::from(u32::try_from(count.max(1)).unwrap_or(u32::MAX))
+}
+
+/// A cluster process that takes what is published.
+async fn subscriber(secret: &str, region: &str) -> anyhow::Result<Process> {
+    let uuid = Uuid::new_v4().to_string();
+    let arguments = ["flood", "cluster", "--secret", secret, "--region", region, "--uuid", &uuid];
+    let mut cluster = Process::of_ours(&arguments)?.start()?;
+    cluster.line("connected", WITHIN).await?;
+    cluster.tell(&format!("subscribe {ITEM_BYTES} {HEALTHY_ITEMS_PER_S}")).await?;
+    Ok(cluster)
+}
+
+/// What all of them took in the last second, in bytes.
+async fn taken(healthy: &mut [Process]) -> anyhow::Result<u64> {
+    let mut all = 0;
+    for cluster in healthy {
+        all += cluster.line("took", WITHIN).await?.parse::<u64>()?;
+    }
+    Ok(all)
+}
+
+async fn clusters(region: &mut Process) -> anyhow::Result<usize> {
+    region.tell("clusters").await?;
+    Ok(region.line("clusters", WITHIN).await?.parse()?)
+}
+
+/// A peer that gives credit without end, and reads nothing of what it asked for.
+async fn slow(address: SocketAddr, secret: &Secret, bytes_per_s: u64) -> anyhow::Result<RawPeer> {
+    let mut peer = RawPeer::connect(address).await?;
+    peer.admit(secret).await?;
+    let (item_bytes, per_s) = (ITEM_BYTES.to_string(), (bytes_per_s / ITEM_BYTES).to_string());
+    let subscribe = box_of(&[
+        ("_ask", b"1"),
+        ("_command", b"Subscribe"),
+        ("_stream", b""),
+        ("item_bytes", item_bytes.as_bytes()),
+        ("items_per_s", per_s.as_bytes()),
+    ]);
+    peer.stream.write_all(&subscribe).await?;
+    Ok(peer)
+}

@@ -1,0 +1,158 @@
+//! Runs rows one after the other, and prints what came of them as one table.
+
+use std::io::Write as _;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use serde::Serialize;
+use tokio::process::Command;
+use tokio::time::{Instant, timeout};
+
+use crate::row::{Figures, Form, Row, Run};
+
+/// A row that has been run.
+#[derive(Debug, Serialize)]
+struct Entry {
+    number: &'static str,
+    property: &'static str,
+    form: Form,
+    seed: u64,
+    minutes: Option<f64>,
+    target: &'static str,
+    measured: Vec<String>,
+    missed: Vec<String>,
+    ok: bool,
+    seconds: u64,
+}
+
+/// Runs the rows of these numbers, or all, and prints the table. Gives whether all are ok.
+///
+/// # Errors
+/// A number that is no row's, or a file that cannot be written. A row that fails is no error.
+///
+/// # Cancellation
+/// The row under way is killed, and with it what it has started.
+pub(crate) async fn run(
+    rows: &[Box<dyn Row>],
+    numbers: &[String],
+    run: Run,
+    json: Option<&Path>,
+) -> anyhow::Result<bool> {
+    for number in numbers {
+        if !rows.iter().any(|row| row.number() == number) {
+            let known: Vec<_> = rows.iter().map(|row| row.number()).collect();
+            bail!("no row has the number {number}; there are {}", known.join(", "));
+        }
+    }
+    let mut entries = Vec::new();
+    for row in rows {
+        if numbers.is_empty() || numbers.iter().any(|number| number == row.number()) {
+            entries.push(entry(row.as_ref(), run).await);
+        }
+    }
+    if let Some(path) = json {
+        std::fs::write(path, serde_json::to_string_pretty(&entries)? + "\n")
+            .with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "\n{}", in_text(&entries))?;
+    Ok(entries.iter().all(|entry| entry.ok))
+}
+
+async fn entry(row: &dyn Row, run: Run) -> Entry {
+    let begun = Instant::now();
+    let mut err = std::io::stderr();
+    let _said = writeln!(err, "==> {} {}, seed {}", row.number(), row.property(), run.seed);
+    let limit = match run.minutes {
+        Some(minutes) => row.time_limit(run.form) + Duration::from_secs_f64(minutes * 60.0),
+        None => row.time_limit(run.form),
+    };
+    let figures = match timeout(limit, in_own_process(row, run)).await {
+        Ok(Ok(figures)) => figures,
+        Ok(Err(error)) => Figures { missed: vec![format!("{error:#}")], ..Figures::default() },
+        Err(_) => {
+            let missed = vec![format!("not over after {} s", limit.as_secs())];
+            Figures { missed, ..Figures::default() }
+        }
+    };
+    for missed in &figures.missed {
+        let _said = writeln!(err, "    FAILED: {missed}");
+    }
+    Entry {
+        number: row.number(),
+        property: row.property(),
+        form: run.form,
+        seed: run.seed,
+        minutes: run.minutes,
+        target: row.target(run.form),
+        ok: figures.missed.is_empty(),
+        measured: figures.measured,
+        missed: figures.missed,
+        seconds: begun.elapsed().as_secs(),
+    }
+}
+
+/// Runs a row as `chaos row`, so that whatever it does ends with that process.
+async fn in_own_process(row: &dyn Row, run: Run) -> anyhow::Result<Figures> {
+    let program = std::env::current_exe()?;
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "KILL", "--"]);
+    if row.has_own_network() {
+        command.args(["unshare", "--net"]);
+        if !rustix::process::geteuid().is_root() {
+            command.args(["--user", "--map-current-user", "--keep-caps"]);
+        }
+        command.arg("--");
+    }
+    command.arg(program).args(["row", row.number(), &run.form.to_string()]);
+    command.args(["--seed", &run.seed.to_string()]);
+    if let Some(minutes) = run.minutes {
+        command.args(["--minutes", &minutes.to_string()]);
+    }
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true);
+    let child = command.spawn().context("cannot run setpriv, of util-linux")?;
+    let written = child.wait_with_output().await?;
+    let text = String::from_utf8_lossy(&written.stdout);
+    match text.lines().last().map(serde_json::from_str::<Told>) {
+        Some(Ok(Ok(figures))) => Ok(figures),
+        Some(Ok(Err(said))) => bail!("{}", {
+            let said: String = said;
+            said
+        }),
+        Some(Err(_)) | None if row.has_own_network() => bail!(
+            "the row's process ended with {} and told nothing. It needs unshare and setpriv, of \
+             util-linux, and the permission to make a network namespace",
+            written.status
+        ),
+        Some(Err(_)) | None => bail!("the row's process ended with {}", written.status),
+    }
+}
+
+/// What a row's process tells on its last line.
+pub(crate) type Told = Result<Figures, String>;
+
+fn in_text(entries: &[Entry]) -> String {
+    let mut text = String::new();
+    let mut line = |number: &str, property: &str, target: &str, measured: &str, state: &str| {
+        text += format!("| {number} | {property} | {target} | {measured} | {state} |\n").as_str();
+    };
+    line("#", "property", "target", "measured", "");
+    line("---", "---", "---", "---", "---");
+    for entry in entries {
+        let form = match entry.minutes {
+            Some(minutes) => format!("{}, for {minutes} min", entry.form),
+            None => entry.form.to_string(),
+        };
+        let target = format!("{form}: {}", entry.target);
+        let mut measured = entry.measured.join(", ");
+        let other = entry.missed.iter().filter(|missed| !entry.measured.contains(missed));
+        for missed in other {
+            measured += format!("; MISSED: {}", missed.lines().next().unwrap_or_default()).as_str();
+        }
+        let state = if entry.ok { "ok" } else { "FAILED" };
+        line(entry.number, entry.property, &target, &measured, state);
+    }
+    text
+}
