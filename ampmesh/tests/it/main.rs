@@ -15,4 +15,8 @@ mod operators;
 #[cfg(test)]
 mod registry;
 #[cfg(test)]
+mod revocation;
+#[cfg(test)]
+mod shared_keys;
+#[cfg(test)]
 mod support;

@@ -170,7 +170,7 @@ pub trait Keys: fmt::Debug + Send + Sync + 'static {
     ) -> Result<Enrolment, RegistryError>;
 
     /// Changes whenever [`Keys::list`] may give another answer than before, whichever process
-    /// changed it, within a second.
+    /// changed it, within a second; also when it cannot be asked any more.
     fn changes(&self) -> watch::Receiver<u64>;
 }
 

@@ -110,7 +110,13 @@ async fn look(file: SqliteFile, changes: watch::Sender<u64>) {
             }
             Ok(_) => {}
             Err(RegistryError::Closing) => return,
-            Err(error) => tracing::debug!(error = %chain(&error), "the keys could not be read"),
+            Err(error) => {
+                tracing::debug!(error = %chain(&error), "the keys could not be read");
+                // Whoever follows the keys is to know.
+                if known.take().is_some() {
+                    changes.send_modify(|changes| *changes += 1);
+                }
+            }
         }
     }
 }

@@ -132,7 +132,13 @@ async fn look(line: Arc<Line>, changes: watch::Sender<u64>) {
                 changes.send_modify(|changes| *changes += 1);
             }
             Ok(_) => {}
-            Err(error) => tracing::debug!(error = %chain(&error), "the keys could not be read"),
+            Err(error) => {
+                tracing::debug!(error = %chain(&error), "the keys could not be read");
+                // Whoever follows the keys is to know.
+                if known.take().is_some() {
+                    changes.send_modify(|changes| *changes += 1);
+                }
+            }
         }
     }
 }
