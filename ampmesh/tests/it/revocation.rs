@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use amp_proto::{CallError, Limits, PublicKey, Region, Responders};
+use amp_proto::{CallError, Limits, Never, PublicKey, Region, Responders};
 use cluster::{Joining, Membership};
 use futures_util::{StreamExt as _, stream};
 use mesh::commands::Ping;
@@ -99,7 +99,7 @@ impl Member {
         &self,
         regions: &Regions,
         connections: usize,
-    ) -> Vec<(usize, Result<Live, CallError<amp_proto::Never>>)> {
+    ) -> Vec<(usize, Result<Live, CallError<Never>>)> {
         let dialled = (0..connections).map(|number| async move {
             let at = number % REGIONS;
             (at, self.dial(&regions.addresses[at]).await.unwrap())
@@ -166,6 +166,10 @@ async fn revoke(
     Ok(Figures { answered: answered?, same_process, elsewhere })
 }
 
+fn is_refused(error: &CallError<Never>) -> bool {
+    matches!(error, CallError::Undeclared { code, .. } if code == "KEY_REVOKED")
+}
+
 async fn measure(store: &str, registry: &str) -> TestResult {
     let connections = match std::env::var("REVOCATION_CONNECTIONS") {
         Ok(connections) => connections.parse()?,
@@ -182,9 +186,8 @@ async fn measure(store: &str, registry: &str) -> TestResult {
         revoke(&regions, revoked.key(), live).await?;
 
     let again = revoked.connect(&regions, connections).await;
-    let is_refusal = |error: &CallError<_>| matches!(error, CallError::Undeclared { code, .. } if code == "KEY_REVOKED");
     let accepted = again.iter().filter(|(_, again)| again.is_ok()).count();
-    let refused = again.iter().filter(|(_, it)| it.as_ref().is_err_and(is_refusal)).count();
+    let refused = again.iter().filter(|(_, it)| it.as_ref().is_err_and(is_refused)).count();
     let mut others_lost = 0;
     for (_, other) in others {
         others_lost += usize::from(other?.client.call(Ping).await.is_err());
@@ -198,7 +201,8 @@ async fn measure(store: &str, registry: &str) -> TestResult {
         "R16 store={store} connections={connections} regions={REGIONS} \
          answered_ms={} same_process_median_ms={} same_process_max_ms={} \
          mesh_wide_median_ms={} mesh_wide_max_ms={} \
-         reconnections={connections} refused={refused} accepted={accepted} others_lost={others_lost}",
+         reconnections={connections} refused={refused} accepted={accepted} \
+         others_lost={others_lost}",
         answered.as_millis(),
         ms(&same_process, 500),
         ms(&same_process, 1000),

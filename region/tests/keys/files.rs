@@ -36,6 +36,17 @@ async fn keys_and_invites_outlive_the_process() -> TestResult {
 }
 
 #[tokio::test]
+async fn nothing_is_revoked_in_a_file_that_is_gone() -> TestResult {
+    let kind = Sqlite::new().await;
+    let (keys, first) = (kind.open().await, entry("north", 0));
+    keys.enrol(&first).await?;
+    std::fs::rename(kind.path(), kind.path().with_extension("away"))?;
+    let refused = keys.revoke(&first.key, at(1)).await;
+    assert!(matches!(refused, Err(RegistryError::File { .. })), "{refused:?}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_file_of_a_newer_version_is_refused() -> TestResult {
     let kind = Sqlite::new().await;
     drop(kind.open().await);
