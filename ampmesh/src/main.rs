@@ -23,6 +23,7 @@ mod response;
 mod scratch;
 mod secret;
 mod shutdown;
+mod stores;
 mod table;
 mod target;
 mod terminal;

@@ -95,8 +95,8 @@ impl Joining {
     }
 
     /// Shows the token to the region: the secret in it is sent to nobody but the owner of a key
-    /// that stands in the token. Addresses are tried in order, until one answers. If the answer is
-    /// lost, it can be tried again with the same key pair.
+    /// that stands in the token. Addresses are tried in order, until one answers, and has its keys
+    /// at hand. If the answer is lost, it can be tried again with the same key pair.
     ///
     /// # Errors
     /// [`JoinError`].
@@ -114,8 +114,15 @@ impl Joining {
                     }
                     return Ok(Membership { keys, addresses });
                 }
-                Err(JoinError::Refused { address, error: error @ CallError::Declared(_) }) => {
-                    return Err(JoinError::Refused { address, error });
+                // Another process may have a way to the keys.
+                Err(
+                    error @ JoinError::Refused {
+                        error: CallError::Declared(CannotJoin::Unavailable),
+                        ..
+                    },
+                ) => failed = Some(error),
+                Err(error @ JoinError::Refused { error: CallError::Declared(_), .. }) => {
+                    return Err(error);
                 }
                 // What says more than that nobody was there is worth more.
                 Err(error @ JoinError::Connect { .. }) => failed = failed.or(Some(error)),

@@ -12,7 +12,7 @@ use amp_proto::{
 use tokio::time::Instant;
 
 use crate::agreement::{Features, terms_of};
-use crate::commands::{KEY_REVOKED, Leave, NOT_ENROLLED, Negotiate, Ping};
+use crate::commands::{KEY_REVOKED, KEYS_UNAVAILABLE, Leave, NOT_ENROLLED, Negotiate, Ping};
 use crate::connection::{Link, StreamingCall};
 use crate::context::CallContext;
 use crate::once::CallId;
@@ -268,7 +268,7 @@ impl<R: Role> Client<R> {
             }
             // It says so to the first ask, whatever that is, and hangs up.
             Err(CallError::Undeclared { code, description })
-                if code == NOT_ENROLLED || code == KEY_REVOKED =>
+                if [NOT_ENROLLED, KEY_REVOKED, KEYS_UNAVAILABLE].contains(&code.as_str()) =>
             {
                 return Err(CallError::Undeclared { code, description });
             }

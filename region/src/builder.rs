@@ -14,7 +14,7 @@ use tokio::sync::{Notify, watch};
 use crate::admission::{Admission, Admissions};
 use crate::controller::{Inner, RegionController};
 use crate::handshakes::{Connections, HandshakesMax};
-use crate::key_book::{KeyBook, KnownKeys};
+use crate::key_book::{KeyBook, KnownKeys, full};
 use crate::registry::keys::{Enrolment, KeyEntry, Keys, MemoryKeys};
 use crate::registry::{MemoryRegistry, RegionEntry, Registry, RegistryError};
 use crate::responders::MeshResponders;
@@ -325,11 +325,15 @@ async fn enrol(
         since: now,
         revoked: None,
     };
-    if book.keys.enrol(&entry).await.map_err(StartError::Keys)? != Enrolment::Enrolled {
-        let found = book.keys.find(&key).await.map_err(StartError::Keys)?;
-        let is_ours = |found: &KeyEntry| found.role == Region::NAME && found.is_good(now);
-        if !found.as_ref().is_some_and(is_ours) {
-            return Err(StartError::KeyRefused { key });
+    match book.keys.enrol(&entry).await.map_err(StartError::Keys)? {
+        Enrolment::Enrolled => {}
+        Enrolment::Full => return Err(StartError::Keys(full())),
+        _ => {
+            let found = book.keys.find(&key).await.map_err(StartError::Keys)?;
+            let is_ours = |found: &KeyEntry| found.role == Region::NAME && found.is_good(now);
+            if !found.as_ref().is_some_and(is_ours) {
+                return Err(StartError::KeyRefused { key });
+            }
         }
     }
     book.refresh().await.map_err(StartError::Keys)

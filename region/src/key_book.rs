@@ -11,7 +11,8 @@ use std::time::{Duration, SystemTime};
 
 use amp_proto::{Cluster, PublicKey, RoleName};
 use mesh::commands::{
-    CannotAnnounceKey, CannotJoin, Join, Joined, KEY_REVOKED, NOT_ENROLLED, RegionKeysChanged,
+    CannotAnnounceKey, CannotJoin, Join, Joined, KEY_REVOKED, KEYS_UNAVAILABLE, NOT_ENROLLED,
+    RegionKeysChanged,
 };
 use mesh::{
     Arrived, Client, ClusterId, HandshakeError, InviteId, InviteSecret, Link, Open, RefusedAsk,
@@ -21,7 +22,7 @@ use tokio::sync::watch;
 
 use crate::builder::to_the_millisecond;
 use crate::controller::Inner;
-use crate::registry::keys::{Enrolment, KeyEntry, Keys};
+use crate::registry::keys::{Enrolment, KEYS_MAX, KeyEntry, Keys};
 use crate::registry::{HEARTBEAT, RegionEntry, RegistryError};
 use crate::tell::tell;
 
@@ -66,6 +67,14 @@ impl KeyBook {
             changed
         });
         Ok(())
+    }
+
+    /// Takes over what the store was just made to hold, so that nothing of it depends on the store's
+    /// next answer.
+    pub(crate) fn learn(&self, entries: &[KeyEntry]) {
+        self.known.0.send_modify(|known| {
+            known.extend(entries.iter().map(|entry| (entry.key, entry.clone())));
+        });
     }
 
     /// The entry of a key, if it has one. While the store cannot be asked, what was known before
@@ -121,6 +130,7 @@ impl KeyBook {
                 Ok(_) => Err(CannotAnnounceKey::KeyTaken),
                 Err(error) => Err(unavailable_now(&error)),
             },
+            Ok(Enrolment::Full) => Err(unavailable_now(&full())),
             Ok(_) => Err(CannotAnnounceKey::Superseded),
             Err(error) => Err(unavailable_now(&error)),
         };
@@ -231,11 +241,11 @@ pub(crate) async fn greet(
     from: &str,
 ) -> Result<Option<Open<mesh::BoxStream>>, HandshakeError> {
     let key = arrived.key();
-    let unclear = |error: &RegistryError| HandshakeError::KeyUnclear {
-        key,
-        reason: chain(error).to_string(),
+    let found = match inner.book.look_up(&key).await {
+        Ok(found) => found,
+        Err(error) => return Err(put_off(arrived, &error).await),
     };
-    match inner.book.look_up(&key).await.map_err(|error| unclear(&error))? {
+    match found {
         Some(entry) if entry.role == RoleName::Cluster && entry.is_good(SystemTime::now()) => {
             Ok(Some(arrived.known_as(entry.ident)))
         }
@@ -271,6 +281,18 @@ pub(crate) async fn greet(
     }
 }
 
+/// Asks whoever has a key that nobody can look up now to come again.
+async fn put_off(arrived: Arrived, error: &RegistryError) -> HandshakeError {
+    let (key, reason) = (arrived.key(), chain(error).to_string());
+    let description = "the region cannot look its keys up now: come again later".to_owned();
+    let refusal = RefusedAsk { code: KEYS_UNAVAILABLE, description };
+    let unavailable = |_: Join| std::future::ready(Err(CannotJoin::Unavailable));
+    match arrived.answer_one(unavailable, refusal).await {
+        Ok(()) => HandshakeError::KeyUnclear { key, reason },
+        Err(error) => error,
+    }
+}
+
 async fn join(
     book: &KeyBook,
     regions: &watch::Sender<Vec<RegionEntry>>,
@@ -296,9 +318,19 @@ async fn join(
         Enrolment::InviteUsed => return Err(CannotJoin::Used),
         Enrolment::InviteExpired => return Err(CannotJoin::Expired),
         Enrolment::NoSuchInvite | Enrolment::Superseded => return Err(CannotJoin::NoSuchInvite),
+        Enrolment::Full => return Err(unavailable(&full())),
     }
-    book.refresh().await.map_err(|error| unavailable(&error))?;
+    book.learn(std::slice::from_ref(&entry));
+    if let Err(error) = book.refresh().await {
+        // It has joined all the same, and the keys of regions seldom change.
+        tracing::debug!(error = %chain(&error), "the keys cannot be looked up");
+    }
     Ok(joined(book, &regions.borrow()))
+}
+
+/// What an operator reads when there is no room for another key.
+pub(crate) fn full() -> RegistryError {
+    RegistryError::TooMany { what: "keys", max: KEYS_MAX }
 }
 
 fn unavailable(error: &RegistryError) -> CannotJoin {

@@ -8,6 +8,7 @@ use mesh::{Client, InviteToken, KeyPair, Link, PublicKey};
 
 use crate::builder::to_the_millisecond;
 use crate::controller::RegionController;
+use crate::key_book::full;
 use crate::registry::RegistryError;
 use crate::registry::keys::{Enrolment, Invite, KeyEntry};
 
@@ -80,7 +81,7 @@ impl RegionController {
     pub async fn revoke(&self, key: &PublicKey) -> Result<Vec<KeyEntry>, KeysError> {
         let now = to_the_millisecond(SystemTime::now());
         let revoked = self.inner.book.keys.revoke(key, now).await?;
-        self.inner.book.refresh().await?;
+        self.inner.book.learn(&revoked);
         for KeyEntry { key, role, name, .. } in &revoked {
             tracing::warn!(%key, %role, name, "a key was revoked");
         }
@@ -102,8 +103,10 @@ impl RegionController {
         let present = self.key().ok_or(KeysError::NoKey)?;
         let now = to_the_millisecond(SystemTime::now());
         let taken = inner.book.keys.succeed(&present, &next.public(), now, now + overlap).await?;
-        if taken != Enrolment::Enrolled {
-            return Err(KeysError::NotTaken);
+        match taken {
+            Enrolment::Enrolled => {}
+            Enrolment::Full => return Err(full().into()),
+            _ => return Err(KeysError::NotTaken),
         }
         inner.book.refresh().await?;
         tracing::info!(%present, next = %next.public(), "this process will have another key");

@@ -30,7 +30,9 @@ pub use crate::admission::{Admission, AdmissionError, Admissions};
 pub use crate::builder::{RegionBuilder, StartError};
 pub use crate::controller::{ClientError, RegionController};
 pub use crate::keys::KeysError;
-pub use crate::registry::keys::{Enrolment, Invite, KeyEntry, Keys, MemoryKeys, SqliteKeys};
+pub use crate::registry::keys::{
+    Enrolment, Invite, KeyEntry, Keys, MemoryKeys, PostgresKeys, SqliteKeys,
+};
 pub use crate::registry::postgres::PostgresSettings;
 pub use crate::registry::{
     LinkEntry, MemoryRegistry, PostgresRegistry, RegionEntry, Registry, RegistryError,

@@ -1,19 +1,17 @@
 //! `ampmesh region`.
 
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-
 use anyhow::Context as _;
-use region::{Listen, PostgresRegistry, RegionController, Registry, SqliteKeys, SqliteRegistry};
+use region::{Listen, RegionController};
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{RegionSettings, RegistryPlace};
+use crate::config::RegionSettings;
 use crate::demo::Tower;
 use crate::exit::Exit;
 use crate::keys::KeyFile;
 use crate::operator::OperatorSocket;
 use crate::ready::Ready;
 use crate::shutdown::{DRAIN_TIMEOUT, finish};
+use crate::stores::Stores;
 use crate::terminal::Terminal;
 use crate::{private, secret};
 
@@ -52,17 +50,14 @@ pub(crate) async fn run(
         key_file.change().context("cannot change to the next key")?;
     }
     let (pair, _) = key_file.read_or_make()?;
-    let keys_path = keys_beside(&settings.registry, &settings.data_dir);
-    let keys = SqliteKeys::open(&keys_path).await;
-    let keys = keys.with_context(|| format!("cannot open the keys {}", keys_path.display()))?;
-    let registry = open(settings.registry).await?;
+    let Stores { registry, keys } = Stores::open(settings.registry, &settings.data_dir).await?;
     let mut builder = RegionController::builder()
         .name(settings.name.as_str())
         .version(env!("CARGO_PKG_VERSION"))
         .listen(Listen { ip: settings.listen, ports: settings.ports.0.clone() })
         .advertise(settings.advertise)
         .key_pair(pair)
-        .keys(Arc::new(keys))
+        .keys(keys)
         .registry(registry)
         .drain_timeout(DRAIN_TIMEOUT)
         .limits(settings.limits.clone());
@@ -95,26 +90,4 @@ pub(crate) async fn run(
     operators.shutdown().await;
     said?;
     Ok(exit)
-}
-
-/// Keys outlive the registry, which may be deleted, so they have a file of their own.
-fn keys_beside(registry: &RegistryPlace, data_dir: &Path) -> PathBuf {
-    match registry {
-        RegistryPlace::Sqlite(path) => path.with_file_name("keys.sqlite"),
-        RegistryPlace::Postgres(_) => data_dir.join("keys.sqlite"),
-    }
-}
-
-async fn open(place: RegistryPlace) -> anyhow::Result<Arc<dyn Registry>> {
-    Ok(match place {
-        RegistryPlace::Sqlite(path) => {
-            let opened = SqliteRegistry::open(&path).await;
-            let told = || format!("cannot open the registry {}", path.display());
-            Arc::new(opened.with_context(told)?)
-        }
-        RegistryPlace::Postgres(settings) => {
-            let opened = PostgresRegistry::open(settings).await;
-            Arc::new(opened.context("cannot open the registry")?)
-        }
-    })
 }

@@ -17,6 +17,10 @@ mod operators;
 #[cfg(test)]
 mod registry;
 #[cfg(test)]
+mod revocation;
+#[cfg(test)]
+mod shared_keys;
+#[cfg(test)]
 mod sockets;
 #[cfg(test)]
 mod support;

@@ -10,6 +10,10 @@ pub const NOT_ENROLLED: &str = "NOT_ENROLLED";
 /// The code by which every ask is refused of a cluster whose key was revoked.
 pub const KEY_REVOKED: &str = "KEY_REVOKED";
 
+/// The code by which every ask is refused of whoever has a key that the region cannot look up now.
+/// Come again later.
+pub const KEYS_UNAVAILABLE: &str = "KEYS_UNAVAILABLE";
+
 /// A cluster whose key nobody knows shows an invite, and is known from then on. Answered on TLS
 /// connections only, and nothing else is to such a cluster.
 #[derive(Clone, PartialEq, Eq, Command)]

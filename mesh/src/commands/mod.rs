@@ -17,8 +17,8 @@ pub use common::{
 pub use extensions::{Cancel, Credit, End, Item, Negotiate, Part, Terms, Unwanted};
 pub use keys::{
     AnnounceKey, CannotAnnounceKey, CannotJoin, CannotRotateKey, Join, Joined, KEY_REVOKED,
-    KeyAnnounced, KeyRotated, ListRegionKeys, NOT_ENROLLED, RegionKeys, RegionKeysChanged,
-    RotateKey,
+    KEYS_UNAVAILABLE, KeyAnnounced, KeyRotated, ListRegionKeys, NOT_ENROLLED, RegionKeys,
+    RegionKeysChanged, RotateKey,
 };
 pub use region::{
     ClusterRegistered, ListRegions, RegionRow, Regions, RegisterCluster, RegisterClusterError,

@@ -4,6 +4,7 @@ pub mod keys;
 mod memory;
 pub mod postgres;
 mod sqlite;
+mod sqlite_file;
 
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};

@@ -8,7 +8,8 @@ use async_trait::async_trait;
 use mesh::{InviteHash, InviteId, PublicKey};
 use tokio::sync::watch;
 
-use super::{Enrolment, Invite, KEPT_FOR, KEYS_PER_IDENT_MAX, KeyEntry, Keys};
+use super::rules::{self, KeptInvite, Standing, Succession};
+use super::{Enrolment, INVITES_MAX, Invite, KEPT_FOR, KeyEntry, Keys};
 use crate::registry::RegistryError;
 
 /// Shared by its clones, gone with the last of them.
@@ -21,8 +22,7 @@ pub struct MemoryKeys {
 #[derive(Debug, Default)]
 struct Book {
     keys: BTreeMap<PublicKey, KeyEntry>,
-    /// With the moment of their use.
-    invites: BTreeMap<InviteId, (Invite, Option<SystemTime>)>,
+    invites: BTreeMap<InviteId, KeptInvite>,
 }
 
 impl MemoryKeys {
@@ -48,20 +48,22 @@ impl Default for MemoryKeys {
 }
 
 impl Book {
-    fn good_of(&self, entry: &KeyEntry, now: SystemTime) -> usize {
+    /// What stands here about a key of the same owner as `entry`.
+    fn standing(&self, key: &PublicKey, entry: &KeyEntry, now: SystemTime) -> Standing {
         let is_good = |it: &&KeyEntry| it.is_of_same_owner(entry) && it.is_good(now);
-        self.keys.values().filter(is_good).count()
+        Standing {
+            is_known: self.keys.contains_key(key),
+            good: self.keys.values().filter(is_good).count(),
+            entries: self.keys.len(),
+        }
     }
 
     fn enrol(&mut self, entry: &KeyEntry) -> Enrolment {
-        if self.keys.contains_key(&entry.key) {
-            return Enrolment::KeyTaken;
+        let outcome = rules::enrol(self.standing(&entry.key, entry, entry.since));
+        if outcome == Enrolment::Enrolled {
+            self.keys.insert(entry.key, entry.clone());
         }
-        if self.good_of(entry, entry.since) > 0 {
-            return Enrolment::IdentTaken;
-        }
-        self.keys.insert(entry.key, entry.clone());
-        Enrolment::Enrolled
+        outcome
     }
 }
 
@@ -81,9 +83,7 @@ impl Keys for MemoryKeys {
 
     async fn list(&self) -> Result<Vec<KeyEntry>, RegistryError> {
         let mut keys: Vec<_> = self.book().keys.values().cloned().collect();
-        let order =
-            |it: &KeyEntry| (it.role.as_str(), it.name.clone(), it.ident.clone(), it.since, it.key);
-        keys.sort_by_key(order);
+        rules::sort(&mut keys);
         Ok(keys)
     }
 
@@ -110,8 +110,12 @@ impl Keys for MemoryKeys {
 
     async fn invite(&self, invite: &Invite, now: SystemTime) -> Result<(), RegistryError> {
         let mut book = self.book();
-        book.invites.retain(|_, (invite, _)| now < invite.expires + KEPT_FOR);
-        book.invites.insert(invite.id, (invite.clone(), None));
+        book.invites.retain(|_, kept| now < kept.expires + KEPT_FOR);
+        if book.invites.len() >= INVITES_MAX {
+            return Err(RegistryError::TooMany { what: "invites", max: INVITES_MAX });
+        }
+        let Invite { id, hash, expires } = invite.clone();
+        book.invites.insert(id, KeptInvite { hash, expires, is_used: false });
         Ok(())
     }
 
@@ -122,20 +126,14 @@ impl Keys for MemoryKeys {
         entry: &KeyEntry,
     ) -> Result<Enrolment, RegistryError> {
         let mut book = self.book();
-        match book.invites.get(&invite) {
-            Some((invite, _)) if invite.hash != *hash => return Ok(Enrolment::NoSuchInvite),
-            Some((_, Some(_))) => return Ok(Enrolment::InviteUsed),
-            Some((invite, _)) if entry.since >= invite.expires => {
-                return Ok(Enrolment::InviteExpired);
-            }
-            Some(_) => {}
-            None => return Ok(Enrolment::NoSuchInvite),
+        if let Err(refused) = rules::admit(book.invites.get(&invite), hash, entry.since) {
+            return Ok(refused);
         }
         let enrolled = book.enrol(entry);
         if enrolled == Enrolment::Enrolled
-            && let Some((_, used)) = book.invites.get_mut(&invite)
+            && let Some(kept) = book.invites.get_mut(&invite)
         {
-            *used = Some(entry.since);
+            kept.is_used = true;
             self.changed();
         }
         Ok(enrolled)
@@ -149,23 +147,20 @@ impl Keys for MemoryKeys {
         until: SystemTime,
     ) -> Result<Enrolment, RegistryError> {
         let mut book = self.book();
-        let Some(entry) = book.keys.get(present).filter(|entry| entry.is_good(now)).cloned() else {
+        let Some(entry) = book.keys.get(present).cloned() else {
             return Ok(Enrolment::Superseded);
         };
-        if book.good_of(&entry, now) >= KEYS_PER_IDENT_MAX {
-            return Ok(Enrolment::Superseded);
-        }
-        if book.keys.contains_key(next) {
-            return Ok(Enrolment::KeyTaken);
-        }
+        let of_next = book.standing(next, &entry, now);
+        let Succession { present, next } =
+            match rules::succeed(Some(entry), of_next, next, now, until) {
+                Ok(succession) => succession,
+                Err(refused) => return Ok(refused),
+            };
         book.keys.retain(|_, it| {
             let is_kept = it.revoked.is_none_or(|revoked| now < revoked + KEPT_FOR);
-            is_kept || !it.is_of_same_owner(&entry)
+            is_kept || !it.is_of_same_owner(&next)
         });
-        let following = KeyEntry { key: *next, since: now, revoked: None, ..entry.clone() };
-        let revoked = entry.revoked.map_or(until, |revoked| revoked.min(until));
-        book.keys.insert(*next, following);
-        book.keys.insert(*present, KeyEntry { revoked: Some(revoked), ..entry });
+        book.keys.extend([present, next].map(|entry| (entry.key, entry)));
         drop(book);
         self.changed();
         Ok(Enrolment::Enrolled)

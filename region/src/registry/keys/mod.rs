@@ -3,6 +3,7 @@
 //! Unlike the rest of the registry this outlives its processes, and has to be kept.
 
 mod memory;
+pub(super) mod rules;
 mod sqlite;
 
 use std::fmt;
@@ -17,10 +18,16 @@ pub use memory::MemoryKeys;
 pub use sqlite::SqliteKeys;
 
 use super::RegistryError;
+pub use super::postgres::PostgresKeys;
 
 /// How many good keys an identity has at most: the present one, the next one, and one more for a
 /// next one that was lost on the way.
 pub const KEYS_PER_IDENT_MAX: usize = 3;
+/// How many keys a store holds, those that were revoked included. Every region process has all of
+/// them in memory; some tens of megabytes.
+pub const KEYS_MAX: usize = 100_000;
+/// How many invites a store holds, those that were used included.
+pub const INVITES_MAX: usize = 100_000;
 /// How long invites and the keys that were followed by others are kept when they are of no use any
 /// more, so that whoever comes with one can be told what became of it.
 pub const KEPT_FOR: Duration = Duration::from_secs(30 * 24 * 3600);
@@ -72,6 +79,8 @@ pub enum Enrolment {
     InviteExpired,
     /// The present key is not good, or others follow it already. Nothing has changed.
     Superseded,
+    /// The store has [`KEYS_MAX`] keys. Nothing has changed.
+    Full,
 }
 
 /// What region processes know of keys.
@@ -123,7 +132,7 @@ pub trait Keys: fmt::Debug + Send + Sync + 'static {
     /// Writes an invite down, and forgets those that have been of no use for [`KEPT_FOR`].
     ///
     /// # Errors
-    /// [`RegistryError`].
+    /// [`RegistryError`]; it is [`RegistryError::TooMany`] if there are [`INVITES_MAX`].
     ///
     /// # Cancellation
     /// Dropping the future leaves open whether it is written.
@@ -161,7 +170,7 @@ pub trait Keys: fmt::Debug + Send + Sync + 'static {
     ) -> Result<Enrolment, RegistryError>;
 
     /// Changes whenever [`Keys::list`] may give another answer than before, whichever process
-    /// changed it, within a second.
+    /// changed it, within a second; also when it cannot be asked any more.
     fn changes(&self) -> watch::Receiver<u64>;
 }
 

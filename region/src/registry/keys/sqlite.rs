@@ -1,29 +1,25 @@
 //! Keys in a SQLite file, for any number of region processes on one machine.
 
-use std::fs::{DirBuilder, OpenOptions};
-use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
-use amp_proto::RoleName;
 use async_trait::async_trait;
 use mesh::{InviteHash, InviteId, PublicKey, chain};
-use rusqlite::{
-    Connection, ErrorCode, OptionalExtension as _, Row, Transaction, TransactionBehavior, params,
-};
+use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, TransactionBehavior, params};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::{Enrolment, Invite, KEPT_FOR, KEYS_PER_IDENT_MAX, KeyEntry, Keys};
-use crate::registry::RegistryError;
+use super::rules::{self, Columns, KeptInvite, Standing, Succession};
+use super::{Enrolment, INVITES_MAX, Invite, KEPT_FOR, KeyEntry, Keys};
+use crate::registry::sqlite_file::{Layout, SqliteFile};
+use crate::registry::{RegistryError, from_ms, to_ms};
 
 /// How often a process looks for what other processes changed. Fixed: a revoked key is to be
 /// refused everywhere well within a second, and a look reads one number that is in memory.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
-/// How long a process waits for another's transaction, which takes milliseconds.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// A key that was revoked stays revoked, whatever happens to the machine in the next moment.
+const LAYOUT: Layout = Layout { migrations: &MIGRATIONS, synchronous: "full" };
 
 /// The versions of the schema, oldest first: each entry brings a database from the version before.
 const MIGRATIONS: [&str; 1] = ["
@@ -46,13 +42,11 @@ const MIGRATIONS: [&str; 1] = ["
     INSERT INTO key_changes VALUES (0);
     "];
 
-const COLUMNS: &str = "key, role, ident, name, since_ms, revoked_ms";
-
 /// Keys in a file that several processes open. The file has to be kept: whoever it does not know is
 /// not let in.
 #[derive(Clone, Debug)]
 pub struct SqliteKeys {
-    database: Arc<Mutex<Connection>>,
+    file: SqliteFile,
     changes: watch::Sender<u64>,
     _looking: Arc<JoinSet<()>>,
 }
@@ -68,13 +62,11 @@ impl SqliteKeys {
     /// Dropping the future does not keep the file from being made and brought up to date; it is
     /// then closed.
     pub async fn open(path: impl AsRef<Path>) -> Result<Self, RegistryError> {
-        let path = path.as_ref().to_owned();
-        let opened = tokio::task::spawn_blocking(move || open(&path)).await;
-        let database = Arc::new(Mutex::new(opened.map_err(|_| RegistryError::Closing)??));
+        let file = SqliteFile::open(path.as_ref(), LAYOUT).await?;
         let changes = watch::Sender::new(0);
         let mut looking = JoinSet::new();
-        looking.spawn(look(Arc::clone(&database), changes.clone()));
-        Ok(Self { database, changes, _looking: Arc::new(looking) })
+        looking.spawn(look(file.clone(), changes.clone()));
+        Ok(Self { file, changes, _looking: Arc::new(looking) })
     }
 
     /// Does all of the work in one transaction, and tells whoever watches if it changed a key: what
@@ -84,7 +76,9 @@ impl SqliteKeys {
         has_changed: fn(&T) -> bool,
         work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, RegistryError> {
-        let changed = on_database(&self.database, move |database| {
+        // What is written to a file that is gone is written down nowhere.
+        self.file.check().await?;
+        let changed = self.file.run(move |database| {
             let transaction = database.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let worked = work(&transaction)?;
             if has_changed(&worked) {
@@ -101,19 +95,8 @@ impl SqliteKeys {
     }
 }
 
-async fn on_database<T: Send + 'static>(
-    database: &Arc<Mutex<Connection>>,
-    work: impl FnOnce(&mut Connection) -> rusqlite::Result<T> + Send + 'static,
-) -> Result<T, RegistryError> {
-    let database = Arc::clone(database);
-    let worked = tokio::task::spawn_blocking(move || {
-        work(&mut database.lock().unwrap_or_else(PoisonError::into_inner))
-    });
-    worked.await.map_err(|_| RegistryError::Closing)?.map_err(of_database)
-}
-
 /// Tells of changes, whichever process made them.
-async fn look(database: Arc<Mutex<Connection>>, changes: watch::Sender<u64>) {
+async fn look(file: SqliteFile, changes: watch::Sender<u64>) {
     let mut known = None;
     let mut every = tokio::time::interval(LOOK_EVERY);
     loop {
@@ -122,130 +105,92 @@ async fn look(database: Arc<Mutex<Connection>>, changes: watch::Sender<u64>) {
             let mut select = database.prepare_cached("SELECT times FROM key_changes")?;
             select.query_row([], |row| row.get::<_, i64>(0))
         };
-        match on_database(&database, times).await {
+        match file.run(times).await {
             Ok(times) if known != Some(times) => {
                 known = Some(times);
                 changes.send_modify(|changes| *changes += 1);
             }
             Ok(_) => {}
             Err(RegistryError::Closing) => return,
-            Err(error) => tracing::debug!(error = %chain(&error), "the keys could not be read"),
-        }
-    }
-}
-
-fn open(path: &Path) -> Result<Connection, RegistryError> {
-    if let Some(directory) = path.parent() {
-        let made = DirBuilder::new().recursive(true).mode(0o700).create(directory);
-        made.map_err(|error| RegistryError::Directory { path: directory.to_owned(), error })?;
-    }
-    let made = make_private(path);
-    let path = made.map_err(|error| RegistryError::File { path: path.to_owned(), error })?;
-    let mut database = Connection::open(path).map_err(of_database)?;
-    let found = migrate(&mut database).map_err(of_database)?;
-    let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
-    if found > known {
-        return Err(RegistryError::TooNew { found, known });
-    }
-    Ok(database)
-}
-
-/// Makes the file, if it is missing, for this user alone. One that exists is not opened here:
-/// closing it again would let go of the locks that this process holds on it.
-fn make_private(path: &Path) -> io::Result<PathBuf> {
-    let path = std::path::absolute(path)?;
-    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.exists() => Ok(path),
-        made => made.map(|_| path),
-    }
-}
-
-fn migrate(database: &mut Connection) -> rusqlite::Result<i64> {
-    database.busy_timeout(BUSY_TIMEOUT)?;
-    use_wal(database)?;
-    // A key that was revoked stays revoked, whatever happens to the machine in the next moment.
-    database.pragma_update(None, "synchronous", "full")?;
-    let transaction = database.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let version: i64 = transaction.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-    for (migration, number) in MIGRATIONS.iter().zip(1_i64..) {
-        if number > version {
-            transaction.execute_batch(migration)?;
-            transaction.pragma_update(None, "user_version", number)?;
-        }
-    }
-    transaction.commit()?;
-    Ok(version)
-}
-
-/// Switches a new file to write-ahead logging. SQLite does not wait for other processes here.
-fn use_wal(database: &Connection) -> rusqlite::Result<()> {
-    const AGAIN_AFTER: Duration = Duration::from_millis(5);
-    let mut tries_left = BUSY_TIMEOUT.as_millis() / AGAIN_AFTER.as_millis();
-    loop {
-        match database.pragma_update(None, "journal_mode", "wal") {
-            Err(error)
-                if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) && tries_left > 0 =>
-            {
-                tries_left -= 1;
-                std::thread::sleep(AGAIN_AFTER);
+            Err(error) => {
+                tracing::debug!(error = %chain(&error), "the keys could not be read");
+                // Whoever follows the keys is to know.
+                if known.take().is_some() {
+                    changes.send_modify(|changes| *changes += 1);
+                }
             }
-            done => return done,
         }
     }
-}
-
-fn of_database(error: rusqlite::Error) -> RegistryError {
-    RegistryError::Database(error.into())
 }
 
 /// `None` for a row that this program cannot have written.
 fn entry_of(row: &Row<'_>) -> rusqlite::Result<Option<KeyEntry>> {
-    let (key, role): (String, String) = (row.get(0)?, row.get(1)?);
-    let role = [RoleName::Region, RoleName::Cluster].into_iter().find(|it| it.as_str() == role);
-    let (Ok(key), Some(role)) = (key.parse(), role) else { return Ok(None) };
-    let revoked: Option<i64> = row.get(5)?;
-    Ok(Some(KeyEntry {
-        key,
-        role,
+    let columns = Columns {
+        key: row.get(0)?,
+        role: row.get(1)?,
         ident: row.get(2)?,
         name: row.get(3)?,
-        since: from_ms(row.get(4)?),
-        revoked: revoked.map(from_ms),
-    }))
+        since_ms: row.get(4)?,
+        revoked_ms: row.get(5)?,
+    };
+    Ok(columns.entry())
 }
 
 fn find(database: &Connection, key: &PublicKey) -> rusqlite::Result<Option<KeyEntry>> {
-    let sql = format!("SELECT {COLUMNS} FROM keys WHERE key = ?1");
+    let sql = format!("SELECT {} FROM keys WHERE key = ?1", Columns::NAMES);
     let found = database.prepare_cached(&sql)?.query_row([key.to_string()], entry_of).optional()?;
     Ok(found.flatten())
 }
 
-fn insert(database: &Connection, entry: &KeyEntry) -> rusqlite::Result<()> {
-    let KeyEntry { key, role, ident, name, since, revoked } = entry;
-    let sql = format!("INSERT INTO keys ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6)");
-    let revoked_ms = revoked.map(to_ms);
-    let row = params![key.to_string(), role.as_str(), ident, name, to_ms(*since), revoked_ms];
-    database.execute(&sql, row).map(drop)
+fn write(database: &Connection, entry: &KeyEntry) -> rusqlite::Result<()> {
+    let Columns { key, role, ident, name, since_ms, revoked_ms } = Columns::of(entry);
+    let names = Columns::NAMES;
+    let sql = format!("INSERT OR REPLACE INTO keys ({names}) VALUES (?1, ?2, ?3, ?4, ?5, ?6)");
+    let row = params![key, role, ident, name, since_ms, revoked_ms];
+    database.prepare_cached(&sql)?.execute(row).map(drop)
 }
 
-/// How many good keys the owner of this one has.
-fn good_of(database: &Connection, entry: &KeyEntry, now: SystemTime) -> rusqlite::Result<usize> {
-    let sql = "SELECT count(*) FROM keys
-               WHERE role = ?1 AND ident = ?2 AND (revoked_ms IS NULL OR revoked_ms > ?3)";
-    let row = params![entry.role.as_str(), entry.ident, to_ms(now)];
-    let good: i64 = database.query_row(sql, row, |row| row.get(0))?;
-    Ok(usize::try_from(good).unwrap_or(usize::MAX))
+/// What stands here about a key of the same owner as `entry`.
+fn standing(
+    database: &Connection,
+    key: &PublicKey,
+    entry: &KeyEntry,
+    now: SystemTime,
+) -> rusqlite::Result<Standing> {
+    let sql = "SELECT (SELECT count(*) FROM keys WHERE key = ?1),
+                   (SELECT count(*) FROM keys WHERE role = ?2 AND ident = ?3
+                       AND (revoked_ms IS NULL OR revoked_ms > ?4)),
+                   (SELECT count(*) FROM keys)";
+    let row = params![key.to_string(), entry.role.as_str(), entry.ident, to_ms(now)];
+    database.prepare_cached(sql)?.query_row(row, |row| {
+        let count = |column| row.get::<_, i64>(column).map(usize::try_from);
+        Ok(Standing {
+            is_known: row.get::<_, i64>(0)? > 0,
+            good: count(1)?.unwrap_or(usize::MAX),
+            entries: count(2)?.unwrap_or(usize::MAX),
+        })
+    })
 }
 
 fn enrol(database: &Connection, entry: &KeyEntry) -> rusqlite::Result<Enrolment> {
-    if find(database, &entry.key)?.is_some() {
-        return Ok(Enrolment::KeyTaken);
+    let outcome = rules::enrol(standing(database, &entry.key, entry, entry.since)?);
+    if outcome == Enrolment::Enrolled {
+        write(database, entry)?;
     }
-    if good_of(database, entry, entry.since)? > 0 {
-        return Ok(Enrolment::IdentTaken);
+    Ok(outcome)
+}
+
+/// Writes an invite down. Tells whether there was room.
+fn invite(database: &Connection, invite: &Invite, now: SystemTime) -> rusqlite::Result<bool> {
+    let Invite { id, hash, expires } = invite;
+    database.execute("DELETE FROM invites WHERE expires_ms <= ?1", [to_ms(now - KEPT_FOR)])?;
+    let kept: i64 = database.query_row("SELECT count(*) FROM invites", [], |row| row.get(0))?;
+    if usize::try_from(kept).unwrap_or(usize::MAX) >= INVITES_MAX {
+        return Ok(false);
     }
-    insert(database, entry)?;
-    Ok(Enrolment::Enrolled)
+    let sql = "INSERT INTO invites (id, hash, expires_ms) VALUES (?1, ?2, ?3)";
+    database.execute(sql, params![id.to_string(), hash.as_bytes(), to_ms(*expires)])?;
+    Ok(true)
 }
 
 fn join(
@@ -256,19 +201,15 @@ fn join(
 ) -> rusqlite::Result<Enrolment> {
     let sql = "SELECT hash, expires_ms, used_ms FROM invites WHERE id = ?1";
     let kept = database.query_row(sql, [invite.to_string()], |row| {
-        Ok((row.get::<_, [u8; 32]>(0)?, row.get::<_, i64>(1)?, row.get::<_, Option<i64>>(2)?))
+        let used_ms: Option<i64> = row.get(2)?;
+        Ok(KeptInvite {
+            hash: InviteHash::from_bytes(row.get(0)?),
+            expires: from_ms(row.get(1)?),
+            is_used: used_ms.is_some(),
+        })
     });
-    let Some((kept, expires_ms, used_ms)) = kept.optional()? else {
-        return Ok(Enrolment::NoSuchInvite);
-    };
-    if InviteHash::from_bytes(kept) != *hash {
-        return Ok(Enrolment::NoSuchInvite);
-    }
-    if used_ms.is_some() {
-        return Ok(Enrolment::InviteUsed);
-    }
-    if to_ms(entry.since) >= expires_ms {
-        return Ok(Enrolment::InviteExpired);
+    if let Err(refused) = rules::admit(kept.optional()?.as_ref(), hash, entry.since) {
+        return Ok(refused);
     }
     let enrolled = enrol(database, entry)?;
     if enrolled == Enrolment::Enrolled {
@@ -285,24 +226,19 @@ fn succeed(
     now: SystemTime,
     until: SystemTime,
 ) -> rusqlite::Result<Enrolment> {
-    let Some(entry) = find(database, present)?.filter(|entry| entry.is_good(now)) else {
-        return Ok(Enrolment::Superseded);
+    let Some(entry) = find(database, present)? else { return Ok(Enrolment::Superseded) };
+    let of_next = standing(database, next, &entry, now)?;
+    let Succession { present, next } = match rules::succeed(Some(entry), of_next, next, now, until)
+    {
+        Ok(succession) => succession,
+        Err(refused) => return Ok(refused),
     };
-    if good_of(database, &entry, now)? >= KEYS_PER_IDENT_MAX {
-        return Ok(Enrolment::Superseded);
-    }
-    if find(database, next)?.is_some() {
-        return Ok(Enrolment::KeyTaken);
-    }
     database.execute(
         "DELETE FROM keys WHERE role = ?1 AND ident = ?2 AND revoked_ms <= ?3",
-        params![entry.role.as_str(), entry.ident, to_ms(now - KEPT_FOR)],
+        params![next.role.as_str(), next.ident, to_ms(now - KEPT_FOR)],
     )?;
-    database.execute(
-        "UPDATE keys SET revoked_ms = min(coalesce(revoked_ms, ?2), ?2) WHERE key = ?1",
-        params![present.to_string(), to_ms(until)],
-    )?;
-    insert(database, &KeyEntry { key: *next, since: now, revoked: None, ..entry })?;
+    write(database, &present)?;
+    write(database, &next)?;
     Ok(Enrolment::Enrolled)
 }
 
@@ -315,7 +251,8 @@ fn revoke(
     let sql = format!(
         "UPDATE keys SET revoked_ms = ?3
          WHERE role = ?1 AND ident = ?2 AND (revoked_ms IS NULL OR revoked_ms > ?3)
-         RETURNING {COLUMNS}"
+         RETURNING {}",
+        Columns::NAMES
     );
     let mut update = database.prepare(&sql)?;
     let row = params![named.role.as_str(), named.ident, to_ms(now)];
@@ -332,18 +269,19 @@ impl Keys for SqliteKeys {
 
     async fn find(&self, key: &PublicKey) -> Result<Option<KeyEntry>, RegistryError> {
         let key = *key;
-        on_database(&self.database, move |database| find(database, &key)).await
+        self.file.run(move |database| find(database, &key)).await
     }
 
     async fn list(&self) -> Result<Vec<KeyEntry>, RegistryError> {
-        let listed = on_database(&self.database, |database| {
-            let sql =
-                format!("SELECT {COLUMNS} FROM keys ORDER BY role, name, ident, since_ms, key");
+        let listed = self.file.run(|database| {
+            let sql = format!("SELECT {} FROM keys", Columns::NAMES);
             let mut select = database.prepare_cached(&sql)?;
             let rows = select.query_map([], entry_of)?;
             rows.collect::<rusqlite::Result<Vec<_>>>()
         });
-        Ok(listed.await?.into_iter().flatten().collect())
+        let mut listed: Vec<_> = listed.await?.into_iter().flatten().collect();
+        rules::sort(&mut listed);
+        Ok(listed)
     }
 
     async fn revoke(
@@ -356,18 +294,11 @@ impl Keys for SqliteKeys {
     }
 
     async fn invite(&self, invite: &Invite, now: SystemTime) -> Result<(), RegistryError> {
-        let Invite { id, hash, expires } = invite.clone();
-        self.change(
-            |()| false,
-            move |database| {
-                let kept_since_ms = to_ms(now - KEPT_FOR);
-                database.execute("DELETE FROM invites WHERE expires_ms <= ?1", [kept_since_ms])?;
-                let sql = "INSERT INTO invites (id, hash, expires_ms) VALUES (?1, ?2, ?3)";
-                database.execute(sql, params![id.to_string(), hash.as_bytes(), to_ms(expires)])?;
-                Ok(())
-            },
-        )
-        .await
+        let it = invite.clone();
+        if !self.change(|_| false, move |database| self::invite(database, &it, now)).await? {
+            return Err(RegistryError::TooMany { what: "invites", max: INVITES_MAX });
+        }
+        Ok(())
     }
 
     async fn join(
@@ -399,13 +330,4 @@ impl Keys for SqliteKeys {
 
 fn is_enrolled(outcome: &Enrolment) -> bool {
     *outcome == Enrolment::Enrolled
-}
-
-fn to_ms(time: SystemTime) -> i64 {
-    let elapsed = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(elapsed.as_millis()).unwrap_or(i64::MAX)
-}
-
-fn from_ms(ms: i64) -> SystemTime {
-    UNIX_EPOCH + Duration::from_millis(u64::try_from(ms).unwrap_or_default())
 }

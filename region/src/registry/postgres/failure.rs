@@ -66,6 +66,11 @@ impl Failure {
         Self::new(place, Kind::TooSlow(limit))
     }
 
+    /// It was not our turn within `limit`.
+    pub(super) fn too_busy(place: &str, limit: Duration) -> Self {
+        Self { spares_connection: true, ..Self::too_slow(place, limit) }
+    }
+
     /// The settings are not good any more.
     pub(super) fn refused(place: &str, error: SharedError) -> Self {
         Self::new(place, Kind::Refused(error))

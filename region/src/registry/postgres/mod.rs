@@ -1,12 +1,13 @@
-//! A registry in PostgreSQL, for region processes on many machines.
+//! A registry in PostgreSQL, for region processes on many machines, and the keys beside it.
 //!
 //! Each process has one connection, on which it announces itself and listens for what the others
-//! announce. `session` keeps there being one: a database that is lost is tried again without end,
+//! announce, and one for the keys. `session` keeps there being one: a database that is lost is tried again without end,
 //! and meanwhile every operation fails at once, with the reason. `sightings` judges who is alive,
 //! by the database's clock and by what was seen; no machine's own clock is compared with
 //! another's. `schema` has the tables.
 
 mod failure;
+mod keys;
 mod password;
 mod schema;
 mod session;
@@ -15,19 +16,19 @@ mod sightings;
 mod tls;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use mesh::{ClusterId, RegionId, chain};
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_postgres::types::Type;
 use tokio_postgres::{Client, GenericClient, Row};
 
-use self::failure::Failure;
-use self::schema::{CHANNEL, LOCK};
-use self::session::{Shared, State, Trouble};
+pub use self::keys::PostgresKeys;
+use self::schema::{LOCK, REGIONS as CHANNEL};
+use self::session::{Line, Trouble};
 pub use self::settings::{PostgresSettings, PostgresSettingsError};
 use self::sightings::Sightings;
 pub use self::tls::RootsError;
@@ -50,7 +51,7 @@ const LINKS_MAX: usize = 100_000;
 ///
 /// # Examples
 /// ```no_run
-/// use std::sync::Arc;
+/// use std::sync::{Arc, Mutex, PoisonError};
 ///
 /// use region::{PostgresRegistry, PostgresSettings, RegionBuilder, RegistryError};
 ///
@@ -79,17 +80,12 @@ impl PostgresRegistry {
     /// # Cancellation
     /// Dropping the future leaves no connection. The tables may have been made.
     pub async fn open(settings: PostgresSettings) -> Result<Self, RegistryError> {
+        let (line, mut tasks) = Line::open(settings, CHANNEL).await?;
         let shared = Arc::new(Shared {
-            state: watch::Sender::new(State::Down(Failure::ended(""))),
-            settings,
-            sightings: std::sync::Mutex::new(Sightings::default()),
-            news: Notify::new(),
+            line,
+            sightings: Mutex::new(Sightings::default()),
             changes: watch::Sender::new(0),
         });
-        let opened = session::open(&shared).await.map_err(|failure| failure.tell())?;
-        shared.state.send_replace(State::Up(opened.session()));
-        let mut tasks = JoinSet::new();
-        tasks.spawn(session::keep(Arc::clone(&shared), opened));
         tasks.spawn(look(Arc::clone(&shared)));
         Ok(Self { shared, _tasks: Arc::new(tasks) })
     }
@@ -98,23 +94,20 @@ impl PostgresRegistry {
         &self,
         work: impl AsyncFnOnce(&mut Client) -> Result<T, Trouble>,
     ) -> Result<T, RegistryError> {
-        self.shared.run(work).await
+        self.shared.line.run(work).await
     }
 }
 
-impl Shared {
-    async fn run<T>(
-        &self,
-        work: impl AsyncFnOnce(&mut Client) -> Result<T, Trouble>,
-    ) -> Result<T, RegistryError> {
-        let state = self.state.borrow().clone();
-        let session = match state {
-            State::Up(session) => session,
-            State::Down(failure) => return Err(failure.tell()),
-        };
-        session.run(work).await.map_err(|failure| failure.tell())
-    }
+/// What a registry and its task share.
+#[derive(Debug)]
+struct Shared {
+    line: Arc<Line>,
+    sightings: Mutex<Sightings>,
+    /// Another number whenever the region processes have changed.
+    changes: watch::Sender<u64>,
+}
 
+impl Shared {
     /// Who is alive. If it is not who was alive at the last look, everybody is told. To be called
     /// by one at a time, as operations are.
     async fn alive(&self, client: &Client) -> Result<Vec<RegionEntry>, Trouble> {
@@ -127,7 +120,11 @@ impl Shared {
             )
             .await?;
         let rows = rows.iter().map(row_of).collect::<Result<Vec<_>, _>>()?;
-        let (alive, is_news) = self.sightings().look(rows);
+        let (alive, is_news) = {
+            let mut sightings = self.sightings.lock().unwrap_or_else(PoisonError::into_inner);
+            sightings.reconnected(self.line.reconnected());
+            sightings.look(rows)
+        };
         if is_news {
             self.changes.send_modify(|changes| *changes += 1);
         }
@@ -141,11 +138,8 @@ async fn look(shared: Arc<Shared>) {
     let mut every = tokio::time::interval(LOOK_EVERY);
     every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
-        tokio::select! {
-            _ = every.tick() => {}
-            () = shared.news.notified() => {}
-        }
-        let looked = shared.run(async |client| shared.alive(client).await).await;
+        shared.line.news(&mut every).await;
+        let looked = shared.line.run(async |client| shared.alive(client).await).await;
         if let Err(error) = looked {
             tracing::debug!(error = %chain(&error), "the registry could not be read");
         }

@@ -4,17 +4,27 @@ use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Error, GenericClient};
 
 /// The channel on which processes tell each other that the region processes have changed.
-pub(super) const CHANNEL: &str = "ampmesh_regions";
+pub(super) const REGIONS: &str = "ampmesh_regions";
+
+/// The channel on which processes tell each other that keys have changed.
+pub(super) const KEYS: &str = "ampmesh_keys";
 
 /// Who migrates holds this lock, and who enters a new region process. An arbitrary number, the
 /// bytes of "ampmesh\0".
 pub(super) const LOCK: i64 = 0x616d_706d_6573_6800;
 
+/// Who changes keys holds this lock. The bytes of "ampmkeys".
+pub(super) const KEYS_LOCK: i64 = 0x616d_706d_6b65_7973;
+
 /// The versions of the schema, oldest first: each entry brings a database from the version before.
 ///
 /// `seen` is by the database's own clock. The tables are small and change all the time: room is
 /// left in each page, so that a heartbeat touches nothing else.
-const MIGRATIONS: [&str; 1] = ["
+///
+/// Who drops the tables of the registry, as one may, keeps the keys: they are only made where they
+/// are missing.
+const MIGRATIONS: [&str; 2] = [
+    "
     CREATE TABLE ampmesh_regions (
         id text PRIMARY KEY,
         name text NOT NULL,
@@ -34,7 +44,30 @@ const MIGRATIONS: [&str; 1] = ["
         since_ms bigint NOT NULL,
         PRIMARY KEY (region, cluster)
     ) WITH (fillfactor = 80);
-"];
+    ",
+    "
+    CREATE TABLE IF NOT EXISTS ampmesh_keys (
+        key text PRIMARY KEY,
+        role text NOT NULL,
+        ident text NOT NULL,
+        name text NOT NULL,
+        since_ms bigint NOT NULL,
+        revoked_ms bigint
+    );
+    CREATE INDEX IF NOT EXISTS ampmesh_keys_by_owner ON ampmesh_keys (role, ident);
+    CREATE TABLE IF NOT EXISTS ampmesh_invites (
+        id text PRIMARY KEY,
+        hash bytea NOT NULL,
+        expires_ms bigint NOT NULL,
+        used_ms bigint
+    );
+    CREATE TABLE IF NOT EXISTS ampmesh_key_changes (
+        single boolean PRIMARY KEY DEFAULT true CHECK (single),
+        times bigint NOT NULL
+    );
+    INSERT INTO ampmesh_key_changes (times) VALUES (0) ON CONFLICT DO NOTHING;
+    ",
+];
 
 /// The newest version that this program knows.
 pub(super) fn known() -> i64 {

@@ -41,11 +41,18 @@ pub(super) struct Sightings {
     spared_until: Option<Instant>,
     /// Who was alive at the last look. Absent before the first.
     told: Option<Vec<RegionEntry>>,
+    /// How many times the database was lost and found again before the last look.
+    reconnected: u64,
 }
 
 impl Sightings {
-    /// The database is there again.
-    pub(super) fn reconnected(&mut self) {
+    /// The database was lost and found again so many times. If that is more than before, everybody
+    /// is given time.
+    pub(super) fn reconnected(&mut self, times: u64) {
+        if times == self.reconnected {
+            return;
+        }
+        self.reconnected = times;
         for sighting in self.seen.values_mut() {
             sighting.is_spared |= sighting.is_alive;
         }
@@ -154,7 +161,7 @@ mod tests {
         let mut sightings = Sightings::default();
         sightings.look(vec![row("a", 1, 0), row("b", 1, 0), row("c", 1, 0), row("dead", 1, 9000)]);
         tokio::time::advance(Duration::from_secs(60)).await;
-        sightings.reconnected();
+        sightings.reconnected(1);
         // One is back, one is old news, one is not even there, and one was dead before.
         let alive =
             sightings.look(vec![row("a", 1, 0), row("b", 1, 60_000), row("dead", 1, 70_000)]);
@@ -169,7 +176,7 @@ mod tests {
     async fn who_was_started_again_meanwhile_is_not_there_twice() {
         let mut sightings = Sightings::default();
         sightings.look(vec![row("a", 1, 0)]);
-        sightings.reconnected();
+        sightings.reconnected(1);
         let mut again = row("again", 1, 0);
         again.entry.addresses = vec!["a:1".to_owned()];
         assert_eq!(names(&sightings.look(vec![again])), ["again"]);

@@ -4,7 +4,7 @@ mod lease;
 mod schema;
 
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -13,7 +13,8 @@ use rusqlite::{Connection, OptionalExtension as _, Row, TransactionBehavior, par
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use self::schema::{OpenFile, open};
+use self::schema::LAYOUT;
+use super::sqlite_file::SqliteFile;
 use super::{LinkEntry, RegionEntry, Registry, RegistryError, from_ms, to_ms};
 
 /// How often a process looks for what other processes changed. Fixed: news is to come round well
@@ -25,10 +26,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// The file holds nothing that outlives its processes: it may be deleted while none runs.
 #[derive(Clone, Debug)]
 pub struct SqliteRegistry {
-    database: Arc<Mutex<Connection>>,
+    file: SqliteFile,
     changes: watch::Sender<u64>,
     boot: Arc<str>,
-    file: Arc<OpenFile>,
     _looking: Arc<JoinSet<()>>,
 }
 
@@ -43,15 +43,12 @@ impl SqliteRegistry {
     /// Dropping the future does not keep the file from being made and brought up to date; it is
     /// then closed.
     pub async fn open(path: impl AsRef<Path>) -> Result<Self, RegistryError> {
-        let path = path.as_ref().to_owned();
-        let opened = tokio::task::spawn_blocking(move || open(&path)).await;
-        let (database, file) = opened.map_err(|_| RegistryError::Closing)??;
-        let database = Arc::new(Mutex::new(database));
+        let file = SqliteFile::open(path.as_ref(), LAYOUT).await?;
         let changes = watch::Sender::new(0);
         let mut looking = JoinSet::new();
         let boot: Arc<str> = lease::boot().into();
-        looking.spawn(look(Arc::clone(&database), Arc::clone(&boot), changes.clone()));
-        Ok(Self { database, changes, boot, file: Arc::new(file), _looking: Arc::new(looking) })
+        looking.spawn(look(file.clone(), Arc::clone(&boot), changes.clone()));
+        Ok(Self { file, changes, boot, _looking: Arc::new(looking) })
     }
 
     /// Writes a region process down, and says whether it is new.
@@ -59,72 +56,55 @@ impl SqliteRegistry {
         let RegionEntry { id, name, addresses, version, started } = region.clone();
         let (addresses, started_ms) = (addresses.join("\n"), to_ms(started));
         let boot = Arc::clone(&self.boot);
-        self.run(move |database| {
-            let transaction = database.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            transaction.execute(
-                "DELETE FROM regions WHERE boot <> ?1 OR seen_ms <= ?2",
-                params![&*boot, lease::alive_since_ms()],
-            )?;
-            let is_new = !is_known(&transaction, &id)?;
-            if is_new && !addresses.is_empty() {
-                // Two processes of one machine cannot listen at one place, so an older entry for
-                // the same addresses is of a process that died without a word. If it lives after
-                // all, it comes back, and does not drive out the younger one in its turn.
+        self.file
+            .run(move |database| {
+                let transaction =
+                    database.transaction_with_behavior(TransactionBehavior::Immediate)?;
                 transaction.execute(
-                    "DELETE FROM regions WHERE addresses = ?1 AND started_ms <= ?2",
-                    params![addresses, started_ms],
+                    "DELETE FROM regions WHERE boot <> ?1 OR seen_ms <= ?2",
+                    params![&*boot, lease::alive_since_ms()],
                 )?;
-            }
-            transaction.execute(
-                "INSERT INTO regions (id, name, addresses, version, started_ms, seen_ms, boot)
+                let is_new = !is_known(&transaction, &id)?;
+                if is_new && !addresses.is_empty() {
+                    // Two processes of one machine cannot listen at one place, so an older entry for
+                    // the same addresses is of a process that died without a word. If it lives after
+                    // all, it comes back, and does not drive out the younger one in its turn.
+                    transaction.execute(
+                        "DELETE FROM regions WHERE addresses = ?1 AND started_ms <= ?2",
+                        params![addresses, started_ms],
+                    )?;
+                }
+                transaction.execute(
+                    "INSERT INTO regions (id, name, addresses, version, started_ms, seen_ms, boot)
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
                  ON CONFLICT (id) DO UPDATE SET name = ?2, addresses = ?3, version = ?4,
                      started_ms = ?5, seen_ms = ?6, boot = ?7",
-                params![
-                    id.as_str(),
-                    name,
-                    addresses,
-                    version,
-                    started_ms,
-                    lease::now_ms(),
-                    &*boot,
-                ],
-            )?;
-            transaction.commit()?;
-            Ok(is_new)
-        })
-        .await
+                    params![
+                        id.as_str(),
+                        name,
+                        addresses,
+                        version,
+                        started_ms,
+                        lease::now_ms(),
+                        &*boot,
+                    ],
+                )?;
+                transaction.commit()?;
+                Ok(is_new)
+            })
+            .await
     }
-
-    async fn run<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&mut Connection) -> rusqlite::Result<T> + Send + 'static,
-    ) -> Result<T, RegistryError> {
-        on_database(&self.database, work).await
-    }
-}
-
-async fn on_database<T: Send + 'static>(
-    database: &Arc<Mutex<Connection>>,
-    work: impl FnOnce(&mut Connection) -> rusqlite::Result<T> + Send + 'static,
-) -> Result<T, RegistryError> {
-    let database = Arc::clone(database);
-    let worked = tokio::task::spawn_blocking(move || {
-        work(&mut database.lock().unwrap_or_else(PoisonError::into_inner))
-    });
-    let worked = worked.await.map_err(|_| RegistryError::Closing)?;
-    worked.map_err(|error| RegistryError::Database(error.into()))
 }
 
 /// Tells of changes in the set of region processes, whichever process made them, and of those that
 /// expire.
-async fn look(database: Arc<Mutex<Connection>>, boot: Arc<str>, changes: watch::Sender<u64>) {
+async fn look(file: SqliteFile, boot: Arc<str>, changes: watch::Sender<u64>) {
     let mut known = None;
     let mut every = tokio::time::interval(LOOK_EVERY);
     loop {
         every.tick().await;
         let boot = Arc::clone(&boot);
-        match on_database(&database, move |database| live_regions(database, &boot)).await {
+        match file.run(move |database| live_regions(database, &boot)).await {
             Ok(regions) if known.as_ref() != Some(&regions) => {
                 known = Some(regions);
                 changes.send_modify(|changes| *changes += 1);
@@ -176,19 +156,17 @@ fn link_of(row: &Row<'_>) -> rusqlite::Result<Option<LinkEntry>> {
 impl Registry for SqliteRegistry {
     async fn announce(&self, region: &RegionEntry) -> Result<bool, RegistryError> {
         let is_new = self.put(region).await?;
-        // Others that start now would use another file, and none of the two would know the other.
-        let file = Arc::clone(&self.file);
-        let checked = tokio::task::spawn_blocking(move || file.check()).await;
-        checked.map_err(|_| RegistryError::Closing)??;
+        self.file.check().await?;
         Ok(is_new)
     }
 
     async fn withdraw(&self, region: &RegionId) -> Result<(), RegistryError> {
         let region = region.clone();
-        self.run(move |database| {
-            database.execute("DELETE FROM regions WHERE id = ?1", [region.as_str()]).map(drop)
-        })
-        .await
+        self.file
+            .run(move |database| {
+                database.execute("DELETE FROM regions WHERE id = ?1", [region.as_str()]).map(drop)
+            })
+            .await
     }
 
     async fn record_links(
@@ -198,48 +176,50 @@ impl Registry for SqliteRegistry {
         lost: &[ClusterId],
     ) -> Result<bool, RegistryError> {
         let (region, opened, lost) = (region.clone(), opened.to_vec(), lost.to_vec());
-        self.run(move |database| {
-            let transaction = database.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            if !is_known(&transaction, &region)? {
-                return Ok(false);
-            }
-            for cluster in lost {
-                transaction.execute(
-                    "DELETE FROM links WHERE region = ?1 AND cluster = ?2",
-                    params![region.as_str(), cluster.to_string()],
-                )?;
-            }
-            for link in opened {
-                let round_trip_us = link
-                    .round_trip
-                    .and_then(|round_trip| i64::try_from(round_trip.as_micros()).ok());
-                transaction.execute(
-                    "INSERT OR REPLACE INTO links VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-                    params![
-                        region.as_str(),
-                        link.cluster.to_string(),
-                        link.cluster_name,
-                        link.cluster_version,
-                        link.address,
-                        round_trip_us,
-                        to_ms(link.since),
-                    ],
-                )?;
-            }
-            transaction.commit()?;
-            Ok(true)
-        })
-        .await
+        self.file
+            .run(move |database| {
+                let transaction =
+                    database.transaction_with_behavior(TransactionBehavior::Immediate)?;
+                if !is_known(&transaction, &region)? {
+                    return Ok(false);
+                }
+                for cluster in lost {
+                    transaction.execute(
+                        "DELETE FROM links WHERE region = ?1 AND cluster = ?2",
+                        params![region.as_str(), cluster.to_string()],
+                    )?;
+                }
+                for link in opened {
+                    let round_trip_us = link
+                        .round_trip
+                        .and_then(|round_trip| i64::try_from(round_trip.as_micros()).ok());
+                    transaction.execute(
+                        "INSERT OR REPLACE INTO links VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+                        params![
+                            region.as_str(),
+                            link.cluster.to_string(),
+                            link.cluster_name,
+                            link.cluster_version,
+                            link.address,
+                            round_trip_us,
+                            to_ms(link.since),
+                        ],
+                    )?;
+                }
+                transaction.commit()?;
+                Ok(true)
+            })
+            .await
     }
 
     async fn regions(&self) -> Result<Vec<RegionEntry>, RegistryError> {
         let boot = Arc::clone(&self.boot);
-        self.run(move |database| live_regions(database, &boot)).await
+        self.file.run(move |database| live_regions(database, &boot)).await
     }
 
     async fn links(&self) -> Result<Vec<LinkEntry>, RegistryError> {
         let boot = Arc::clone(&self.boot);
-        let links = self.run(move |database| {
+        let links = self.file.run(move |database| {
             let mut select = database.prepare_cached(
                 "SELECT region, cluster, cluster_name, cluster_version, links.address,
                      round_trip_us, since_ms

@@ -1,6 +1,8 @@
 //! Region processes that find each other through PostgreSQL, and what becomes of the mesh when it
 //! is gone. Over loopback TCP, in real time.
 
+mod keys;
+
 use std::sync::Arc;
 use std::time::Duration;
 
