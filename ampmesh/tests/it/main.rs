@@ -15,4 +15,6 @@ mod operators;
 #[cfg(test)]
 mod registry;
 #[cfg(test)]
+mod start_tls;
+#[cfg(test)]
 mod support;
