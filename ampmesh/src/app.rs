@@ -30,7 +30,7 @@ pub(crate) enum Ended {
 /// Whatever runs is dropped.
 pub(crate) async fn run(cli: Cli, terminal: &mut Terminal<'_>) -> Ended {
     let in_json = matches!(&cli.command, Commands::Ask(question) if question.in_json());
-    match dispatch(cli, terminal).await {
+    match Box::pin(dispatch(cli, terminal)).await {
         Ok(ended) => ended,
         Err(error) if is_broken_pipe(&error) => Ended::InOrder(Exit::Ok.code()),
         Err(error) => {

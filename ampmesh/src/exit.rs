@@ -114,7 +114,8 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<Exit> {
         || cause.downcast_ref::<cluster::StartError>().is_some()
         || cause.downcast_ref::<KeyFileError>().is_some()
         || cause.downcast_ref::<mesh::TokenError>().is_some()
-        || cause.downcast_ref::<mesh::SecretError>().is_some();
+        || cause.downcast_ref::<mesh::SecretError>().is_some()
+        || cause.downcast_ref::<mesh::X509Error>().is_some();
     is_usage.then_some(Exit::Usage)
 }
 

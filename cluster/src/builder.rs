@@ -7,7 +7,7 @@ use amp_proto::{Cluster, CommandSchema, Limits, Region, ResponderTable, Role as 
 use futures_util::future::BoxFuture;
 use mesh::{
     BackoffSettings, Client, ClusterId, KeyPair, Pins, Pool, ProcessSettings, Secret, Services,
-    SettingsError, Transport,
+    SettingsError, Transport, X509Identity,
 };
 use tokio::sync::watch;
 
@@ -153,6 +153,17 @@ impl ClusterBuilder {
     #[must_use]
     pub fn secret(mut self, secret: Secret) -> Self {
         self.process.secret = Some(secret);
+        self
+    }
+
+    /// A certificate and the authorities that are believed. With them, a region is asked
+    /// `StartTLS` before anything else, and what follows goes on in TLS 1.3, in which both sides
+    /// show a certificate of one of the authorities; then the shared secret is proved as ever,
+    /// which has to be given besides. Names in certificates are not looked at. A region that does
+    /// not do it is left. Default: none, and everything is said in the clear.
+    #[must_use]
+    pub fn start_tls(mut self, identity: X509Identity) -> Self {
+        self.process.start_tls = Some(identity);
         self
     }
 

@@ -17,7 +17,7 @@ pub use amp_proto::{Cluster, Region};
 pub use mesh::{
     BackoffSettings, CallError, Client, ClusterId, GATHER_CONCURRENCY, Gathered, Gathering,
     InviteToken, KeyPair, Limits, PeerExt, Pins, PublicKey, RegionId, Secret, SettingsError,
-    gather, gather_with,
+    X509Error, X509Identity, gather, gather_with,
 };
 
 pub use crate::builder::{ClusterBuilder, RegistrationRefused, StartError};

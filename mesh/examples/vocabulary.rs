@@ -5,7 +5,7 @@ use amp_proto::{Command, CommandSchema, FieldSchema, RoleName};
 use mesh::commands::{
     AnnounceKey, Authenticate, Cancel, Credit, Describe, End, Identify, Item, Join, Leave,
     ListRegionKeys, ListRegions, Negotiate, Part, Ping, RegionKeysChanged, RegionsChanged,
-    RegisterCluster, RotateKey, Unwanted,
+    RegisterCluster, RotateKey, StartTls, Unwanted,
 };
 
 // ANCHOR: schemas
@@ -23,7 +23,8 @@ const BOTH: [CommandSchema; 12] = [
     Unwanted::SCHEMA,
     Part::SCHEMA,
 ];
-const REGION: [CommandSchema; 5] = [
+const REGION: [CommandSchema; 6] = [
+    StartTls::SCHEMA,
     Join::SCHEMA,
     RegisterCluster::SCHEMA,
     ListRegions::SCHEMA,

@@ -21,9 +21,12 @@ impl Clock {
     }
 
     pub(crate) fn instant(self, moment: Moment) -> Instant {
-        const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
-        let elapsed = moment.since(Moment::START);
-        // Nobody waits longer than that, and no clock goes further.
-        self.start.checked_add(elapsed).unwrap_or_else(|| self.start + CENTURY)
+        later(self.start, moment.since(Moment::START))
     }
+}
+
+/// So long after that, or in a century: nobody waits longer, and no clock goes further.
+pub(crate) fn later(start: Instant, elapsed: Duration) -> Instant {
+    const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+    start.checked_add(elapsed).unwrap_or_else(|| start + CENTURY)
 }

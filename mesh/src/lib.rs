@@ -38,6 +38,7 @@ mod repeats;
 mod secret;
 mod services;
 mod transport;
+mod x509;
 
 pub use amp_proto::{CallError, Limits, Lost, NotAKey, PublicKey};
 
@@ -72,3 +73,4 @@ pub use crate::services::Services;
 pub use crate::transport::{
     BoxStream, Listen, Listener, MemoryTransport, Stream, TcpTransport, Transport,
 };
+pub use crate::x509::{X509Error, X509Identity};

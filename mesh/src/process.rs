@@ -7,8 +7,10 @@ use std::time::Duration;
 use amp_proto::{
     Command, Limits, Lost, PublicKey, ResponderTable, Responders, RoleName, UnusableLimit,
 };
+use tokio::time::Instant;
 
 use crate::answering::{Answering, AnsweringError};
+use crate::clock::later;
 use crate::commands::Ident;
 use crate::common::Common;
 use crate::connection::{HandshakeError, Handshaking, Link, Open, PeerKey, RefusedAsk};
@@ -18,6 +20,7 @@ use crate::lifetime::Lifetime;
 use crate::once::OnceStore;
 use crate::secret::Secret;
 use crate::transport::{BoxStream, TcpTransport, Transport};
+use crate::x509::X509Identity;
 
 /// The settings of a process, whatever its role.
 #[derive(Debug)]
@@ -30,6 +33,8 @@ pub struct ProcessSettings {
     pub secret: Option<Secret>,
     /// The key pair that the process is known by, for TLS.
     pub key_pair: Option<KeyPair>,
+    /// The certificate for plain AMP to go on in TLS, by StartTLS, before anything else is said.
+    pub start_tls: Option<X509Identity>,
     /// The keys of the region processes that are known. Only clusters need them.
     pub pins: Pins,
     /// Where streams come from. Default: TCP.
@@ -56,6 +61,10 @@ pub enum SettingsError {
     /// to no other.
     #[error("a key pair and a shared secret were given, and a cluster has one of them")]
     TwoIdentities,
+    /// A certificate for StartTLS was given, and no secret. The certificate protects the way; who
+    /// belongs to the mesh is still known by the secret.
+    #[error("a certificate for StartTLS was given, and no shared secret beside it")]
+    StartTlsWithoutSecret,
     /// With one of the limits nothing could work.
     #[error(transparent)]
     Limits(#[from] UnusableLimit),
@@ -82,6 +91,7 @@ pub struct Process {
     once: Arc<OnceStore>,
     secret: Option<Secret>,
     tls: Option<Tls>,
+    start_tls: Option<X509Identity>,
     drain_timeout: Duration,
 }
 
@@ -110,6 +120,7 @@ impl Default for ProcessSettings {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             secret: None,
             key_pair: None,
+            start_tls: None,
             pins: Pins::new([]),
             transport: Arc::new(TcpTransport::new()),
             limits: Limits::default(),
@@ -135,10 +146,13 @@ impl ProcessSettings {
         own: S,
     ) -> Result<Process, SettingsError> {
         let Self { transport, limits, client_wait, drain_timeout, mut answering, .. } = self;
-        let (secret, pair) = (self.secret, self.key_pair);
+        let (secret, pair, start_tls) = (self.secret, self.key_pair, self.start_tls);
         match (&secret, &pair, role) {
             (None, None, _) => return Err(SettingsError::NoIdentity),
             (Some(_), Some(_), RoleName::Cluster) => return Err(SettingsError::TwoIdentities),
+            (None, Some(_), _) if start_tls.is_some() => {
+                return Err(SettingsError::StartTlsWithoutSecret);
+            }
             _ => {}
         }
         let tls = pair.map(|pair| Tls::new(&pair, self.pins));
@@ -165,6 +179,7 @@ impl ProcessSettings {
             once,
             secret,
             tls,
+            start_tls,
             drain_timeout,
         })
     }
@@ -197,14 +212,16 @@ impl Process {
         self.tls.as_ref().map(Tls::pins)
     }
 
-    /// Whether peers are accepted that speak plain AMP and know the shared secret.
+    /// Whether peers are accepted that speak plain AMP and know the shared secret; where there is a
+    /// certificate for it, after StartTLS.
     #[must_use]
     pub fn accepts_plain(&self) -> bool {
         self.secret.is_some()
     }
 
     /// Takes a fresh stream to a region through the handshake: by key if this process has one, and
-    /// otherwise by the shared secret. There is no falling back from one to the other.
+    /// otherwise by the shared secret, within TLS if there is a certificate for StartTLS. There is
+    /// no falling back from one to the other.
     ///
     /// # Errors
     /// [`HandshakeError`]; the stream is closed.
@@ -217,7 +234,8 @@ impl Process {
         address: String,
     ) -> Result<Open<BoxStream>, HandshakeError> {
         let Some(tls) = &self.tls else {
-            return self.authenticate(stream, RoleName::Region, address).await;
+            let until = later(Instant::now(), self.limits.handshake_timeout);
+            return self.authenticate(stream, RoleName::Region, address, until).await;
         };
         connect(tls, stream, address, Arc::clone(&self.limits)).await
     }
@@ -236,12 +254,18 @@ impl Process {
         address: String,
     ) -> Result<Received, HandshakeError> {
         let far = RoleName::Cluster;
+        let began = Instant::now();
         let Some(tls) = &self.tls else {
-            return self.authenticate(stream, far, address).await.map(Received::Open);
+            let until = later(began, self.limits.handshake_timeout);
+            return self.authenticate(stream, far, address, until).await.map(Received::Open);
         };
         let mut stream = Peeked::new(stream);
         if self.is_plain(&mut stream).await? {
-            let opened = self.authenticate(Box::new(stream), far, address).await;
+            // Whoever begins late with StartTLS has less time left; whoever is asked for a proof
+            // has all of it.
+            let from = if self.start_tls.is_some() { began } else { Instant::now() };
+            let until = later(from, self.limits.handshake_timeout);
+            let opened = self.authenticate(Box::new(stream), far, address, until).await;
             return opened.map(Received::Open);
         }
         let after = self.limits.handshake_timeout;
@@ -270,15 +294,24 @@ impl Process {
         }
     }
 
-    /// Takes a fresh stream to a peer of role `far` through the handshake by the shared secret.
+    /// Takes a fresh stream to a peer of role `far` through the handshake by the shared secret,
+    /// after StartTLS if there is a certificate for it.
     async fn authenticate(
         &self,
         stream: BoxStream,
         far: RoleName,
         address: String,
+        until: Instant,
     ) -> Result<Open<BoxStream>, HandshakeError> {
         let secret = self.secret.as_ref().ok_or(HandshakeError::PlainRefused)?;
         let handshaking = Handshaking::new(stream, far, address, Arc::clone(&self.limits));
+        let handshaking = handshaking.until(until);
+        let handshaking = match (&self.start_tls, far) {
+            (None, _) => handshaking,
+            // Clusters dial, and whoever dials asks.
+            (Some(x509), RoleName::Region) => handshaking.ask_start_tls(x509).await?,
+            (Some(x509), RoleName::Cluster) => handshaking.answer_start_tls(x509).await?,
+        };
         Box::pin(handshaking.authenticate(secret)).await
     }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use amp_proto::{CommandSchema, Limits, Region, ResponderTable, Role as _};
 use mesh::{
     ClusterId, KeyPair, Listen, Pool, ProcessSettings, PublicKey, RegionId, Secret, Services,
-    SettingsError, Transport, host_name,
+    SettingsError, Transport, X509Identity, host_name,
 };
 use tokio::sync::{Notify, watch};
 
@@ -138,6 +138,17 @@ impl RegionBuilder {
     #[must_use]
     pub fn secret(mut self, secret: Secret) -> Self {
         self.process.secret = Some(secret);
+        self
+    }
+
+    /// A certificate and the authorities that are believed. With them, peers that speak plain AMP
+    /// have to ask `StartTLS` before anything else, and go on in TLS 1.3, in which both sides show
+    /// a certificate of one of the authorities; then the shared secret is proved as ever, which has
+    /// to be given besides. Names in certificates are not looked at. Clusters that have a key come
+    /// as ever. Default: none, and `StartTLS` is answered `UNHANDLED`.
+    #[must_use]
+    pub fn start_tls(mut self, identity: X509Identity) -> Self {
+        self.process.start_tls = Some(identity);
         self
     }
 

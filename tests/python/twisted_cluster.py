@@ -60,8 +60,11 @@ class Cluster:
             self.followed.update(addresses)
             host, _, port = addresses[0].rpartition(":")
             endpoint = endpoints.HostnameEndpoint(reactor, host.strip("[]"), int(port))
-            factory = protocol.Factory.forProtocol(lambda: Region(self, addresses[0]))
+            factory = protocol.Factory.forProtocol(lambda: self.meet(addresses[0]))
             ClientService(endpoint, factory).startService()  # Dials again when it is lost.
+
+    def meet(self, address):
+        return Region(self, address)
 
 
 class Region(amp.AMP):
@@ -143,13 +146,17 @@ class Region(amp.AMP):
         self.tell("lost")
 
 
-if __name__ == "__main__":
+def command_line():
     parser = argparse.ArgumentParser(description="A stock Twisted cluster of an ampmesh.")
     parser.add_argument("--secret-file", type=pathlib.Path, required=True, help="hex digits")
     parser.add_argument("--uuid", required=True, help="who this cluster is")
     parser.add_argument("--name", help="how its lines are marked (default: the uuid)")
     parser.add_argument("--rate", type=lambda text: text.rsplit("=", 1), metavar="NAME=N")
     parser.add_argument("region", metavar="HOST:PORT", help="any one region process")
-    options = parser.parse_args()
+    return parser
+
+
+if __name__ == "__main__":
+    options = command_line().parse_args()
     Cluster(options).follow(options.region)
     reactor.run()

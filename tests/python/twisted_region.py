@@ -26,6 +26,9 @@ class Connection(amp.AMP):
     def connectionMade(self):
         self.peer = commands.address(self.transport.getPeer())
         tell("connected", cluster=self.peer)
+        self.begin()
+
+    def begin(self):
         defer.ensureDeferred(self.admit()).addErrback(self.hang_up)
 
     async def admit(self):

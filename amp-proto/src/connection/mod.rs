@@ -143,6 +143,14 @@ impl Connection {
         self.inbound.room().extend_from_slice(bytes);
     }
 
+    /// Whether bytes were received that stand behind everything that was given out or dealt with.
+    /// Whoever changes the protocol at a box asks this before: what is left does not belong to the
+    /// next one.
+    #[must_use]
+    pub fn has_unread(&self) -> bool {
+        self.inbound.buffered_bytes() > 0
+    }
+
     /// Ends every ask whose deadline has come.
     pub fn handle_timeout(&mut self, now: Moment) {
         self.exchange.handle_timeout(now);

@@ -84,6 +84,18 @@ pub(crate) struct ProcessArgs {
     /// Naming a secret file says the same
     #[arg(long, env = "AMPMESH_PLAIN", hide_env_values = true)]
     pub(crate) plain: bool,
+    /// A certificate in PEM, and those between it and an authority: plain AMP then goes on in TLS by
+    /// StartTLS, before anything else is said, and nothing is said in the clear
+    #[arg(long, value_name = "FILE", env = "AMPMESH_START_TLS_CERTIFICATE_FILE")]
+    #[arg(hide_env_values = true)]
+    pub(crate) start_tls_certificate_file: Option<PathBuf>,
+    /// The private key to it, in PEM, readable by you alone
+    #[arg(long, value_name = "FILE", env = "AMPMESH_START_TLS_KEY_FILE", hide_env_values = true)]
+    pub(crate) start_tls_key_file: Option<PathBuf>,
+    /// The certificates of the authorities that are believed, in PEM
+    #[arg(long, value_name = "FILE", env = "AMPMESH_START_TLS_AUTHORITIES_FILE")]
+    #[arg(hide_env_values = true)]
+    pub(crate) start_tls_authorities_file: Option<PathBuf>,
     /// Leave out the demonstration commands (EatCheez and so on)
     #[arg(long, env = "AMPMESH_NO_DEMO", hide_env_values = true)]
     pub(crate) no_demo: bool,

@@ -9,7 +9,7 @@ use mesh::chain;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::config::{ClusterSettings, ConfigError, RegionAddress};
+use crate::config::{ClusterSettings, ConfigError, RegionAddress, StartTlsFiles};
 use crate::demo::Cellar;
 use crate::exit::Exit;
 use crate::keys::{KeyFile, read_membership, write_membership};
@@ -32,6 +32,8 @@ pub(crate) async fn run(
     drain: &CancellationToken,
 ) -> anyhow::Result<Exit> {
     let secret = settings.secret.as_ref().map(secret::read).transpose()?;
+    let certificate = settings.start_tls.as_ref().map(StartTlsFiles::read).transpose();
+    let certificate = certificate.context("cannot use the certificate for StartTLS")?;
     let membership = match &secret {
         Some(_) => None,
         None => Some(read_membership(&settings.data_dir)?.ok_or(ConfigError::NotJoined)?),
@@ -50,6 +52,9 @@ pub(crate) async fn run(
         .limits(settings.limits);
     if let Some(secret) = secret {
         builder = builder.secret(secret);
+    }
+    if let Some(certificate) = certificate {
+        builder = builder.start_tls(certificate);
     }
     if let Some(membership) = membership {
         builder = by_key(builder, settings.data_dir, &settings.regions, membership)?;

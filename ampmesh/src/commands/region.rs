@@ -4,7 +4,7 @@ use anyhow::Context as _;
 use region::{Listen, RegionController};
 use tokio_util::sync::CancellationToken;
 
-use crate::config::RegionSettings;
+use crate::config::{RegionSettings, StartTlsFiles};
 use crate::demo::Tower;
 use crate::exit::Exit;
 use crate::keys::KeyFile;
@@ -43,6 +43,8 @@ pub(crate) async fn run(
         }
         None => None,
     };
+    let certificate = settings.start_tls.as_ref().map(StartTlsFiles::read).transpose();
+    let certificate = certificate.context("cannot use the certificate for StartTLS")?;
     let socket = OperatorSocket::claim(&settings.data_dir, &settings.name).await?;
     // The name is ours from here on, and with it the key.
     let key_file = KeyFile::of_region(&settings.data_dir, settings.name.as_str());
@@ -66,6 +68,9 @@ pub(crate) async fn run(
     }
     if let Some(secret) = plain_secret {
         builder = builder.secret(secret);
+    }
+    if let Some(certificate) = certificate {
+        builder = builder.start_tls(certificate);
     }
     if settings.demo {
         builder = builder.responders(Tower::new());

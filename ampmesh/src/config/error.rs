@@ -93,6 +93,15 @@ pub(crate) enum ConfigError {
         #[source]
         error: mesh::SecretError,
     },
+    /// For StartTLS three files are needed, and not all of them are named.
+    #[error(
+        "`{missing}` is missing: StartTLS needs the certificate, its private key, and the \
+         authorities to believe"
+    )]
+    StartTlsIncomplete {
+        /// The key of the one that is missing.
+        missing: &'static str,
+    },
     /// A file that the program keeps in its data directory is not what it wrote there.
     #[error("{} does not hold a uuid; correct or remove it", .path.display())]
     NotAUuid {

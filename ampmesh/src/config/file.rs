@@ -4,6 +4,9 @@
 //! data-dir = "/var/lib/ampmesh"       # relative paths start at the file's own directory
 //! plain = true                        # off unless a secret file is named
 //! secret-file = "/etc/ampmesh/secret"
+//! start-tls-certificate-file = "/etc/ampmesh/certificate.pem"  # with the other two, or none
+//! start-tls-key-file = "/etc/ampmesh/key.pem"
+//! start-tls-authorities-file = "/etc/ampmesh/authorities.pem"
 //! log = "info"
 //! log-format = "json"
 //!
@@ -42,6 +45,9 @@ pub(crate) struct File {
     pub(crate) data_dir: Option<PathBuf>,
     pub(crate) secret_file: Option<PathBuf>,
     pub(crate) plain: Option<bool>,
+    pub(crate) start_tls_certificate_file: Option<PathBuf>,
+    pub(crate) start_tls_key_file: Option<PathBuf>,
+    pub(crate) start_tls_authorities_file: Option<PathBuf>,
     pub(crate) log: Option<String>,
     pub(crate) log_format: Option<LogFormat>,
     pub(crate) region: RegionTable,
@@ -84,7 +90,14 @@ impl File {
             .map_err(|error| ConfigError::Unreadable { path: path.to_owned(), error })?;
         let mut file = Self::parse(path, &text)?;
         let folder = path.parent().unwrap_or_else(|| Path::new(""));
-        for own in [&mut file.data_dir, &mut file.secret_file, &mut file.region.registry_url_file] {
+        for own in [
+            &mut file.data_dir,
+            &mut file.secret_file,
+            &mut file.start_tls_certificate_file,
+            &mut file.start_tls_key_file,
+            &mut file.start_tls_authorities_file,
+            &mut file.region.registry_url_file,
+        ] {
             *own = own.take().map(|relative| folder.join(relative));
         }
         let registry = file.region.registry.take().map(|registry| registry.within(folder));

@@ -8,7 +8,8 @@ use amp_proto::Limits;
 use uuid::Uuid;
 
 use super::{
-    ConfigError, File, LogFormat, Name, Ports, RegionAddress, RegistryPlace, Surroundings,
+    ConfigError, File, LogFormat, Name, Ports, RegionAddress, RegistryPlace, StartTlsFiles,
+    Surroundings,
 };
 use crate::cli::{ClusterArgs, CommonArgs, ProcessArgs, RegionArgs};
 
@@ -33,8 +34,14 @@ pub(crate) enum SecretPlace {
 
 impl SecretPlace {
     /// `None`: plain AMP is not spoken.
-    fn resolve(flags: &ProcessArgs, file: &File, data_dir: &Path) -> Option<Self> {
-        let is_plain = flags.plain || file.plain.unwrap_or(false);
+    fn resolve(
+        flags: &ProcessArgs,
+        file: &File,
+        data_dir: &Path,
+        start_tls: Option<&StartTlsFiles>,
+    ) -> Option<Self> {
+        // What goes on in TLS by StartTLS is plain AMP, and needs the secret as well.
+        let is_plain = flags.plain || file.plain.unwrap_or(false) || start_tls.is_some();
         match flags.secret_file.as_ref().or(file.secret_file.as_ref()) {
             Some(path) => Some(Self::Given(path.clone())),
             None => is_plain.then(|| Self::Usual(data_dir.join("secret"))),
@@ -61,6 +68,8 @@ pub(crate) struct RegionSettings {
     pub(crate) registry: RegistryPlace,
     /// `None`: known by key alone.
     pub(crate) secret: Option<SecretPlace>,
+    /// `None`: plain AMP is spoken in the clear.
+    pub(crate) start_tls: Option<StartTlsFiles>,
     pub(crate) demo: bool,
     pub(crate) connections_max: Option<NonZeroUsize>,
     pub(crate) limits: Limits,
@@ -76,6 +85,8 @@ pub(crate) struct ClusterSettings {
     pub(crate) regions: Vec<RegionAddress>,
     /// `None`: known by key alone.
     pub(crate) secret: Option<SecretPlace>,
+    /// `None`: plain AMP is spoken in the clear.
+    pub(crate) start_tls: Option<StartTlsFiles>,
     pub(crate) demo: bool,
     pub(crate) limits: Limits,
 }
@@ -104,8 +115,8 @@ impl RegionSettings {
     /// Lays `flags` over `file` over the defaults.
     ///
     /// # Errors
-    /// [`ConfigError::NoDataDirectory`], [`ConfigError::Limit`], and what can be wrong with the
-    /// registry.
+    /// [`ConfigError::NoDataDirectory`], [`ConfigError::StartTlsIncomplete`],
+    /// [`ConfigError::Limit`], and what can be wrong with the registry.
     pub(crate) fn resolve(
         flags: &RegionArgs,
         file: &File,
@@ -118,6 +129,7 @@ impl RegionSettings {
         let ports = flags.ports.as_ref().or(table.ports.as_ref()).cloned();
         let listen = flags.listen.or(table.listen);
         let advertise = layered_list(&flags.advertise, table.advertise.as_deref());
+        let start_tls = StartTlsFiles::resolve(&flags.process, file)?;
         Ok(Self {
             data_dir: data_dir.to_owned(),
             name: name.unwrap_or_else(|| surroundings.name()),
@@ -125,7 +137,8 @@ impl RegionSettings {
             ports: ports.unwrap_or_default(),
             advertise: advertise.into_iter().map(|ip| ip.0).collect(),
             registry: RegistryPlace::resolve(flags, file, surroundings, data_dir)?,
-            secret: SecretPlace::resolve(&flags.process, file, data_dir),
+            secret: SecretPlace::resolve(&flags.process, file, data_dir, start_tls.as_ref()),
+            start_tls,
             demo: !flags.process.no_demo && table.demo.unwrap_or(true),
             connections_max: table.connections_max,
             limits: file.limits.limits()?,
@@ -137,8 +150,8 @@ impl ClusterSettings {
     /// Lays `flags` over `file` over the defaults.
     ///
     /// # Errors
-    /// [`ConfigError::NoDataDirectory`], [`ConfigError::Limit`]; [`ConfigError::NoRegion`] of one
-    /// that speaks plain AMP.
+    /// [`ConfigError::NoDataDirectory`], [`ConfigError::StartTlsIncomplete`],
+    /// [`ConfigError::Limit`]; [`ConfigError::NoRegion`] of one that speaks plain AMP.
     pub(crate) fn resolve(
         flags: &ClusterArgs,
         file: &File,
@@ -149,7 +162,8 @@ impl ClusterSettings {
         let data_dir = common.data_dir()?;
         let name = flags.name.as_ref().or(table.name.as_ref()).cloned();
         let regions = layered_list(&flags.regions, table.regions.as_deref());
-        let secret = SecretPlace::resolve(&flags.process, file, data_dir);
+        let start_tls = StartTlsFiles::resolve(&flags.process, file)?;
+        let secret = SecretPlace::resolve(&flags.process, file, data_dir, start_tls.as_ref());
         // A cluster that has joined knows where regions are.
         if regions.is_empty() && secret.is_some() {
             return Err(ConfigError::NoRegion);
@@ -160,6 +174,7 @@ impl ClusterSettings {
             uuid: flags.uuid.or(table.uuid),
             regions,
             secret,
+            start_tls,
             demo: !flags.process.no_demo && table.demo.unwrap_or(true),
             limits: file.limits.limits()?,
         })
@@ -243,6 +258,15 @@ mod tests {
         assert_eq!(file_of(&settings.registry), Some(Path::new("/d/registry.sqlite")));
         assert_eq!(settings.secret, Some(SecretPlace::Given("/s".into())));
         assert!(!settings.demo);
+    }
+
+    #[test]
+    fn a_certificate_for_start_tls_asks_for_the_secret_as_plain_amp_does() {
+        let file = "data-dir = '/d'\nstart-tls-certificate-file = '/c'\n\
+                    start-tls-key-file = '/k'\nstart-tls-authorities-file = '/a'\n";
+        let settings = region(&[], file);
+        assert!(settings.start_tls.is_some());
+        assert_eq!(settings.secret, Some(SecretPlace::Usual("/d/secret".into())));
     }
 
     #[test]

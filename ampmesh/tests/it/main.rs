@@ -23,4 +23,6 @@ mod shared_keys;
 #[cfg(test)]
 mod sockets;
 #[cfg(test)]
+mod start_tls;
+#[cfg(test)]
 mod support;

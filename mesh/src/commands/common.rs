@@ -21,6 +21,17 @@ pub struct Authenticated {
     pub salt: Bytes,
 }
 
+/// Asks to go on in TLS: with the answer the connection becomes TLS, in which the asking side is
+/// the client. Answered by processes that were given a certificate only, as the first ask of a
+/// connection; `UNHANDLED` otherwise.
+#[derive(Clone, Debug, PartialEq, Eq, Command)]
+#[command(name = "StartTLS", answered_by = Region)]
+pub struct StartTls;
+
+/// The code by which every ask is refused that comes in the clear before [`StartTls`], where that
+/// is required.
+pub const TLS_REQUIRED: &str = "TLS_REQUIRED";
+
 /// Asks who the peer is: a cluster's uuid, or the identity of a region process.
 #[derive(Clone, Debug, PartialEq, Eq, Command)]
 #[command(answered_by = any, response = Ident)]

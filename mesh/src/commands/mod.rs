@@ -1,7 +1,7 @@
 //! The commands that make a mesh of connections, sorted by who answers them.
 //!
-//! `Authenticate`, `Identify` and `Ping` are MAAS's own; the rest a stock peer answers with
-//! `UNHANDLED`, and does without.
+//! `Authenticate`, `Identify` and `Ping` are MAAS's own, `StartTLS` is Twisted's; the rest a stock
+//! peer answers with `UNHANDLED`, and does without.
 
 mod cluster;
 mod common;
@@ -12,7 +12,7 @@ mod region;
 pub use cluster::RegionsChanged;
 pub use common::{
     Authenticate, Authenticated, CommandRow, Commands, Describe, FieldRow, Ident, Identify, Leave,
-    Ping,
+    Ping, StartTls, TLS_REQUIRED,
 };
 pub use extensions::{Cancel, Credit, End, Item, Negotiate, Part, Terms, Unwanted};
 pub use keys::{

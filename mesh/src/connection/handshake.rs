@@ -12,11 +12,14 @@ use amp_proto::{
 };
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::time::{Instant, timeout_at};
 
 use super::driver::{Driver, Ended};
 use super::link::{Link, PeerInfo, PeerKey};
 use super::proof::{challenge, is_challenge_of, judge, proof};
 use super::running::Running;
+use super::start_tls::of_tls;
+use crate::clock::later;
 use crate::commands::Authenticate;
 use crate::once::OnceStore;
 use crate::peer::LinkPeer;
@@ -27,12 +30,14 @@ use crate::secret::Secret;
 pub struct Handshaking<S> {
     pub(super) stream: S,
     pub(super) connection: Connection,
-    peer: PeerInfo,
+    pub(super) peer: PeerInfo,
     pub(super) limits: Arc<Limits>,
-    held: Vec<AskEvent>,
-    received_bytes: usize,
+    /// When it has to be over.
+    pub(super) until: Instant,
+    pub(super) held: Vec<AskEvent>,
+    pub(super) received_bytes: usize,
     /// Why the peer's proof was none.
-    failed: Option<HandshakeError>,
+    pub(super) failed: Option<HandshakeError>,
 }
 
 /// A connection that is ready to be driven.
@@ -72,7 +77,8 @@ pub enum HandshakeError {
         /// The key that it shows.
         key: PublicKey,
     },
-    /// The peer cannot do TLS as it is done here: it has no key, or shows something else.
+    /// The peer cannot do TLS as it is done here: it has no key or certificate, shows something
+    /// else, or none of the authorities stands behind what either side shows.
     #[error("TLS failed: {reason}")]
     Tls {
         /// What is the matter, in the words of the TLS library.
@@ -81,6 +87,27 @@ pub enum HandshakeError {
     /// The peer speaks plain AMP, and that is not accepted here.
     #[error("the peer speaks plain AMP, which is not accepted here")]
     PlainRefused,
+    /// StartTLS is required here, and the peer asked something else first, in the clear. It was
+    /// told so, and not answered. It has to be made to use StartTLS; or whoever is on the way keeps
+    /// it from that.
+    #[error("the peer asked `{asked}` in the clear, and StartTLS comes first here")]
+    StartTlsRequired {
+        /// What it asked, made printable.
+        asked: String,
+    },
+    /// StartTLS is required here, and the peer that was dialled does not do it. Give it a
+    /// certificate; or whoever is on the way answers in its place.
+    #[error("the peer does not start TLS: {}: {}", OneLine(.code), OneLine(.description))]
+    StartTlsRefused {
+        /// The code on the wire.
+        code: String,
+        /// The peer's words.
+        description: String,
+    },
+    /// Bytes in the clear stood behind StartTLS, where TLS has to begin: anybody on the way can
+    /// have put them there. They were not read.
+    #[error("bytes in the clear came behind StartTLS: somebody on the way may have put them there")]
+    ClearBehindStartTls,
     /// The key of the peer is enrolled nowhere: it has to join first.
     #[error("the key {key} is not enrolled")]
     NotEnrolled {
@@ -126,6 +153,8 @@ impl HandshakeError {
                 | Self::Refused { .. }
                 | Self::UnknownRegion { .. }
                 | Self::PlainRefused
+                | Self::StartTlsRequired { .. }
+                | Self::StartTlsRefused { .. }
         )
     }
 }
@@ -134,15 +163,24 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Handshaking<S> {
     /// Begins on a fresh stream to a peer of the given role.
     #[must_use]
     pub fn new(stream: S, role: RoleName, address: String, limits: Arc<Limits>) -> Self {
+        let until = later(Instant::now(), limits.handshake_timeout);
         Self {
             stream,
             connection: Connection::new(Arc::clone(&limits)),
             peer: PeerInfo { role, address, authentication: Authentication::Nothing, key: None },
             limits,
+            until,
             held: Vec::new(),
             received_bytes: 0,
             failed: None,
         }
+    }
+
+    /// For a handshake that began before there was anything to be read: when it has to be over.
+    #[must_use]
+    pub(crate) fn until(mut self, until: Instant) -> Self {
+        self.until = until;
+        self
     }
 
     /// Opens the connection without a handshake. Only for streams that nobody else can reach, such
@@ -165,7 +203,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Handshaking<S> {
     /// Proves that we know `secret` and has the peer prove it.
     ///
     /// # Limits
-    /// [`Limits::handshake_timeout`], [`Limits::handshake_bytes_max`],
+    /// [`Limits::handshake_timeout`] from [`Handshaking::new`] on, [`Limits::handshake_bytes_max`],
     /// [`Limits::handshake_asks_max`].
     ///
     /// # Errors
@@ -175,7 +213,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Handshaking<S> {
     /// Dropping the future closes the stream.
     pub async fn authenticate(mut self, secret: &Secret) -> Result<Open<S>, HandshakeError> {
         let after = self.limits.handshake_timeout;
-        let proved = tokio::time::timeout(after, self.exchange_proofs(secret)).await;
+        let proved = timeout_at(self.until, self.exchange_proofs(secret)).await;
         let proved = proved.unwrap_or_else(|_| {
             // A proof that was wrong says more than that nothing came after it.
             Err(self.failed.take().unwrap_or(HandshakeError::TimedOut { after }))
@@ -250,7 +288,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Handshaking<S> {
         self.connection.poll_event().map_err(HandshakeError::PeerMisbehaved)
     }
 
-    fn poll_asked(&mut self, asked: &mut Option<AskId>) -> Option<AskResult> {
+    pub(super) fn poll_asked(&mut self, asked: &mut Option<AskId>) -> Option<AskResult> {
         let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
         let id = (*asked)?;
         match self.connection.poll_ask(id, &mut cx) {
@@ -301,15 +339,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Handshaking<S> {
 
     pub(super) async fn flush(&mut self) -> Result<(), HandshakeError> {
         if let Some(bytes) = self.connection.poll_transmit() {
-            self.stream.write_all(&bytes).await.map_err(|error| lost(&error))?;
-            self.stream.flush().await.map_err(|error| lost(&error))?;
+            self.stream.write_all(&bytes).await.map_err(|error| of_tls(&error))?;
+            self.stream.flush().await.map_err(|error| of_tls(&error))?;
         }
         Ok(())
     }
 
     pub(super) async fn read(&mut self) -> Result<(), HandshakeError> {
         let mut bytes = [0; 1024];
-        let read = self.stream.read(&mut bytes).await.map_err(|error| lost(&error))?;
+        let read = self.stream.read(&mut bytes).await.map_err(|error| of_tls(&error))?;
         if read == 0 {
             return Err(HandshakeError::Lost(Lost::ClosedByPeer));
         }
@@ -362,10 +400,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Open<S> {
     }
 }
 
-fn lost(error: &std::io::Error) -> HandshakeError {
-    HandshakeError::Lost(Lost::Broken { reason: error.to_string() })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -401,7 +435,7 @@ mod tests {
         let (_silent, far) = tokio::io::duplex(4096);
         let limits = Arc::new(Limits::default());
         let region = Handshaking::new(far, RoleName::Cluster, "silent".to_owned(), limits);
-        let started = tokio::time::Instant::now();
+        let started = Instant::now();
         let refused = region.authenticate(&secret()).await.unwrap_err();
         assert_eq!(refused, HandshakeError::TimedOut { after: std::time::Duration::from_secs(5) });
         assert!(started.elapsed() < std::time::Duration::from_secs(7));

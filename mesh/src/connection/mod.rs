@@ -13,6 +13,7 @@ mod handshake;
 mod link;
 mod proof;
 mod running;
+mod start_tls;
 mod stranger;
 mod streaming;
 

@@ -7,6 +7,9 @@
 )]
 
 mod joining;
+mod matrix;
+mod peers;
+mod replays;
 mod revoking;
 mod rotating;
 mod strangers;

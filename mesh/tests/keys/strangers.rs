@@ -8,113 +8,19 @@ use amp_proto::CallError;
 use cluster::ClusterController;
 use mesh::{ClusterId, HandshakeError, KeyPair, Listen, SettingsError};
 use region::RegionController;
-use rustls::client::ResolvesClientCert;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::ring::default_provider;
-use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer, ServerName, UnixTime};
-use rustls::sign::CertifiedKey;
-use rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
+use rustls::pki_types::ServerName;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
+use crate::peers::{Shows, connector};
 use crate::world::{WhoAmI, World, client_for, dial, dial_believing, member, quickly, secret};
 
 const SOON: Duration = Duration::from_secs(8);
 
-/// Believes everybody; the raw key of a region, or the certificate of whoever has one.
-#[derive(Debug)]
-struct Gullible {
-    raw: bool,
-}
-
-impl ServerCertVerifier for Gullible {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        vec![SignatureScheme::ED25519]
-    }
-
-    fn requires_raw_public_keys(&self) -> bool {
-        self.raw
-    }
-}
-
-/// Says that it will show a raw key, and shows none.
-#[derive(Debug)]
-struct Bluff;
-
-impl ResolvesClientCert for Bluff {
-    fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
-        None
-    }
-
-    fn only_raw_public_keys(&self) -> bool {
-        true
-    }
-
-    fn has_certs(&self) -> bool {
-        true
-    }
-}
-
-/// What a client of TLS shows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Shows {
-    Nothing,
-    LessThanItSays,
-    Certificate,
-}
-
-fn connector(raw: bool, shows: Shows) -> TlsConnector {
-    let config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
-        .with_protocol_versions(&[&rustls::version::TLS13])
-        .unwrap()
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Gullible { raw }));
-    let config = match shows {
-        Shows::Certificate => {
-            let certificate = include_bytes!("../data/throw-away-certificate.der").to_vec();
-            let key = include_bytes!("../data/throw-away-key.der").to_vec();
-            let key = PrivatePkcs8KeyDer::from(key);
-            config.with_client_auth_cert(vec![certificate.into()], key.into()).unwrap()
-        }
-        Shows::LessThanItSays => config.with_client_cert_resolver(Arc::new(Bluff)),
-        Shows::Nothing => config.with_no_client_auth(),
-    };
-    TlsConnector::from(Arc::new(config))
-}
-
 /// What a region says to such a client before it hangs up.
-async fn refused(region: &RegionController, connector: &TlsConnector) -> String {
+pub(crate) async fn refused(region: &RegionController, connector: &TlsConnector) -> String {
     let stream = TcpStream::connect(region.address()).await.unwrap();
     let name = ServerName::try_from("region.example").unwrap();
     let mut stream = match connector.connect(name, stream).await {
@@ -333,53 +239,4 @@ async fn a_call_that_a_stranger_makes_is_not_carried_out() {
     assert!(answers.iter().all(Result::is_err));
     assert!(answers.iter().any(|it| matches!(it, Err(CallError::Undeclared { .. }))));
     assert_eq!(world.desk.asked.load(Ordering::SeqCst), 0);
-}
-
-#[tokio::test]
-async fn a_recorded_connection_is_of_no_use_to_whoever_plays_it_again() {
-    let world = World::new();
-    let region = world.region().await;
-    let me = member(&region).await;
-    // Somebody on the way passes everything on, and keeps what the cluster says.
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap().to_string();
-    let passing = async {
-        let (near, _) = listener.accept().await.unwrap();
-        let far = TcpStream::connect(region.address()).await.unwrap();
-        let ((mut from_cluster, mut to_cluster), (mut from_region, mut to_region)) =
-            (near.into_split(), far.into_split());
-        let mut recorded = Vec::new();
-        let back = tokio::io::copy(&mut from_region, &mut to_cluster);
-        let forth = async {
-            let mut bytes = [0; 1024];
-            while let Ok(read @ 1..) = from_cluster.read(&mut bytes).await {
-                recorded.extend_from_slice(&bytes[..read]);
-                to_region.write_all(&bytes[..read]).await.unwrap();
-            }
-            let _closed = to_region.shutdown().await;
-        };
-        let _both = tokio::join!(back, forth);
-        recorded
-    };
-    let calling = async {
-        let stream = TcpStream::connect(&address).await.unwrap();
-        let pins = mesh::Pins::new([region.key().unwrap()]);
-        let limits = Arc::new(mesh::Limits::default());
-        let open = mesh::connect_by_key(Box::new(stream), address.clone(), &me.pair, pins, limits);
-        let (link, driving) = open.await.unwrap().drive(Arc::default());
-        let client = mesh::Client::<amp_proto::Region>::new(link);
-        tokio::join!(driving, async {
-            client.call(WhoAmI).await.unwrap();
-            client.leave().await;
-        });
-    };
-    let (recorded, ()) = tokio::join!(passing, calling);
-    assert_eq!(world.desk.asked.load(Ordering::SeqCst), 1);
-    assert!(!recorded.windows(6).any(|window| window == b"WhoAmI"), "it cannot be read");
-
-    let mut again = TcpStream::connect(region.address()).await.unwrap();
-    again.write_all(&recorded).await.unwrap();
-    let mut answer = Vec::new();
-    let _read = timeout(SOON, again.read_to_end(&mut answer)).await.expect("it hangs up");
-    assert_eq!(world.desk.asked.load(Ordering::SeqCst), 1, "nothing is carried out again");
 }

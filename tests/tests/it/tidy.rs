@@ -9,7 +9,7 @@ use amp_proto::{Command, CommandSchema};
 use mesh::commands::{
     AnnounceKey, Authenticate, Cancel, Credit, Describe, End, Identify, Item, Join, Leave,
     ListRegionKeys, ListRegions, Negotiate, Part, Ping, RegionKeysChanged, RegionsChanged,
-    RegisterCluster, RotateKey, Unwanted,
+    RegisterCluster, RotateKey, StartTls, Unwanted,
 };
 use serde_json::Value;
 
@@ -343,7 +343,7 @@ fn what_sources_say_of_the_book_is_there() {
 }
 
 /// Every command of the mesh's own.
-const VOCABULARY: [CommandSchema; 20] = [
+const VOCABULARY: [CommandSchema; 21] = [
     AnnounceKey::SCHEMA,
     Authenticate::SCHEMA,
     Cancel::SCHEMA,
@@ -363,6 +363,7 @@ const VOCABULARY: [CommandSchema; 20] = [
     RegionsChanged::SCHEMA,
     RegisterCluster::SCHEMA,
     RotateKey::SCHEMA,
+    StartTls::SCHEMA,
     Unwanted::SCHEMA,
 ];
 
@@ -415,7 +416,12 @@ fn the_vocabulary_is_complete() {
             if !derived.is_some_and(|it| it.split(", ").any(|derived| derived == "Command")) {
                 continue;
             }
-            let declaration = lines.find_map(|line| line.strip_prefix("pub struct ")).unwrap();
+            // The name on the wire, where it is said to be another than the struct's.
+            let declares = ["#[command(name = \"", "pub struct "];
+            let declaration = lines.find_map(|line: &str| {
+                declares.into_iter().find_map(|declares| line.strip_prefix(declares))
+            });
+            let declaration = declaration.unwrap();
             let name: String = declaration.chars().take_while(|it| it.is_alphanumeric()).collect();
             assert!(known.contains(name.as_str()), "`{name}` is missing from the vocabulary");
         }

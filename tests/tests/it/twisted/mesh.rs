@@ -14,19 +14,19 @@ use super::python::Python;
 /// Taste a cheez and rate it.
 #[derive(Clone, Debug, PartialEq, Command)]
 #[command(answered_by = Cluster, response = CheezRating, errors = CheezError)]
-struct EatCheez {
-    name: String,
-    origin: String,
-    age_months: Option<u8>,
+pub(super) struct EatCheez {
+    pub(super) name: String,
+    pub(super) origin: String,
+    pub(super) age_months: Option<u8>,
 }
 
 #[derive(Clone, Debug, PartialEq, Arguments)]
-struct CheezRating {
-    rating: u8,
+pub(super) struct CheezRating {
+    pub(super) rating: u8,
 }
 
 #[derive(Debug, PartialEq, thiserror::Error, CommandError)]
-enum CheezError {
+pub(super) enum CheezError {
     #[error("the cellar is locked")]
     #[code("CELLAR_LOCKED")]
     CellarLocked,
@@ -38,17 +38,17 @@ enum CheezError {
 /// Add a rating to a cheez's.
 #[derive(Clone, Debug, PartialEq, Command)]
 #[command(answered_by = Region, response = Ratings)]
-struct RateCheez {
-    name: String,
-    rating: u8,
+pub(super) struct RateCheez {
+    pub(super) name: String,
+    pub(super) rating: u8,
 }
 
 #[derive(Clone, Debug, PartialEq, Arguments)]
-struct Ratings {
-    total: u32,
+pub(super) struct Ratings {
+    pub(super) total: u32,
 }
 
-struct Cellar;
+pub(super) struct Cellar;
 
 #[responders]
 impl Cellar {
@@ -62,7 +62,7 @@ impl Cellar {
 }
 
 #[derive(Default)]
-struct Tower {
+pub(super) struct Tower {
     total: AtomicU32,
 }
 
@@ -75,11 +75,11 @@ impl Tower {
     }
 }
 
-fn cheez(name: &str) -> EatCheez {
+pub(super) fn cheez(name: &str) -> EatCheez {
     EatCheez { name: name.to_owned(), origin: "Navarre".to_owned(), age_months: None }
 }
 
-fn secret_file(secret: &Secret) -> tempfile::NamedTempFile {
+pub(super) fn secret_file(secret: &Secret) -> tempfile::NamedTempFile {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), secret.to_hex()).unwrap();
     file

@@ -4,4 +4,5 @@ mod conformance;
 mod large;
 mod mesh;
 mod python;
+mod start_tls;
 mod types;
