@@ -161,6 +161,19 @@ impl Process {
         Ok(())
     }
 
+    /// How many lines it has said until now that begin so and that nobody waited for.
+    ///
+    /// # Errors
+    /// It has ended.
+    ///
+    /// # Cancellation
+    /// None is lost.
+    pub(crate) async fn said_so_far(&mut self, begins: &str) -> anyhow::Result<usize> {
+        self.tell("mark").await?;
+        self.line("marked", ANSWERED_WITHIN).await?;
+        Ok(self.said.iter().filter(|line| line.starts_with(begins)).count())
+    }
+
     /// Writes a line to its stdin.
     ///
     /// # Errors

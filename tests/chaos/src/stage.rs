@@ -1,5 +1,6 @@
 //! A mesh of real processes: regions and clusters, each at a place of its own in the network.
 
+use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
@@ -18,6 +19,7 @@ use crate::network::{Network, Place};
 use crate::node::REST_MAX;
 use crate::processes::{ANSWERED_WITHIN, Process, Signal, Starting};
 use crate::proxy::Proxy;
+use crate::row::Figures;
 
 /// How long a process may take until it is ready, on a machine that does much else.
 const READY_WITHIN: Duration = Duration::from_secs(30);
@@ -55,6 +57,9 @@ pub(crate) struct Stage {
     lives: u64,
     /// The books of processes that have ended, and whether their calls had ended before.
     closed: Vec<(PathBuf, bool)>,
+    /// Region processes that live on although others have taken their places.
+    replaced: Vec<Node>,
+    is_good: bool,
 }
 
 /// A place of the mesh, and the process that lives there now.
@@ -63,6 +68,8 @@ pub(crate) struct Node {
     pub(crate) place: Place,
     pub(crate) index: usize,
     pub(crate) proxy: Option<Proxy>,
+    /// Where a proxy listens for it, if one does.
+    front: Ipv4Addr,
     /// The identity of its process.
     pub(crate) ident: String,
     pub(crate) process: Option<Process>,
@@ -83,14 +90,14 @@ impl Node {
     /// Where clusters reach it, if it is a region.
     pub(crate) fn front(&self) -> IpAddr {
         match self.proxy {
-            Some(_) => self.place.front().into(),
+            Some(_) => self.front.into(),
             None => self.place.address().into(),
         }
     }
 
     fn named(place: Place, index: usize) -> Self {
-        let (ident, ledger) = (String::new(), PathBuf::new());
-        Self { place, index, proxy: None, ident, process: None, port: 0, ledger }
+        let (ident, ledger, front) = (String::new(), PathBuf::new(), place.front());
+        Self { place, index, proxy: None, front, ident, process: None, port: 0, ledger }
     }
 }
 
@@ -118,6 +125,8 @@ impl Stage {
             pins: Vec::new(),
             lives: 0,
             closed: Vec::new(),
+            replaced: Vec::new(),
+            is_good: false,
         };
         stage.make_identities().await?;
         for index in 0..stage.regions.len() {
@@ -204,7 +213,7 @@ impl Stage {
         let is_proxied = index < self.plan.proxied;
         let node = self.regions.get_mut(index).context("no such region")?;
         let address = node.place.address();
-        let front = if is_proxied { node.place.front() } else { address };
+        let front = if is_proxied { node.front } else { address };
         starting = starting.words(&["--listen", &address.to_string()]);
         starting = starting.words(&["--advertise", &front.to_string()]);
         starting = starting.words(&["--port", &node.port.to_string()]);
@@ -220,6 +229,24 @@ impl Stage {
         }
         node.process = Some(process);
         Ok(())
+    }
+
+    /// Starts another region process in the stead of one that lives on, cut off: at a place of its
+    /// own, behind the same proxy. From here on it is the one at this index. Gives its identity.
+    ///
+    /// # Errors
+    /// It does not become ready, or there is no proxy.
+    pub(crate) async fn start_successor(&mut self, index: usize) -> anyhow::Result<String> {
+        let place = self.network.place().await?;
+        let node = self.regions.get_mut(index).context("no such region")?;
+        let proxy = node.proxy.take().context("no proxy")?;
+        let mut successor = Node::named(place, index);
+        (successor.port, successor.front) = (node.port, node.front);
+        proxy.lead_to(SocketAddr::from((successor.place.address(), node.port)));
+        successor.proxy = Some(proxy);
+        self.replaced.push(std::mem::replace(node, successor));
+        self.start_again(RoleName::Region, index).await?;
+        Ok(self.ident(RoleName::Region, index))
     }
 
     /// Starts a cluster process where none is.
@@ -245,9 +272,9 @@ impl Stage {
         Ok(())
     }
 
-    /// Region processes first, then clusters.
+    /// Region processes first, then clusters, then region processes that were replaced.
     pub(crate) fn nodes(&mut self) -> impl Iterator<Item = &mut Node> {
-        self.regions.iter_mut().chain(&mut self.clusters)
+        self.regions.iter_mut().chain(&mut self.clusters).chain(&mut self.replaced)
     }
 
     /// Has every process, or one, begin to call.
@@ -378,7 +405,7 @@ impl Stage {
             let within = REST_MAX + ANSWERED_WITHIN;
             node.process()?.line("rested ", within).await?;
         }
-        for node in self.regions.iter().chain(&self.clusters) {
+        for node in self.regions.iter().chain(&self.clusters).chain(&self.replaced) {
             books.read(&node.ledger, true)?;
         }
         for (ledger, survived) in &self.closed {
@@ -387,17 +414,26 @@ impl Stage {
         Ok(books.judge())
     }
 
-    /// Keeps the folder with books and logs, and tells where it is: something is to be looked into.
-    pub(crate) fn keep(mut self) -> PathBuf {
-        self.folder.disable_cleanup(true);
-        self.folder.path().to_owned()
+    /// Ends the mesh. Its books and logs are kept if a figure misses its target.
+    pub(crate) fn end(mut self, figures: &Figures) {
+        self.is_good = figures.missed.is_empty();
+    }
+}
+
+/// Whoever is dropped before his end has books and logs that somebody wants to look into.
+impl Drop for Stage {
+    fn drop(&mut self) {
+        if !self.is_good {
+            self.folder.disable_cleanup(true);
+            let _said = writeln!(std::io::stderr(), "    see {}", self.folder.path().display());
+        }
     }
 }
 
 fn write_private(path: &Path, text: &str) -> anyhow::Result<()> {
     let mut options = std::fs::File::options();
     let mut file = options.write(true).create_new(true).mode(0o600).open(path)?;
-    Ok(std::io::Write::write_all(&mut file, text.as_bytes())?)
+    Ok(file.write_all(text.as_bytes())?)
 }
 
 /// The identity of a cluster by its index.

@@ -93,11 +93,8 @@ impl Row for Kills {
         let mut storm = Storm { stage, rng, struck: Struck::default(), later: Vec::new() };
         let mut figures = Figures::default();
         let verdict = storm.rage(lasts, every, &mut figures).await;
+        let verdict = verdict?;
         let Storm { stage, struck, .. } = storm;
-        let verdict = match verdict {
-            Ok(verdict) => verdict,
-            Err(error) => return Err(error.context(format!("see {}", stage.keep().display()))),
-        };
         let Struck { processes, resets, ends, cuts, holds } = struck;
         let all = processes + resets + ends + cuts;
         let counted = format!("{all} kills in {} s", lasts.as_secs());
@@ -109,9 +106,7 @@ impl Row for Kills {
             run.minutes.is_some() || verdict.calls >= calls,
             format!("latest {} ms after its time", verdict.latest.as_millis()),
         );
-        if !figures.missed.is_empty() {
-            figures.missed.push(format!("books and logs: {}", stage.keep().display()));
-        }
+        stage.end(&figures);
         Ok(figures)
     }
 }
