@@ -92,7 +92,7 @@ impl Find<Region> for OneRegion<'_> {
 
     async fn find(&self) -> Option<Client<Region>> {
         let ident = self.ident.as_ref()?;
-        self.cluster.get_all_clients().into_iter().find(|client| client.ident() == *ident)
+        self.cluster.get_all_clients().into_iter().find(|client| client.ident().as_ref() == Some(ident))
     }
 }
 
@@ -176,7 +176,7 @@ impl Load {
             Who::Cluster(cluster) if shape == Shape::Once => {
                 // Each region process remembers for itself.
                 let first = calling.rng.choice(cluster.get_all_clients());
-                let ident = first.map(|client| client.ident().to_owned());
+                let ident = first.and_then(|client| client.ident());
                 calling.run(&OneRegion { cluster, ident }).await
             }
             Who::Cluster(cluster) => {

@@ -120,7 +120,7 @@ fn carry_out(cli: Cli) -> anyhow::Result<bool> {
             let run = chance.run(form);
             return runtime.block_on(table::run(&rows, &numbers, run, json.as_deref()));
         }
-        What::Flood(node) => runtime.block_on(node.run()).map(|()| true),
+        What::Flood(node) => runtime.block_on(node.run()),
         What::Row { number, form, chance } => {
             let row = rows.iter().find(|row| row.number() == number).context("no such row")?;
             let told = runtime.block_on(row.run(chance.run(form)));
