@@ -4,6 +4,7 @@ Run it after a change to any file here, and after moving to another Twisted. It 
 finding and exits non-zero when one of them is not as it should be.
 """
 import contextlib
+import datetime
 import json
 import pathlib
 import subprocess
@@ -14,6 +15,9 @@ import threading
 import arguments
 import commands
 import flawed_server
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from twisted.protocols import amp
 
 HERE = pathlib.Path(__file__).parent
@@ -137,6 +141,45 @@ def check_handshake(secret_file, wrong_file):
         found("neither side trusts a stranger", True)
 
 
+def make_certificates(folder):
+    """An authority's certificate, and one that it signs with its private key; the files of both."""
+    now = datetime.datetime.now(datetime.timezone.utc)
+
+    def builder(name, issuer, key):
+        name, issuer = (
+            x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, it)]) for it in (name, issuer)
+        )
+        dates = x509.CertificateBuilder(issuer, name, key.public_key(), x509.random_serial_number())
+        return dates.not_valid_before(now).not_valid_after(now + datetime.timedelta(days=1))
+
+    authority, own = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
+    is_authority = x509.BasicConstraints(ca=True, path_length=None)
+    signed = builder("authority", "authority", authority).add_extension(is_authority, True)
+    files = pathlib.Path(folder, "authority.pem"), pathlib.Path(folder, "own.pem")
+    pem = serialization.Encoding.PEM
+    files[0].write_bytes(signed.sign(authority, hashes.SHA256()).public_bytes(pem))
+    shown = builder("own", "authority", own).sign(authority, hashes.SHA256()).public_bytes(pem)
+    form = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    files[1].write_bytes(shown + own.private_bytes(pem, *form))
+    return files
+
+
+def check_start_tls(folder, secret_file):
+    authority, own = make_certificates(folder)
+    flags = ["--secret-file", secret_file, "--authority", authority]
+    with Peer("start_tls_region.py", *flags, "--certificate", own) as region:
+        at = f"127.0.0.1:{region.next()['port']}"
+        flags += ["--uuid", "c-1", "--rate", "Gouda=7"]
+        with Peer("start_tls_cluster.py", *flags, "--certificate", own, at) as cluster:
+            region.until("done", ident="c-1")
+            region.until("secured", name="own")
+            cluster.until("secured", name="own")
+            cluster.until("rated", name="Gouda", total=7)
+        with Peer("start_tls_cluster.py", *flags, at) as cluster:
+            cluster.until("failed")
+    found("StartTLS with certificates on both sides, and not without", True)
+
+
 def check_types():
     with Peer("twisted_types.py", "serve") as server:
         at = f"127.0.0.1:{server.next()['port']}"
@@ -178,6 +221,7 @@ def main():
         wrong.write_text("ffeeddccbbaa99887766554433221100\n")
         check_vectors()
         check_handshake(secret, wrong)
+        check_start_tls(folder, secret)
         check_types()
         check_boxes()
         check_conformance(folder)

@@ -21,6 +21,7 @@ pub(super) const REGION: &str = r#"The process is known by a key of its own, reg
 the data directory, made on first use. Clusters join with a token that `ampmesh invite` writes.
 
 Plain AMP, for stock peers on a trusted network, is accepted with --plain or --secret-file only.
+With a certificate (the three --start-tls flags) it has to go on in TLS before anything else.
 
 SIGTERM and SIGINT end the process in good order: asks in progress are finished, operators' too,
 and peers are told. What has not finished within 10 s is dropped, and the exit code is 1. A second
@@ -33,7 +34,8 @@ pub(super) const CLUSTER: &str = r#"The process has to join first: `ampmesh join
 token from `ampmesh invite`. It is known by its key from then on, cluster.key in the data directory.
 
 With --plain or --secret-file it speaks plain AMP instead, and needs the secret of its mesh: the
-file `secret` from a region process's data directory.
+file `secret` from a region process's data directory. With a certificate (the three --start-tls
+flags) what is plain goes on in TLS before anything else, and nothing is said in the clear.
 
 SIGTERM and SIGINT end the process in good order: asks in progress are finished, peers are told.
 What has not finished within 10 s is dropped, and the exit code is 1. A second signal ends it at
