@@ -1,12 +1,14 @@
 //! A registry in PostgreSQL, for region processes on many machines, and the keys beside it.
 //!
 //! Each process has one connection, on which it announces itself and listens for what the others
-//! announce, and one for the keys. `session` keeps there being one: a database that is lost is tried again without end,
-//! and meanwhile every operation fails at once, with the reason. `sightings` judges who is alive,
-//! by the database's clock and by what was seen; no machine's own clock is compared with
-//! another's. `schema` has the tables.
+//! announce, and one for the keys. `session` keeps there being one: a database that is lost is
+//! tried again without end, and meanwhile every operation fails at once, with the reason.
+//! `sightings` judges who is alive, by the database's clock and by what was seen; no machine's own
+//! clock is compared with another's. `schema` has the tables, `key_rows` what is done with those of
+//! the keys.
 
 mod failure;
+mod key_rows;
 mod keys;
 mod password;
 mod schema;

@@ -56,43 +56,41 @@ impl SqliteRegistry {
         let RegionEntry { id, name, addresses, version, started } = region.clone();
         let (addresses, started_ms) = (addresses.join("\n"), to_ms(started));
         let boot = Arc::clone(&self.boot);
-        self.file
-            .run(move |database| {
-                let transaction =
-                    database.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let done = self.file.run(move |database| {
+            let transaction = database.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            transaction.execute(
+                "DELETE FROM regions WHERE boot <> ?1 OR seen_ms <= ?2",
+                params![&*boot, lease::alive_since_ms()],
+            )?;
+            let is_new = !is_known(&transaction, &id)?;
+            if is_new && !addresses.is_empty() {
+                // Two processes of one machine cannot listen at one place, so an older entry for
+                // the same addresses is of a process that died without a word. If it lives after
+                // all, it comes back, and does not drive out the younger one in its turn.
                 transaction.execute(
-                    "DELETE FROM regions WHERE boot <> ?1 OR seen_ms <= ?2",
-                    params![&*boot, lease::alive_since_ms()],
+                    "DELETE FROM regions WHERE addresses = ?1 AND started_ms <= ?2",
+                    params![addresses, started_ms],
                 )?;
-                let is_new = !is_known(&transaction, &id)?;
-                if is_new && !addresses.is_empty() {
-                    // Two processes of one machine cannot listen at one place, so an older entry for
-                    // the same addresses is of a process that died without a word. If it lives after
-                    // all, it comes back, and does not drive out the younger one in its turn.
-                    transaction.execute(
-                        "DELETE FROM regions WHERE addresses = ?1 AND started_ms <= ?2",
-                        params![addresses, started_ms],
-                    )?;
-                }
-                transaction.execute(
-                    "INSERT INTO regions (id, name, addresses, version, started_ms, seen_ms, boot)
+            }
+            transaction.execute(
+                "INSERT INTO regions (id, name, addresses, version, started_ms, seen_ms, boot)
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
                  ON CONFLICT (id) DO UPDATE SET name = ?2, addresses = ?3, version = ?4,
                      started_ms = ?5, seen_ms = ?6, boot = ?7",
-                    params![
-                        id.as_str(),
-                        name,
-                        addresses,
-                        version,
-                        started_ms,
-                        lease::now_ms(),
-                        &*boot,
-                    ],
-                )?;
-                transaction.commit()?;
-                Ok(is_new)
-            })
-            .await
+                params![
+                    id.as_str(),
+                    name,
+                    addresses,
+                    version,
+                    started_ms,
+                    lease::now_ms(),
+                    &*boot,
+                ],
+            )?;
+            transaction.commit()?;
+            Ok(is_new)
+        });
+        done.await
     }
 }
 
@@ -162,11 +160,10 @@ impl Registry for SqliteRegistry {
 
     async fn withdraw(&self, region: &RegionId) -> Result<(), RegistryError> {
         let region = region.clone();
-        self.file
-            .run(move |database| {
-                database.execute("DELETE FROM regions WHERE id = ?1", [region.as_str()]).map(drop)
-            })
-            .await
+        let done = self.file.run(move |database| {
+            database.execute("DELETE FROM regions WHERE id = ?1", [region.as_str()]).map(drop)
+        });
+        done.await
     }
 
     async fn record_links(
@@ -176,40 +173,38 @@ impl Registry for SqliteRegistry {
         lost: &[ClusterId],
     ) -> Result<bool, RegistryError> {
         let (region, opened, lost) = (region.clone(), opened.to_vec(), lost.to_vec());
-        self.file
-            .run(move |database| {
-                let transaction =
-                    database.transaction_with_behavior(TransactionBehavior::Immediate)?;
-                if !is_known(&transaction, &region)? {
-                    return Ok(false);
-                }
-                for cluster in lost {
-                    transaction.execute(
-                        "DELETE FROM links WHERE region = ?1 AND cluster = ?2",
-                        params![region.as_str(), cluster.to_string()],
-                    )?;
-                }
-                for link in opened {
-                    let round_trip_us = link
-                        .round_trip
-                        .and_then(|round_trip| i64::try_from(round_trip.as_micros()).ok());
-                    transaction.execute(
-                        "INSERT OR REPLACE INTO links VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-                        params![
-                            region.as_str(),
-                            link.cluster.to_string(),
-                            link.cluster_name,
-                            link.cluster_version,
-                            link.address,
-                            round_trip_us,
-                            to_ms(link.since),
-                        ],
-                    )?;
-                }
-                transaction.commit()?;
-                Ok(true)
-            })
-            .await
+        let done = self.file.run(move |database| {
+            let transaction = database.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            if !is_known(&transaction, &region)? {
+                return Ok(false);
+            }
+            for cluster in lost {
+                transaction.execute(
+                    "DELETE FROM links WHERE region = ?1 AND cluster = ?2",
+                    params![region.as_str(), cluster.to_string()],
+                )?;
+            }
+            for link in opened {
+                let round_trip_us = link
+                    .round_trip
+                    .and_then(|round_trip| i64::try_from(round_trip.as_micros()).ok());
+                transaction.execute(
+                    "INSERT OR REPLACE INTO links VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+                    params![
+                        region.as_str(),
+                        link.cluster.to_string(),
+                        link.cluster_name,
+                        link.cluster_version,
+                        link.address,
+                        round_trip_us,
+                        to_ms(link.since),
+                    ],
+                )?;
+            }
+            transaction.commit()?;
+            Ok(true)
+        });
+        done.await
     }
 
     async fn regions(&self) -> Result<Vec<RegionEntry>, RegistryError> {

@@ -173,8 +173,7 @@ async fn of_two_who_come_with_one_invite_at_two_region_processes_one_is_let_in()
 }
 
 #[tokio::test]
-async fn a_region_process_that_had_lost_the_database_catches_up_with_what_was_revoked() -> TestResult
-{
+async fn a_region_process_that_lost_the_database_catches_up_with_what_was_revoked() -> TestResult {
     let database = Postgres::shared().await?.database().await?;
     let Database { name, password, .. } = &database;
     // The second process comes to the database as somebody else, who can be shut out.
