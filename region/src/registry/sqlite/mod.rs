@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 
 use self::schema::LAYOUT;
 use super::sqlite_file::SqliteFile;
-use super::{LinkEntry, RegionEntry, Registry, RegistryError, from_ms, to_ms};
+use super::{LinkEntry, RegionEntry, Registry, RegistryError, from_ms, from_us, to_ms, to_us};
 
 /// How often a process looks for what other processes changed. Fixed: news is to come round well
 /// within a second, and a look reads a page or two that are in memory.
@@ -136,8 +136,6 @@ fn live_regions(database: &Connection, boot: &str) -> rusqlite::Result<Vec<Regio
 fn link_of(row: &Row<'_>) -> rusqlite::Result<Option<LinkEntry>> {
     let region: String = row.get(0)?;
     let cluster: String = row.get(1)?;
-    let round_trip_us: Option<i64> = row.get(5)?;
-    let round_trip_us = round_trip_us.and_then(|us| u64::try_from(us).ok());
     let Ok(cluster) = cluster.parse() else { return Ok(None) };
     Ok(Some(LinkEntry {
         region: region.into(),
@@ -145,7 +143,7 @@ fn link_of(row: &Row<'_>) -> rusqlite::Result<Option<LinkEntry>> {
         cluster_name: row.get(2)?,
         cluster_version: row.get(3)?,
         address: row.get(4)?,
-        round_trip: round_trip_us.map(Duration::from_micros),
+        round_trip: from_us(row.get(5)?),
         since: from_ms(row.get(6)?),
     }))
 }
@@ -185,9 +183,6 @@ impl Registry for SqliteRegistry {
                 )?;
             }
             for link in opened {
-                let round_trip_us = link
-                    .round_trip
-                    .and_then(|round_trip| i64::try_from(round_trip.as_micros()).ok());
                 transaction.execute(
                     "INSERT OR REPLACE INTO links VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
                     params![
@@ -196,7 +191,7 @@ impl Registry for SqliteRegistry {
                         link.cluster_name,
                         link.cluster_version,
                         link.address,
-                        round_trip_us,
+                        to_us(link.round_trip),
                         to_ms(link.since),
                     ],
                 )?;
