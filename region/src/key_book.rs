@@ -69,8 +69,8 @@ impl KeyBook {
         Ok(())
     }
 
-    /// Takes over what the store was just made to hold, so that nothing of it depends on the store's
-    /// next answer.
+    /// Takes over what the store was just made to hold, so that nothing of it depends on the next
+    /// answer of the store.
     pub(crate) fn learn(&self, entries: &[KeyEntry]) {
         self.known.0.send_modify(|known| {
             known.extend(entries.iter().map(|entry| (entry.key, entry.clone())));

@@ -8,7 +8,7 @@ use mesh::{ClusterId, RegionId};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::{EXPIRY, LinkEntry, RegionEntry, Registry, RegistryError};
+use super::{EXPIRY, LinkEntry, RegionEntry, Registry, RegistryError, sort_links, sort_regions};
 
 /// Shared by its clones, gone with the last of them.
 #[derive(Clone, Debug)]
@@ -106,13 +106,13 @@ impl Registry for MemoryRegistry {
     async fn regions(&self) -> Result<Vec<RegionEntry>, RegistryError> {
         let mut regions: Vec<_> =
             self.live().regions.values().map(|(entry, _)| entry.clone()).collect();
-        regions.sort_by(|a, b| (&a.name, &a.id).cmp(&(&b.name, &b.id)));
+        sort_regions(&mut regions);
         Ok(regions)
     }
 
     async fn links(&self) -> Result<Vec<LinkEntry>, RegistryError> {
         let mut links: Vec<_> = self.live().links.values().cloned().collect();
-        links.sort_by(|a, b| (&a.cluster_name, &a.region).cmp(&(&b.cluster_name, &b.region)));
+        sort_links(&mut links);
         Ok(links)
     }
 

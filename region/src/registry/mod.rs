@@ -236,3 +236,23 @@ fn to_ms(time: SystemTime) -> i64 {
 fn from_ms(ms: i64) -> SystemTime {
     UNIX_EPOCH + Duration::from_millis(u64::try_from(ms).unwrap_or_default())
 }
+
+/// As databases keep it, in microseconds.
+fn to_us(time: Option<Duration>) -> Option<i64> {
+    time.and_then(|time| i64::try_from(time.as_micros()).ok())
+}
+
+fn from_us(us: Option<i64>) -> Option<Duration> {
+    us.and_then(|us| u64::try_from(us).ok()).map(Duration::from_micros)
+}
+
+/// Sorts as [`Registry::regions`] gives them: by their bytes, whatever a database thinks of its
+/// language.
+fn sort_regions(regions: &mut [RegionEntry]) {
+    regions.sort_by(|a, b| (&a.name, &a.id).cmp(&(&b.name, &b.id)));
+}
+
+/// Sorts as [`Registry::links`] gives them.
+fn sort_links(links: &mut [LinkEntry]) {
+    links.sort_by(|a, b| (&a.cluster_name, &a.region).cmp(&(&b.cluster_name, &b.region)));
+}

@@ -1,12 +1,14 @@
 //! A registry in PostgreSQL, for region processes on many machines, and the keys beside it.
 //!
 //! Each process has one connection, on which it announces itself and listens for what the others
-//! announce, and one for the keys. `session` keeps there being one: a database that is lost is tried again without end,
-//! and meanwhile every operation fails at once, with the reason. `sightings` judges who is alive,
-//! by the database's clock and by what was seen; no machine's own clock is compared with
-//! another's. `schema` has the tables.
+//! announce, and one for the keys. `session` keeps there being one: a database that is lost is
+//! tried again without end, and meanwhile every operation fails at once, with the reason.
+//! `sightings` judges who is alive, by the database's clock and by what was seen; no machine's own
+//! clock is compared with another's. `schema` has the tables, `key_rows` what is done with those of
+//! the keys.
 
 mod failure;
+mod key_rows;
 mod keys;
 mod password;
 mod schema;
@@ -32,7 +34,9 @@ use self::session::{Line, Trouble};
 pub use self::settings::{PostgresSettings, PostgresSettingsError};
 use self::sightings::Sightings;
 pub use self::tls::RootsError;
-use super::{LinkEntry, RegionEntry, Registry, RegistryError, from_ms, to_ms};
+use super::{
+    LinkEntry, RegionEntry, Registry, RegistryError, from_ms, from_us, sort_links, to_ms, to_us,
+};
 
 /// How often a process looks for those that have expired, and for news that it was not told. Fixed:
 /// with the time that an entry lives it makes six seconds.
@@ -223,8 +227,7 @@ impl Registry for PostgresRegistry {
             }
             let links = rows.iter().map(link_of).collect::<Result<Vec<_>, _>>()?;
             let mut links: Vec<_> = links.into_iter().flatten().collect();
-            // Databases sort as their language does.
-            links.sort_by(|a, b| (&a.cluster_name, &a.region).cmp(&(&b.cluster_name, &b.region)));
+            sort_links(&mut links);
             Ok(links)
         })
         .await
@@ -324,12 +327,11 @@ impl Columns {
         let links: BTreeMap<_, _> = links.iter().map(|link| (link.cluster, link)).collect();
         let mut columns = Self::default();
         for (cluster, link) in links {
-            let round_trip_us = link.round_trip.map(|time| i64::try_from(time.as_micros()));
             columns.clusters.push(cluster.to_string());
             columns.names.push(text(&link.cluster_name));
             columns.versions.push(link.cluster_version.as_deref().map(text));
             columns.addresses.push(text(&link.address));
-            columns.round_trips_us.push(round_trip_us.and_then(Result::ok));
+            columns.round_trips_us.push(to_us(link.round_trip));
             columns.since_ms.push(to_ms(link.since));
         }
         columns
@@ -375,15 +377,13 @@ fn row_of(row: &Row) -> Result<sightings::Row, tokio_postgres::Error> {
 
 fn link_of(row: &Row) -> Result<Option<LinkEntry>, tokio_postgres::Error> {
     let Ok(cluster) = row.try_get::<_, &str>(1)?.parse() else { return Ok(None) };
-    let round_trip_us: Option<i64> = row.try_get(5)?;
-    let round_trip_us = round_trip_us.and_then(|us| u64::try_from(us).ok());
     Ok(Some(LinkEntry {
         region: row.try_get::<_, String>(0)?.into(),
         cluster,
         cluster_name: row.try_get(2)?,
         cluster_version: row.try_get(3)?,
         address: row.try_get(4)?,
-        round_trip: round_trip_us.map(Duration::from_micros),
+        round_trip: from_us(row.try_get(5)?),
         since: from_ms(row.try_get(6)?),
     }))
 }

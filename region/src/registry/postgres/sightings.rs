@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use mesh::RegionId;
 use tokio::time::Instant;
 
-use crate::registry::{EXPIRY, RegionEntry};
+use crate::registry::{EXPIRY, RegionEntry, sort_regions};
 
 /// A region process, as it stands in the database.
 #[derive(Clone, Debug)]
@@ -79,7 +79,7 @@ impl Sightings {
         }
         let alive = self.seen.values().filter(|sighting| sighting.is_alive);
         let mut alive: Vec<_> = alive.map(|sighting| sighting.entry.clone()).collect();
-        alive.sort_by(|a, b| (&a.name, &a.id).cmp(&(&b.name, &b.id)));
+        sort_regions(&mut alive);
         let is_news = self.told.as_ref() != Some(&alive);
         if is_news {
             self.told = Some(alive.clone());

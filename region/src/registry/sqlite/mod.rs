@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 
 use self::schema::LAYOUT;
 use super::sqlite_file::SqliteFile;
-use super::{LinkEntry, RegionEntry, Registry, RegistryError, from_ms, to_ms};
+use super::{LinkEntry, RegionEntry, Registry, RegistryError, from_ms, from_us, to_ms, to_us};
 
 /// How often a process looks for what other processes changed. Fixed: news is to come round well
 /// within a second, and a look reads a page or two that are in memory.
@@ -56,43 +56,41 @@ impl SqliteRegistry {
         let RegionEntry { id, name, addresses, version, started } = region.clone();
         let (addresses, started_ms) = (addresses.join("\n"), to_ms(started));
         let boot = Arc::clone(&self.boot);
-        self.file
-            .run(move |database| {
-                let transaction =
-                    database.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let done = self.file.run(move |database| {
+            let transaction = database.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            transaction.execute(
+                "DELETE FROM regions WHERE boot <> ?1 OR seen_ms <= ?2",
+                params![&*boot, lease::alive_since_ms()],
+            )?;
+            let is_new = !is_known(&transaction, &id)?;
+            if is_new && !addresses.is_empty() {
+                // Two processes of one machine cannot listen at one place, so an older entry for
+                // the same addresses is of a process that died without a word. If it lives after
+                // all, it comes back, and does not drive out the younger one in its turn.
                 transaction.execute(
-                    "DELETE FROM regions WHERE boot <> ?1 OR seen_ms <= ?2",
-                    params![&*boot, lease::alive_since_ms()],
+                    "DELETE FROM regions WHERE addresses = ?1 AND started_ms <= ?2",
+                    params![addresses, started_ms],
                 )?;
-                let is_new = !is_known(&transaction, &id)?;
-                if is_new && !addresses.is_empty() {
-                    // Two processes of one machine cannot listen at one place, so an older entry for
-                    // the same addresses is of a process that died without a word. If it lives after
-                    // all, it comes back, and does not drive out the younger one in its turn.
-                    transaction.execute(
-                        "DELETE FROM regions WHERE addresses = ?1 AND started_ms <= ?2",
-                        params![addresses, started_ms],
-                    )?;
-                }
-                transaction.execute(
-                    "INSERT INTO regions (id, name, addresses, version, started_ms, seen_ms, boot)
+            }
+            transaction.execute(
+                "INSERT INTO regions (id, name, addresses, version, started_ms, seen_ms, boot)
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
                  ON CONFLICT (id) DO UPDATE SET name = ?2, addresses = ?3, version = ?4,
                      started_ms = ?5, seen_ms = ?6, boot = ?7",
-                    params![
-                        id.as_str(),
-                        name,
-                        addresses,
-                        version,
-                        started_ms,
-                        lease::now_ms(),
-                        &*boot,
-                    ],
-                )?;
-                transaction.commit()?;
-                Ok(is_new)
-            })
-            .await
+                params![
+                    id.as_str(),
+                    name,
+                    addresses,
+                    version,
+                    started_ms,
+                    lease::now_ms(),
+                    &*boot,
+                ],
+            )?;
+            transaction.commit()?;
+            Ok(is_new)
+        });
+        done.await
     }
 }
 
@@ -138,8 +136,6 @@ fn live_regions(database: &Connection, boot: &str) -> rusqlite::Result<Vec<Regio
 fn link_of(row: &Row<'_>) -> rusqlite::Result<Option<LinkEntry>> {
     let region: String = row.get(0)?;
     let cluster: String = row.get(1)?;
-    let round_trip_us: Option<i64> = row.get(5)?;
-    let round_trip_us = round_trip_us.and_then(|us| u64::try_from(us).ok());
     let Ok(cluster) = cluster.parse() else { return Ok(None) };
     Ok(Some(LinkEntry {
         region: region.into(),
@@ -147,7 +143,7 @@ fn link_of(row: &Row<'_>) -> rusqlite::Result<Option<LinkEntry>> {
         cluster_name: row.get(2)?,
         cluster_version: row.get(3)?,
         address: row.get(4)?,
-        round_trip: round_trip_us.map(Duration::from_micros),
+        round_trip: from_us(row.get(5)?),
         since: from_ms(row.get(6)?),
     }))
 }
@@ -162,11 +158,10 @@ impl Registry for SqliteRegistry {
 
     async fn withdraw(&self, region: &RegionId) -> Result<(), RegistryError> {
         let region = region.clone();
-        self.file
-            .run(move |database| {
-                database.execute("DELETE FROM regions WHERE id = ?1", [region.as_str()]).map(drop)
-            })
-            .await
+        let done = self.file.run(move |database| {
+            database.execute("DELETE FROM regions WHERE id = ?1", [region.as_str()]).map(drop)
+        });
+        done.await
     }
 
     async fn record_links(
@@ -176,40 +171,35 @@ impl Registry for SqliteRegistry {
         lost: &[ClusterId],
     ) -> Result<bool, RegistryError> {
         let (region, opened, lost) = (region.clone(), opened.to_vec(), lost.to_vec());
-        self.file
-            .run(move |database| {
-                let transaction =
-                    database.transaction_with_behavior(TransactionBehavior::Immediate)?;
-                if !is_known(&transaction, &region)? {
-                    return Ok(false);
-                }
-                for cluster in lost {
-                    transaction.execute(
-                        "DELETE FROM links WHERE region = ?1 AND cluster = ?2",
-                        params![region.as_str(), cluster.to_string()],
-                    )?;
-                }
-                for link in opened {
-                    let round_trip_us = link
-                        .round_trip
-                        .and_then(|round_trip| i64::try_from(round_trip.as_micros()).ok());
-                    transaction.execute(
-                        "INSERT OR REPLACE INTO links VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-                        params![
-                            region.as_str(),
-                            link.cluster.to_string(),
-                            link.cluster_name,
-                            link.cluster_version,
-                            link.address,
-                            round_trip_us,
-                            to_ms(link.since),
-                        ],
-                    )?;
-                }
-                transaction.commit()?;
-                Ok(true)
-            })
-            .await
+        let done = self.file.run(move |database| {
+            let transaction = database.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            if !is_known(&transaction, &region)? {
+                return Ok(false);
+            }
+            for cluster in lost {
+                transaction.execute(
+                    "DELETE FROM links WHERE region = ?1 AND cluster = ?2",
+                    params![region.as_str(), cluster.to_string()],
+                )?;
+            }
+            for link in opened {
+                transaction.execute(
+                    "INSERT OR REPLACE INTO links VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+                    params![
+                        region.as_str(),
+                        link.cluster.to_string(),
+                        link.cluster_name,
+                        link.cluster_version,
+                        link.address,
+                        to_us(link.round_trip),
+                        to_ms(link.since),
+                    ],
+                )?;
+            }
+            transaction.commit()?;
+            Ok(true)
+        });
+        done.await
     }
 
     async fn regions(&self) -> Result<Vec<RegionEntry>, RegistryError> {

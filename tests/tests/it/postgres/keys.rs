@@ -173,8 +173,7 @@ async fn of_two_who_come_with_one_invite_at_two_region_processes_one_is_let_in()
 }
 
 #[tokio::test]
-async fn a_region_process_that_had_lost_the_database_catches_up_with_what_was_revoked() -> TestResult
-{
+async fn a_region_process_that_lost_the_database_catches_up_with_what_was_revoked() -> TestResult {
     let database = Postgres::shared().await?.database().await?;
     let Database { name, password, .. } = &database;
     // The second process comes to the database as somebody else, who can be shut out.
@@ -259,63 +258,101 @@ async fn no_call_fails_while_a_cluster_and_a_region_process_change_their_keys() 
     Ok(())
 }
 
-#[tokio::test]
-async fn while_the_database_is_gone_the_known_go_on_and_others_are_asked_to_come_again()
--> TestResult {
-    let server = Postgres::own().await?;
-    let database = server.database().await?;
-    let regions = [region(&database.url()).await?, region(&database.url()).await?];
-    let (me, token) = (member(&regions[0], &regions[1]).await?, regions[0].invite(HOUR).await?);
-    let cluster = me.start().await?;
-    let mut late = Member::new();
+fn is_put_off(error: &JoinError) -> bool {
+    let error = match error {
+        JoinError::Refused { error: CallError::Declared(error), .. } => error,
+        _ => return false,
+    };
+    *error == CannotJoin::Unavailable
+}
 
-    server.stop().await?;
-    for region in &regions {
+fn is_told_why(error: &KeysError) -> bool {
+    let KeysError::Registry(error) = error else { return false };
+    matches!(error, RegistryError::Unreachable { .. } | RegistryError::TooSlow { .. })
+}
+
+/// What holds at region processes that have no way to their keys, for a cluster that is known and
+/// connected, and one that comes with a token.
+async fn lives_on(
+    regions: &[RegionController],
+    me: &Member,
+    cluster: ClusterController,
+    late: &mut Member,
+    token: &InviteToken,
+) -> TestResult<ClusterController> {
+    for region in regions {
         until_it_can_look_up(region, false).await?;
         call(region, me.uuid).await?;
     }
     // Who was known is known, also when he comes back.
     cluster.shutdown().await;
     let cluster = me.start().await?;
-    for region in &regions {
+    for region in regions {
         call(region, me.uuid).await?;
-        let refused = late.join(&token, region).await.unwrap_err();
-        let is_told = matches!(
-            &refused,
-            JoinError::Refused { error: CallError::Declared(CannotJoin::Unavailable), .. }
-        );
-        assert!(is_told, "{refused:?}");
+        let refused = late.join(token, region).await.unwrap_err();
+        assert!(is_put_off(&refused), "{refused:?}");
         dial(region, &late.pair).await?.is_refused_with("KEYS_UNAVAILABLE").await;
         let unable = [
             region.invite(HOUR).await.map(drop).unwrap_err(),
             region.revoke(&me.pair.public()).await.map(drop).unwrap_err(),
         ];
-        for error in unable {
-            let is_told = matches!(&error, KeysError::Registry(RegistryError::Unreachable { .. }));
-            assert!(is_told, "{error:?}");
-        }
+        assert!(unable.iter().all(is_told_why), "{unable:?}");
     }
     let rotating = regions[0].get_client_for(me.uuid).await?.call(RotateKey).await;
     assert!(rotating.is_err(), "a key that nobody can write down is not taken");
     call(&regions[0], me.uuid).await?;
+    Ok(cluster)
+}
 
-    server.start().await?;
+/// What holds once the database is back.
+async fn is_as_before(
+    regions: &[RegionController],
+    me: &Member,
+    late: &mut Member,
+    token: &InviteToken,
+) -> TestResult {
     let joined = async {
-        while let Err(error) = late.join(&token, &regions[1]).await {
-            let is_told = matches!(
-                &error,
-                JoinError::Refused { error: CallError::Declared(CannotJoin::Unavailable), .. }
-            );
-            assert!(is_told, "{error:?}");
+        while let Err(error) = late.join(token, &regions[1]).await {
+            assert!(is_put_off(&error), "{error:?}");
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
     timeout(PATIENCE, joined).await?;
-    for region in &regions {
+    for region in regions {
         until_it_can_look_up(region, true).await?;
         dial(region, &late.pair).await?.ask().await?;
     }
     assert_eq!(regions[0].revoke(&me.pair.public()).await?.len(), 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn while_the_database_is_stopped_the_known_go_on_and_others_are_put_off() -> TestResult {
+    let server = Postgres::own().await?;
+    let database = server.database().await?;
+    let regions = [region(&database.url()).await?, region(&database.url()).await?];
+    let (me, token) = (member(&regions[0], &regions[1]).await?, regions[0].invite(HOUR).await?);
+    let (cluster, mut late) = (me.start().await?, Member::new());
+    server.stop().await?;
+    let cluster = lives_on(&regions, &me, cluster, &mut late, &token).await?;
+    server.start().await?;
+    is_as_before(&regions, &me, &mut late, &token).await?;
+    cluster.shutdown().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn while_the_database_stands_still_the_known_go_on_and_others_are_put_off() -> TestResult {
+    let server = Postgres::own().await?;
+    let database = server.database().await?;
+    let regions = [region(&database.url()).await?, region(&database.url()).await?];
+    let (me, token) = (member(&regions[0], &regions[1]).await?, regions[0].invite(HOUR).await?);
+    let (cluster, mut late) = (me.start().await?, Member::new());
+    server.freeze()?;
+    let cluster = lives_on(&regions, &me, cluster, &mut late, &token).await;
+    server.thaw()?;
+    let cluster = cluster?;
+    is_as_before(&regions, &me, &mut late, &token).await?;
     cluster.shutdown().await;
     Ok(())
 }
