@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::{BoxStream, Listen, Listener, Transport};
@@ -21,7 +21,25 @@ const NEXT_ADDRESS_AFTER: Duration = Duration::from_millis(250);
 /// after 7 × 250 ms, so a second is left for it where a cluster gives all of them its default 3 s.
 const ADDRESSES_MAX: usize = 8;
 
+/// After how long without a packet the system asks whether the peer's is still there. With
+/// [`UNACKNOWLEDGED_MAX`] this ends the connections of a machine that is gone, or of a network that
+/// passes nothing on, within ten seconds: idle ones at the latest after a `Ping`, so
+/// [`ping_after`](amp_proto::Limits::ping_after) of 5 s and 4 s more. A process that hangs on a
+/// machine that runs is found by its silence alone, within `dead_after`.
+const KEEPALIVE_AFTER: Duration = Duration::from_secs(2);
+/// How often it asks then.
+const KEEPALIVE_EVERY: Duration = Duration::from_secs(1);
+/// How often it asks in vain, where there is no [`UNACKNOWLEDGED_MAX`].
+const KEEPALIVES_MAX: u32 = 3;
+/// How long what was sent may remain without an acknowledgement, or a full reader without taking a
+/// byte, as the system sees it. Linux alone can be told.
+#[cfg(target_os = "linux")]
+const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(4);
+
 /// Streams over TCP.
+///
+/// Nothing waits to be sent together with more, and a peer whose machine is gone is noticed within
+/// ten seconds.
 ///
 /// A name that stands for several addresses is tried at each of them, both families by turns: one
 /// that does not answer does not keep a stream from the next (RFC 8305).
@@ -42,7 +60,7 @@ impl Transport for TcpTransport {
     async fn connect(&self, address: &str) -> io::Result<BoxStream> {
         let found: Vec<_> = tokio::net::lookup_host(address).await?.collect();
         let stream = first_of(by_turns(&found), TcpStream::connect).await?;
-        stream.set_nodelay(true)?;
+        prepare(&stream)?;
         Ok(Box::new(stream))
     }
 
@@ -62,6 +80,17 @@ impl Transport for TcpTransport {
         let words = format!("no port from {first} to {last} can be had on {ip}: {failed}");
         Err(io::Error::new(failed.kind(), words))
     }
+}
+
+/// Sets what every stream has.
+fn prepare(stream: &TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let socket = SockRef::from(stream);
+    let keepalive = TcpKeepalive::new().with_time(KEEPALIVE_AFTER).with_interval(KEEPALIVE_EVERY);
+    socket.set_tcp_keepalive(&keepalive.with_retries(KEEPALIVES_MAX))?;
+    #[cfg(target_os = "linux")]
+    socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED_MAX))?;
+    Ok(())
 }
 
 /// The addresses to try, in their order but with the families by turns: a whole family may be
@@ -145,7 +174,7 @@ struct Tcp {
 impl Listener for Tcp {
     async fn accept(&mut self) -> io::Result<(BoxStream, String)> {
         let (stream, from) = self.listener.accept().await?;
-        stream.set_nodelay(true)?;
+        prepare(&stream)?;
         let from = SocketAddr::new(from.ip().to_canonical(), from.port());
         Ok((Box::new(stream), from.to_string()))
     }
@@ -266,6 +295,23 @@ mod tests {
             assert!(connected.is_ok(), "{address}");
             let (_, from) = accepted.unwrap();
             assert!(from.starts_with(host), "{from} is not {host}");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_system_looks_for_peers_that_say_nothing() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (connected, accepted) = tokio::join!(TcpStream::connect(address), listener.accept());
+        for stream in [connected.unwrap(), accepted.unwrap().0] {
+            prepare(&stream).unwrap();
+            let socket = SockRef::from(&stream);
+            assert!(socket.keepalive().unwrap());
+            assert_eq!(socket.tcp_keepalive_time().unwrap(), KEEPALIVE_AFTER);
+            assert_eq!(socket.tcp_keepalive_interval().unwrap(), KEEPALIVE_EVERY);
+            assert_eq!(socket.tcp_keepalive_retries().unwrap(), KEEPALIVES_MAX);
+            #[cfg(target_os = "linux")]
+            assert_eq!(socket.tcp_user_timeout().unwrap(), Some(UNACKNOWLEDGED_MAX));
         }
     }
 
