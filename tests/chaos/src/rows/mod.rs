@@ -1,8 +1,10 @@
 //! The rows, in the order of the table.
 
+mod database;
 mod half_open;
 mod kills;
 mod kit;
+mod partition;
 mod shutdown;
 
 use std::time::Duration;
@@ -15,6 +17,8 @@ pub(crate) fn all() -> Vec<Box<dyn Row>> {
         Box::new(kit::Kit),
         Box::new(kills::Kills),
         Box::new(half_open::HalfOpen),
+        Box::new(partition::Partition),
+        Box::new(database::DatabaseLost),
         Box::new(shutdown::Shutdown),
     ]
 }
