@@ -52,6 +52,7 @@ impl Starting {
     }
 
     /// Sets a variable of its environment.
+    #[allow(dead_code, reason = "not every row needs it")]
     pub(crate) fn variable(mut self, name: &str, value: &str) -> Self {
         self.variables.push((name.to_owned(), value.to_owned()));
         self
@@ -221,6 +222,7 @@ impl Process {
     ///
     /// # Errors
     /// It has ended.
+    #[allow(dead_code, reason = "not every row needs it")]
     pub(crate) fn open_files(&self) -> anyhow::Result<usize> {
         Ok(std::fs::read_dir(format!("/proc/{}/fd", self.id()))?.count())
     }

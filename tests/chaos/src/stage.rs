@@ -10,7 +10,6 @@ use amp_proto::RoleName;
 use anyhow::{Context as _, ensure};
 use mesh::{KeyPair, PublicKey, Secret};
 use region::{Enrolment, KeyEntry, Keys as _, SqliteKeys};
-use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
@@ -19,7 +18,6 @@ use crate::network::{Network, Place};
 use crate::node::REST_MAX;
 use crate::processes::{ANSWERED_WITHIN, Process, Signal, Starting};
 use crate::proxy::Proxy;
-use crate::row::Figures;
 
 /// How long a process may take until it is ready, on a machine that does much else.
 const READY_WITHIN: Duration = Duration::from_secs(30);
@@ -52,14 +50,13 @@ pub(crate) struct Stage {
     pub(crate) regions: Vec<Node>,
     pub(crate) clusters: Vec<Node>,
     plan: Plan,
-    folder: TempDir,
+    folder: PathBuf,
     pins: Vec<PublicKey>,
     lives: u64,
     /// The books of processes that have ended, and whether their calls had ended before.
     closed: Vec<(PathBuf, bool)>,
     /// Region processes that live on although others have taken their places.
     replaced: Vec<Node>,
-    is_good: bool,
 }
 
 /// A place of the mesh, and the process that lives there now.
@@ -108,7 +105,8 @@ impl Stage {
     /// Whatever is missing.
     pub(crate) async fn new(plan: Plan) -> anyhow::Result<Self> {
         let mut network = Network::new().await?;
-        let folder = tempfile::Builder::new().prefix("chaos").tempdir()?;
+        // The row's folder is kept if it fails, and else removed, with all that is in it.
+        let folder = tempfile::Builder::new().prefix("mesh").tempdir()?.keep();
         let (mut regions, mut clusters) = (Vec::new(), Vec::new());
         for index in 0..plan.regions {
             regions.push(Node::named(network.place().await?, index));
@@ -126,7 +124,6 @@ impl Stage {
             lives: 0,
             closed: Vec::new(),
             replaced: Vec::new(),
-            is_good: false,
         };
         stage.make_identities().await?;
         for index in 0..stage.regions.len() {
@@ -139,7 +136,7 @@ impl Stage {
     }
 
     fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
+        self.folder.join(name)
     }
 
     async fn make_identities(&mut self) -> anyhow::Result<()> {
@@ -412,21 +409,6 @@ impl Stage {
             books.read(ledger, *survived)?;
         }
         Ok(books.judge())
-    }
-
-    /// Ends the mesh. Its books and logs are kept if a figure misses its target.
-    pub(crate) fn end(mut self, figures: &Figures) {
-        self.is_good = figures.missed.is_empty();
-    }
-}
-
-/// Whoever is dropped before his end has books and logs that somebody wants to look into.
-impl Drop for Stage {
-    fn drop(&mut self) {
-        if !self.is_good {
-            self.folder.disable_cleanup(true);
-            let _said = writeln!(std::io::stderr(), "    see {}", self.folder.path().display());
-        }
     }
 }
 

@@ -86,7 +86,6 @@ impl Row for DatabaseLost {
         let failed = verdict.calls - verdict.ended(End::Answered);
         figures.check(failed == 0, format!("{failed} calls failed"));
         verdict.tell(&mut figures);
-        stage.end(&figures);
         Ok(figures)
     }
 }

@@ -86,7 +86,6 @@ impl Row for Partition {
         succeeded(&mut stage, &server, lasts, &mut figures).await.context("a successor")?;
         let verdict = stage.judge().await?;
         verdict.tell(&mut figures);
-        stage.end(&figures);
         Ok(figures)
     }
 }
@@ -180,5 +179,9 @@ async fn succeeded(
     figures.check(own > 0, format!("{own} of its own"));
     let links = server.links_of(&new).await?;
     figures.check(links == 3, format!("{links} of its links written down"));
+    // What is counted has to be able to be something else than none.
+    server.trespass(&new).await?;
+    let (counted, _) = server.writes_to(&new).await?;
+    ensure!(counted == others + 1, "a write to another's row is not counted");
     Ok(())
 }

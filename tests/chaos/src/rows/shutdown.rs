@@ -82,7 +82,6 @@ impl Row for Shutdown {
         let failed = verdict.calls - verdict.ended(End::Answered);
         figures.check(failed == 0, format!("{failed} failed"));
         verdict.tell(&mut figures);
-        stage.end(&figures);
         Ok(figures)
     }
 }
