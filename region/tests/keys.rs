@@ -228,14 +228,15 @@ async fn whoever_watches_is_told_of_every_change() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn what_strangers_try_in_vain_is_no_change() {
     let (stores, _folder) = stores().await;
     for keys in stores {
         let first = entry("north", 0);
         keys.enrol(&first).await.unwrap();
         let mut changes = keys.changes();
-        // A store in a file tells of what it finds when it looks for the first time.
+        // A store in a file tells of what it finds when it looks for the first time. The clock
+        // stands still while it reads.
         let settled = async { while changes.changed().await.is_ok() {} };
         let _over = tokio::time::timeout(Duration::from_millis(250), settled).await;
         let (_, token) = invite();
@@ -249,7 +250,7 @@ async fn what_strangers_try_in_vain_is_no_change() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn what_one_process_revokes_another_notices_within_a_second() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("deep/keys.sqlite");
