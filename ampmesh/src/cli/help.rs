@@ -87,8 +87,8 @@ With --json, one object:
    "connections": [{"region", "region_id", "cluster", "cluster_uuid", "address",
                     "round_trip_ms": number or null, "uptime_s"}]}
 
-With --json -v, each region has "details" as well: "given", "none", "not-asked" or "failed"; and each
-connection "details", null if its region process gave none:
+With --json -v, each region has "details" as well: "given", "none", "not-asked" or "failed"; and
+each connection "details", null if its region process gave none:
   {"transport": "tls" or "plain", "proved_by": "key", "secret" or "nothing", "key": text or null,
    "calls_to_cluster", "calls_to_region",
    "agreed": null or {"version", "features": [text], "box_bytes_max", "large_bytes_max",

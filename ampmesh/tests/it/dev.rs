@@ -46,11 +46,13 @@ fn its_directory_is_private_and_goes_with_it() {
 
 #[test]
 fn a_killed_cluster_is_told_of_started_again_and_found_again() {
-    let mut dev = Dev::start(&[]);
+    let mut dev = Dev::start(&["--regions", "1"]);
     let before = dev.json(&["ls"]);
     dev.child("cluster-2").signal(Signal::KILL);
     dev.process.line_with("cluster-2 (pid ");
     dev.process.line_with("cluster-2 is up again");
+    // It is up before it is connected. With a whole uuid the region waits for that.
+    dev.json(&["ping", before["clusters"][1]["uuid"].as_str().unwrap(), "-c", "1"]);
     let answer = dev.json(&["call", "cluster-2", "EatCheez", "name=Gouda", "origin=Holland"]);
     assert_eq!(answer["response"]["rating"], 6);
     assert_eq!(before["clusters"][1]["uuid"], answer["target"]["id"], "it is the same cluster");
@@ -85,6 +87,8 @@ fn a_call_in_flight_says_who_was_lost_when_a_process_is_killed() {
         call.line_with(&told);
         assert_eq!(call.ended().code(), Some(5));
         dev.process.line_with(&format!("{victim} is up again"));
+        // It may still be at work on the call, and its end would wait for that.
+        dev.child("cluster-1").signal(Signal::KILL);
     }
 }
 

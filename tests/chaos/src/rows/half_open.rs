@@ -91,7 +91,6 @@ impl Row for HalfOpen {
             }
         }
         stage.whole(WHOLE_WITHIN).await.context("at the end")?;
-        stage.end(&figures);
         Ok(figures)
     }
 }
