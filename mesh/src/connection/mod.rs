@@ -12,7 +12,9 @@ mod driver;
 mod handshake;
 mod link;
 mod proof;
+mod room;
 mod running;
+mod shared;
 mod stranger;
 mod streaming;
 

@@ -6,12 +6,12 @@
 //! window, or than the process itself.
 
 mod id;
+mod remembered;
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use amp_proto::{Afterwards, Answered, Limits, Outcome, PassedError, ReceivedBox, Refusal};
@@ -20,45 +20,20 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 pub use self::id::{CallId, NotACallId};
+use self::remembered::{Begun, Entered, Remembered, Stored, refused};
 use crate::chain::chain;
 use crate::lifetime::Lifetime;
 
 /// What a process answered, by the id of the call.
 pub struct OnceStore {
-    window: Duration,
-    answers_max: usize,
-    bytes_max: usize,
+    remembered: Remembered,
     /// By the wall clock and by the one that time limits go by.
     started: (Duration, Instant),
     lifetime: Arc<Lifetime>,
-    remembered: Mutex<Remembered>,
 }
-
-#[derive(Default)]
-struct Remembered {
-    /// In the order in which the ids were made.
-    calls: BTreeMap<CallId, Call>,
-    /// What the stored answers take.
-    bytes: usize,
-}
-
-struct Call {
-    /// A digest of what was asked.
-    asked: [u8; 32],
-    answer: watch::Receiver<Option<Stored>>,
-    bytes: usize,
-}
-
-/// What is answered to every ask with the same id.
-type Stored = Result<ReceivedBox, PassedError>;
 
 /// Something that answers an ask, and has not begun to.
 pub(crate) type Run = Pin<Box<dyn Future<Output = Outcome> + Send>>;
-
-/// The least that an entry takes, whatever the answer.
-const ENTRY_BYTES: usize = 256;
-/// By how much the clock of whoever made an id may be ahead of ours.
-const AHEAD_MAX: Duration = Duration::from_secs(60);
 
 impl OnceStore {
     /// A store of a process that begins now. What is carried out runs in `lifetime`, so that it
@@ -66,13 +41,11 @@ impl OnceStore {
     #[must_use]
     pub fn new(limits: &Limits, lifetime: Arc<Lifetime>) -> Self {
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let since_epoch = to_the_millisecond(since_epoch);
         Self {
-            window: limits.once_window,
-            answers_max: limits.once_answers_max,
-            bytes_max: limits.once_bytes_max,
-            started: (to_the_millisecond(since_epoch), Instant::now()),
+            remembered: Remembered::new(limits, since_epoch),
+            started: (since_epoch, Instant::now()),
             lifetime,
-            remembered: Mutex::default(),
         }
     }
 
@@ -108,30 +81,10 @@ impl OnceStore {
         asked: [u8; 32],
         run: impl FnOnce() -> Run,
     ) -> Result<watch::Receiver<Option<Stored>>, Refusal> {
-        let now = self.now();
-        let mut remembered = self.remembered();
-        remembered.forget_before(now.saturating_sub(self.window));
-        if let Some(call) = remembered.calls.get(&id) {
-            if call.asked != asked {
-                return Err(refused("ONCE_REUSED", "the id belongs to another call"));
-            }
-            return Ok(call.answer.clone());
-        }
-        if id.made() + self.window <= now || id.made() < self.started.0 {
-            let description = "what became of a call with this id is not known any more";
-            return Err(refused("ONCE_EXPIRED", description));
-        }
-        if id.made() > now + AHEAD_MAX {
-            return Err(refused("ONCE_EXPIRED", "the id is of a time to come: see the clocks"));
-        }
-        if remembered.calls.len() >= self.answers_max || remembered.bytes >= self.bytes_max {
-            return Err(Refusal::Overloaded);
-        }
-        let (told, answer) = watch::channel(None);
-        remembered.bytes += ENTRY_BYTES;
-        let call = Call { asked, answer: answer.clone(), bytes: ENTRY_BYTES };
-        remembered.calls.insert(id, call);
-        drop(remembered);
+        let Begun { told, answer } = match self.remembered.enter(id, asked, || self.now())? {
+            Entered::Known(answer) => return Ok(answer),
+            Entered::Begins(begun) => begun,
+        };
         let (store, run) = (Arc::clone(self), run());
         self.lifetime.run_until_aborted(async move {
             let outcome = AssertUnwindSafe(run).catch_unwind().await;
@@ -142,20 +95,9 @@ impl OnceStore {
                     Err(failed(&format!("see the log for {id}")))
                 }
             };
-            let bytes =
-                stored.as_ref().map_or_else(|it| it.description.len(), ReceivedBox::bytes_len);
-            store.grown(id, bytes);
-            told.send_replace(Some(stored));
+            store.remembered.answered(id, &told, stored);
         });
         Ok(answer)
-    }
-
-    fn grown(&self, id: CallId, bytes: usize) {
-        let mut remembered = self.remembered();
-        if let Some(call) = remembered.calls.get_mut(&id) {
-            call.bytes += bytes;
-            remembered.bytes += bytes;
-        }
     }
 
     /// The time after 1970.
@@ -163,38 +105,11 @@ impl OnceStore {
         let (since_epoch, started) = self.started;
         since_epoch + started.elapsed()
     }
-
-    fn remembered(&self) -> MutexGuard<'_, Remembered> {
-        self.remembered.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Remembered {
-    /// Forgets what was made before this and is over. What still runs is kept, however old it is.
-    fn forget_before(&mut self, oldest: Duration) {
-        let mut still_running = Vec::new();
-        while let Some(first) = self.calls.first_entry()
-            && first.key().made() <= oldest
-        {
-            let (id, call) = first.remove_entry();
-            if call.answer.borrow().is_none() {
-                still_running.push((id, call));
-            } else {
-                self.bytes -= call.bytes;
-            }
-        }
-        self.calls.extend(still_running);
-    }
 }
 
 /// Ids say no more.
 fn to_the_millisecond(time: Duration) -> Duration {
     time - Duration::from_nanos(u64::from(time.subsec_nanos() % 1_000_000))
-}
-
-fn refused(code: &str, description: &str) -> Refusal {
-    let (code, description) = (code.to_owned(), description.to_owned());
-    Refusal::Passed(PassedError { code, description, fatal: false })
 }
 
 /// An outcome in the form in which it can be given more than once.
@@ -231,10 +146,10 @@ fn failed(why: &str) -> PassedError {
 
 impl fmt::Debug for OnceStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let remembered = self.remembered();
+        let (calls, bytes) = self.remembered.calls_and_bytes();
         f.debug_struct("OnceStore")
-            .field("calls", &remembered.calls.len())
-            .field("bytes", &remembered.bytes)
+            .field("calls", &calls)
+            .field("bytes", &bytes)
             .finish_non_exhaustive()
     }
 }
