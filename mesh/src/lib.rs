@@ -37,6 +37,7 @@ mod process;
 mod repeats;
 mod secret;
 mod services;
+mod sync;
 mod transport;
 mod x509;
 

@@ -2,13 +2,14 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 use rand::seq::IndexedRandom as _;
 use tokio::sync::watch;
 
 use crate::client::Others;
 use crate::connection::Link;
+use crate::sync::{Mutex, MutexGuard};
 
 /// Connections by peer. A peer may have several for a moment: a new one is used at once, the old
 /// one until it is found dead.
@@ -23,7 +24,7 @@ impl<K: Clone + Eq + Hash + Send + Sync + 'static> Pool<K> {
     /// A pool without connections.
     #[must_use]
     pub fn new() -> Self {
-        Self { links: Mutex::default(), changed: watch::Sender::new(0) }
+        Self { links: Mutex::new(HashMap::new()), changed: watch::Sender::new(0) }
     }
 
     /// Adds a connection to `peer`.

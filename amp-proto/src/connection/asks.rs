@@ -90,6 +90,14 @@ pub(super) struct Asks {
 
 const SLOTS_MIN: usize = 8;
 
+/// The next number. Behind the last one they begin anew: no tag is zero.
+const fn after(tag: u64) -> u64 {
+    match tag.checked_add(1) {
+        Some(next) => next,
+        None => 1,
+    }
+}
+
 impl Asks {
     pub(super) const fn new() -> Self {
         Self {
@@ -152,13 +160,13 @@ impl Asks {
             self.grow();
         }
         while !matches!(self.slot(self.next_tag).map(|slot| &slot.state), Some(State::Free)) {
-            self.next_tag += 1;
+            self.next_tag = after(self.next_tag);
         }
         self.next_tag
     }
 
     pub(super) fn insert(&mut self, tag: u64, deadline: Moment, position: u64) -> AskId {
-        self.next_tag = tag + 1;
+        self.next_tag = after(tag);
         if let Some(slot) = self.slot_mut(tag) {
             *slot = Slot { tag, state: State::Waiting { waker: None, deadline, position } };
             self.taken += 1;
@@ -358,5 +366,133 @@ impl Asks {
     fn slot_mut(&mut self, tag: u64) -> Option<&mut Slot> {
         let place = place(tag, self.slots.len());
         self.slots.get_mut(place)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::collections::BTreeMap;
+    use alloc::vec;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const FORGOTTEN_MAX: usize = 1000;
+
+    fn asks_from(next_tag: u64) -> Asks {
+        Asks { next_tag, ..Asks::new() }
+    }
+
+    fn ask(asks: &mut Asks) -> AskId {
+        let tag = asks.reserve();
+        asks.insert(tag, Moment::START, 0)
+    }
+
+    /// What an answer says, so that it can be told whose it is.
+    fn said(tag: u64) -> AskResult {
+        Err(AskStopped::Error {
+            code: String::from_utf8(AskId(tag).tag()).unwrap(),
+            description: String::new(),
+        })
+    }
+
+    fn outcome(asks: &mut Asks, id: AskId) -> Poll<AskResult> {
+        asks.poll(id, &mut Context::from_waker(Waker::noop()), FORGOTTEN_MAX)
+    }
+
+    /// What a peer and its callers may do, in any order: `steps` says what next, and to which ask.
+    fn go_through(first_tag: u64, steps: &[(u8, usize)]) {
+        let mut asks = asks_from(first_tag);
+        // Every ask whose answer is still to come, and whether somebody waits for it.
+        let mut due = BTreeMap::new();
+        for (what, which) in steps {
+            let nth = due.keys().nth(which % due.len().max(1)).copied();
+            match (what % 4, nth) {
+                (0 | 1, _) | (_, None) => {
+                    let AskId(tag) = ask(&mut asks);
+                    assert_ne!(tag, 0);
+                    assert_eq!(due.insert(tag, true), None, "{tag:x} is taken");
+                }
+                (2, Some(tag)) => {
+                    assert_eq!(asks.forget(AskId(tag), FORGOTTEN_MAX), due[&tag]);
+                    due.insert(tag, false);
+                }
+                (_, Some(tag)) => {
+                    assert_eq!(asks.settle(&AskId(tag).tag(), said(tag)), Ok(()));
+                    if due.remove(&tag).unwrap() {
+                        assert_eq!(outcome(&mut asks, AskId(tag)), Poll::Ready(said(tag)));
+                    }
+                    // A second answer is an answer to nothing.
+                    assert!(asks.settle(&AskId(tag).tag(), said(tag)).is_err());
+                }
+            }
+            let waiting = due.values().filter(|waits| **waits).count();
+            assert_eq!(asks.in_flight(), waiting);
+        }
+        // The answers that are still due find their own asks, however often the numbers went round.
+        for (tag, waits) in due {
+            assert_eq!(asks.settle(&AskId(tag).tag(), said(tag)), Ok(()));
+            if waits {
+                assert_eq!(outcome(&mut asks, AskId(tag)), Poll::Ready(said(tag)));
+            }
+        }
+        assert_eq!((asks.in_flight(), asks.taken, asks.forgotten), (0, 0, 0));
+    }
+
+    proptest! {
+        #[test]
+        fn no_two_asks_whose_answers_are_due_have_one_tag_or_get_each_others_answers(
+            first_tag in prop_oneof![1..100_u64, u64::MAX - 100..=u64::MAX],
+            steps in prop::collection::vec((any::<u8>(), any::<usize>()), 0..300),
+        ) {
+            go_through(first_tag, &steps);
+        }
+    }
+
+    #[test]
+    fn behind_the_last_number_tags_begin_anew_and_leave_out_those_in_flight() {
+        let mut asks = asks_from(1);
+        let old: vec::Vec<_> = (0..3).map(|_| ask(&mut asks)).collect();
+        asks.next_tag = u64::MAX - 1;
+        let new: vec::Vec<_> = (0..4).map(|_| ask(&mut asks)).collect();
+        assert_eq!(new[..2], [AskId(u64::MAX - 1), AskId(u64::MAX)]);
+        for id in [&old[..], &new[..]].concat() {
+            assert_eq!(asks.settle(&id.tag(), said(id.0)), Ok(()));
+            assert_eq!(outcome(&mut asks, id), Poll::Ready(said(id.0)));
+        }
+        assert_eq!(asks.taken, 0);
+    }
+
+    /// Every table of eight places with up to four asks in it, wherever the numbers stand.
+    #[test]
+    fn however_the_places_are_taken_the_next_tag_has_one_of_its_own() {
+        for first_tag in [1, 5, 8, u64::MAX - 9, u64::MAX - 3, u64::MAX] {
+            for rounds in 0..40 {
+                for kept in 0..1_u32 << 10 {
+                    if kept.count_ones() > 4 {
+                        continue;
+                    }
+                    let mut asks = asks_from(first_tag);
+                    let mut due = vec![];
+                    for number in 0..10 {
+                        let id = ask(&mut asks);
+                        if kept & (1 << number) == 0 {
+                            asks.discard(id);
+                        } else {
+                            due.push(id.0);
+                        }
+                    }
+                    for _ in 0..rounds {
+                        let id = ask(&mut asks);
+                        assert!(!due.contains(&id.0), "{:x} is taken", id.0);
+                        asks.discard(id);
+                    }
+                    for tag in due {
+                        assert_eq!(asks.settle(&AskId(tag).tag(), said(tag)), Ok(()));
+                    }
+                }
+            }
+        }
     }
 }

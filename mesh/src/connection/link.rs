@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
 
@@ -10,30 +10,26 @@ use amp_proto::{
     AskId, AskRefused, AskResult, Authentication, Command, EncodeError, EncodeFields, Exchange,
     LargeBody, Limits, Lost, Metadata, Moment, PublicKey, RoleName,
 };
-use futures_util::task::AtomicWaker;
-use tokio::sync::{Mutex as Mutual, MutexGuard as Turn, Notify, Semaphore, watch};
+use tokio::sync::{Mutex as Mutual, MutexGuard as Turn, Semaphore, watch};
 
 use crate::agreement::{Agreement, Features};
 use crate::clock::Clock;
 use crate::commands::{Cancel, Terms};
+use crate::connection::room::Room;
+use crate::connection::shared::Shared;
 use crate::context::CallContext;
 use crate::once::CallId;
+use crate::sync::MutexGuard;
 
 /// One connection, as callers and controllers see it. It may be closed at any moment.
 pub struct Link {
-    exchange: Mutex<Exchange>,
-    /// Wakes the driver.
-    driver: AtomicWaker,
-    /// Whether the driver has been woken and has not looked yet.
-    stirred: AtomicBool,
+    shared: Shared,
     /// One permit for each ask in flight.
     turns: Semaphore,
     /// Told when bytes went out and there is room for more.
-    room: Notify,
+    room: Room,
     /// Whose long answer is written next.
     long_answer: Mutual<()>,
-    closing: OnceLock<Lost>,
-    draining: OnceLock<Lost>,
     lost: watch::Sender<Option<Lost>>,
     round_trip_us: AtomicU64,
     /// Asks of the peer that wait for their responders.
@@ -83,14 +79,10 @@ pub(crate) struct Identity {
 impl Link {
     pub(crate) fn new(exchange: Exchange, peer: PeerInfo, limits: Arc<Limits>) -> Arc<Self> {
         Arc::new(Self {
-            exchange: Mutex::new(exchange),
-            driver: AtomicWaker::new(),
-            stirred: AtomicBool::new(false),
+            shared: Shared::new(exchange),
             turns: Semaphore::new(limits.asks_in_flight_max.min(Semaphore::MAX_PERMITS)),
-            room: Notify::new(),
+            room: Room::default(),
             long_answer: Mutual::new(()),
-            closing: OnceLock::new(),
-            draining: OnceLock::new(),
             lost: watch::Sender::new(None),
             round_trip_us: AtomicU64::new(u64::MAX),
             answering: AtomicUsize::new(0),
@@ -239,30 +231,26 @@ impl Link {
 
     /// Closes the connection after what waits to be sent has gone out.
     pub fn close(&self, why: Lost) {
-        self.leave(why.clone());
-        self.closing.get_or_init(|| why);
-        self.stir();
+        self.shared.close(why);
     }
 
     /// Closes the connection when every ask in flight, in both directions, has ended. No new ask
     /// is made; those of the peer are still answered.
     pub fn drain(&self, why: Lost) {
-        self.leave(why.clone());
-        self.draining.get_or_init(|| why);
-        self.stir();
+        self.shared.drain(why);
     }
 
     pub(crate) fn draining(&self) -> Option<Lost> {
-        self.draining.get().cloned()
+        self.shared.draining()
     }
 
     /// Makes no new asks on this connection; those in flight go on.
     pub fn leave(&self, why: Lost) {
-        self.exchange().leave(why);
+        self.shared.leave(why);
     }
 
     pub(crate) fn closing(&self) -> Option<Lost> {
-        self.closing.get().cloned()
+        self.shared.closing()
     }
 
     /// The peer sends no more, so no ask of ours will be answered; we may still answer its asks.
@@ -275,7 +263,7 @@ impl Link {
     pub(crate) fn set_lost(&self, lost: &Lost) {
         self.exchange().handle_lost(lost.clone());
         self.turns.close();
-        self.room.notify_waiters();
+        self.room.made();
         self.lost.send_if_modified(|known| {
             let first = known.is_none();
             known.get_or_insert_with(|| lost.clone());
@@ -292,25 +280,21 @@ impl Link {
     }
 
     pub(crate) fn exchange(&self) -> MutexGuard<'_, Exchange> {
-        self.exchange.lock().unwrap_or_else(PoisonError::into_inner)
+        self.shared.exchange()
     }
 
     /// Has the driver look for something to send or to do.
     pub(crate) fn stir(&self) {
-        if !self.stirred.swap(true, Ordering::AcqRel) {
-            self.driver.wake();
-        }
+        self.shared.stir();
     }
 
     /// For the driver: registers to be woken, and says that everything so far is being looked at.
     pub(crate) fn watch(&self, cx: &Context<'_>) {
-        self.driver.register(cx.waker());
-        // Acquires what was done before the last stir, so that the look that follows sees it.
-        self.stirred.swap(false, Ordering::AcqRel);
+        self.shared.watch(cx);
     }
 
     pub(crate) fn made_room(&self) {
-        self.room.notify_waiters();
+        self.room.made();
     }
 
     /// Makes an ask and waits for its outcome, both no longer than until `deadline`.
@@ -336,7 +320,7 @@ impl Link {
             },
         };
         let is_large = fields.bytes_hint() > Exchange::PART_BYTES;
-        let room = self.wait_for_room(is_large);
+        let room = self.room.wait_until(|| !self.is_full(is_large));
         if self.is_full(is_large) && tokio::time::timeout_at(instant, room).await.is_err() {
             return late();
         }
@@ -365,7 +349,7 @@ impl Link {
     /// Dropping the future while it waits for room sends nothing.
     pub(crate) async fn notify<C: Command + Sync>(&self, command: &C) -> Result<(), AskRefused> {
         if self.is_full(false) {
-            self.wait_for_room(false).await;
+            self.room.wait_until(|| !self.is_full(false)).await;
         }
         self.exchange().notify(command)?;
         self.stir();
@@ -402,7 +386,7 @@ impl Link {
     }
 
     pub(super) fn poll_ask(&self, id: AskId, cx: &mut Context<'_>) -> Poll<AskResult> {
-        self.exchange().poll_ask(id, cx)
+        self.shared.poll_ask(id, cx)
     }
 
     /// Whether so much waits that a new ask has to wait as well. What is large waits for what is
@@ -413,24 +397,14 @@ impl Link {
         waiting >= self.limits.outbound_bytes_max
     }
 
-    async fn wait_for_room(&self, is_large: bool) {
-        loop {
-            let mut room = std::pin::pin!(self.room.notified());
-            room.as_mut().enable();
-            if !self.is_full(is_large) {
-                return;
-            }
-            room.await;
-        }
-    }
-
-    /// Whether an answer of about this length may be written now, or has to wait until the peer has read others.
+    /// Whether an answer of about this length may be written now, or has to wait until the peer has
+    /// read others.
     pub(super) fn has_room_for_answer(&self, bytes_hint: usize) -> bool {
         self.has_room(self.is_large(bytes_hint))
     }
 
-    /// Waits until an answer of about this length may be written. Long ones take turns, so that there is never more than
-    /// one beyond the limit.
+    /// Waits until an answer of about this length may be written. Long ones take turns, so that
+    /// there is never more than one beyond the limit.
     ///
     /// # Cancellation
     /// Dropping the future gives the turn to the next.
@@ -438,14 +412,8 @@ impl Link {
         let is_large = self.is_large(bytes_hint);
         let is_long = bytes_hint > Exchange::PART_BYTES;
         let turn = if is_long { Some(self.long_answer.lock().await) } else { None };
-        loop {
-            let mut room = std::pin::pin!(self.room.notified());
-            room.as_mut().enable();
-            if self.has_room(is_large) {
-                return turn;
-            }
-            room.await;
-        }
+        self.room.wait_until(|| self.has_room(is_large)).await;
+        turn
     }
 
     fn is_large(&self, bytes_hint: usize) -> bool {

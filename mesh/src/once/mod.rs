@@ -14,35 +14,29 @@ mod remembered;
 use std::fmt;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use amp_proto::{Afterwards, Answered, Limits, Outcome, PassedError, ReceivedBox, Refusal};
 use futures_util::FutureExt as _;
-use tokio::sync::watch;
 use tokio::time::Instant;
 
 pub use self::id::{CallId, NotACallId};
 pub(crate) use self::remembered::Asking;
-use self::remembered::{Awaited, Remembered, Stored};
+use self::remembered::{Awaited, Begun, Entered, Remembered, Stored, refused};
 use crate::chain::chain;
 use crate::lifetime::Lifetime;
 
 /// What a process answered, by the id of the call.
 pub struct OnceStore {
-    window: Duration,
+    remembered: Remembered,
     /// By the wall clock and by the one that time limits go by.
     started: (Duration, Instant),
     lifetime: Arc<Lifetime>,
-    remembered: Mutex<Remembered>,
 }
 
 /// Something that answers an ask, and has not begun to.
 pub(crate) type Run = Pin<Box<dyn Future<Output = Outcome> + Send>>;
-
-/// By how much the clock of whoever made an id may be ahead of ours. So long a call waits for its
-/// time at the most.
-const AHEAD_MAX: Duration = Duration::from_secs(60);
 
 impl OnceStore {
     /// A store of a process that begins now. What is carried out runs in `lifetime`, so that it
@@ -55,12 +49,11 @@ impl OnceStore {
 
     /// A store of a process that begins so long after 1970.
     fn started_at(since_epoch: Duration, limits: &Limits, lifetime: Arc<Lifetime>) -> Self {
-        let remembered = Remembered::new(limits.once_answers_max, limits.once_bytes_max);
+        let since_epoch = to_the_millisecond(since_epoch);
         Self {
-            window: limits.once_window,
-            started: (to_the_millisecond(since_epoch), Instant::now()),
+            remembered: Remembered::new(limits, since_epoch),
+            started: (since_epoch, Instant::now()),
             lifetime,
-            remembered: Mutex::new(remembered),
         }
     }
 
@@ -96,26 +89,13 @@ impl OnceStore {
         asked: Asking,
         run: impl FnOnce() -> Run,
     ) -> Result<Awaited, Refusal> {
-        let now = self.now();
-        let mut remembered = self.remembered();
-        remembered.forget_before(now.saturating_sub(self.window));
-        if let Some(known) = remembered.answer(id, asked) {
-            return known.map_err(|_| refused("ONCE_REUSED", "the id belongs to another call"));
-        }
-        if id.made() + self.window <= now || id.made() < self.started.0 {
-            let description = "what became of a call with this id is not known any more";
-            return Err(refused("ONCE_EXPIRED", description));
-        }
-        if id.made() > now + AHEAD_MAX {
-            return Err(refused("ONCE_EXPIRED", "the id is of a time to come: see the clocks"));
-        }
-        let (told, answer) = watch::channel(None);
-        if !remembered.begin(id, asked, answer.clone()) {
-            return Err(Refusal::Overloaded);
-        }
-        drop(remembered);
+        let entered = self.remembered.enter(id, asked, || self.now())?;
+        let Begun { told, answer, wait } = match entered {
+            Entered::Known(answer) => return Ok(answer),
+            Entered::Begins(begun) => begun,
+        };
+        let its_time = Instant::now() + wait;
         let (store, run) = (Arc::clone(self), run());
-        let its_time = Instant::now() + id.made().saturating_sub(now);
         self.lifetime.run_until_aborted(async move {
             tokio::time::sleep_until(its_time).await;
             let outcome = AssertUnwindSafe(run).catch_unwind().await;
@@ -126,10 +106,7 @@ impl OnceStore {
                     Err(failed(&format!("see the log for {id}")))
                 }
             };
-            let bytes =
-                stored.as_ref().map_or_else(|it| it.description.len(), ReceivedBox::bytes_len);
-            store.remembered().settle(id, bytes);
-            told.send_replace(Some(stored));
+            store.remembered.answered(id, &told, stored);
         });
         Ok(answer)
     }
@@ -139,24 +116,11 @@ impl OnceStore {
         let (since_epoch, started) = self.started;
         since_epoch + started.elapsed()
     }
-
-    fn remembered(&self) -> MutexGuard<'_, Remembered> {
-        self.remembered.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 /// Ids say no more.
 fn to_the_millisecond(time: Duration) -> Duration {
     time - Duration::from_nanos(u64::from(time.subsec_nanos() % 1_000_000))
-}
-
-fn refused(code: &str, description: &str) -> Refusal {
-    Refusal::Passed(passed(code, description))
-}
-
-fn passed(code: &str, description: &str) -> PassedError {
-    let (code, description) = (code.to_owned(), description.to_owned());
-    PassedError { code, description, fatal: false }
 }
 
 /// An outcome in the form in which it can be given more than once.
@@ -193,10 +157,10 @@ fn failed(why: &str) -> PassedError {
 
 impl fmt::Debug for OnceStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let remembered = self.remembered();
+        let (calls, bytes) = self.remembered.calls_and_bytes();
         f.debug_struct("OnceStore")
-            .field("calls", &remembered.len())
-            .field("bytes", &remembered.bytes())
+            .field("calls", &calls)
+            .field("bytes", &bytes)
             .finish_non_exhaustive()
     }
 }
@@ -275,7 +239,7 @@ mod tests {
         for outcome in futures_util::future::join_all(together).await {
             assert_eq!(code_of(outcome), ("NONE_LEFT".to_owned(), 15_000));
         }
-        assert!(process.store.remembered().bytes() <= limits.once_bytes_max);
+        assert!(process.store.remembered.calls_and_bytes().1 <= limits.once_bytes_max);
         let mut again = Vec::new();
         for id in ids {
             again.push(code_of(process.answer(id, 15_000).await).0);

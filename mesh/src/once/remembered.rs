@@ -1,24 +1,29 @@
 //! What is remembered of calls that are made once, and how much of it there may be.
 
 use std::collections::BTreeMap;
+use std::sync::PoisonError;
 use std::time::Duration;
 
-use amp_proto::{PassedError, ReceivedBox};
+use amp_proto::{Limits, PassedError, ReceivedBox, Refusal};
 use tokio::sync::watch;
 
-use super::CallId;
+use super::id::CallId;
+use crate::sync::{Mutex, MutexGuard};
 
 /// What is answered to every ask with the same id.
-pub(super) type Stored = Result<ReceivedBox, PassedError>;
+pub(crate) type Stored = Result<ReceivedBox, PassedError>;
 
 /// An answer that is there, or will be.
-pub(super) type Awaited = watch::Receiver<Option<Stored>>;
+pub(crate) type Awaited = watch::Receiver<Option<Stored>>;
 
 /// The least that an entry takes, whatever the answer.
 const ENTRY_BYTES: usize = 256;
 /// What is kept free for the answer of a run that has begun. An answer up to this is always kept;
 /// a larger one if there is room when it comes.
 const ANSWER_RESERVED_BYTES: usize = 4096;
+/// By how much the clock of whoever made an id may be ahead of ours. So long a call waits for its
+/// time at the most.
+const AHEAD_MAX: Duration = Duration::from_secs(60);
 
 /// What is asked.
 #[derive(Clone, Copy, Debug)]
@@ -29,19 +34,24 @@ pub(crate) struct Asking {
     pub(crate) bytes: usize,
 }
 
-/// Calls by id.
-#[derive(Debug)]
-pub(super) struct Remembered {
+/// Calls by their ids, and what became of them.
+pub(crate) struct Remembered {
+    window: Duration,
+    /// When remembering began, in time after 1970.
+    since: Duration,
+    calls: Mutex<Calls>,
+}
+
+struct Calls {
     answers_max: usize,
     bytes_max: usize,
     /// In the order in which the ids were made.
-    calls: BTreeMap<CallId, Call>,
+    by_id: BTreeMap<CallId, Call>,
     /// What the asks that are being carried out take, and the stored answers, and those to come
     /// may. Never more than `bytes_max`, but for one entry that alone is more.
     bytes: usize,
 }
 
-#[derive(Debug)]
 struct Call {
     /// A digest of what was asked.
     asked: [u8; 32],
@@ -49,38 +59,114 @@ struct Call {
     bytes: usize,
 }
 
-/// An id was given to two different calls.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct OfAnother;
+/// What there is to do about an ask.
+pub(crate) enum Entered {
+    /// Nothing: this is its answer, or will be.
+    Known(Awaited),
+    /// To carry it out.
+    Begins(Begun),
+}
+
+/// A call that nobody has carried out yet. Whoever gets this does.
+pub(crate) struct Begun {
+    pub(crate) told: watch::Sender<Option<Stored>>,
+    pub(crate) answer: Awaited,
+    /// How long it has to wait before that, until the time that its id names has come.
+    pub(crate) wait: Duration,
+}
 
 impl Remembered {
-    pub(super) fn new(answers_max: usize, bytes_max: usize) -> Self {
-        Self { answers_max, bytes_max, calls: BTreeMap::new(), bytes: 0 }
+    pub(crate) fn new(limits: &Limits, since: Duration) -> Self {
+        Self {
+            window: limits.once_window,
+            since,
+            calls: Mutex::new(Calls::new(limits.once_answers_max, limits.once_bytes_max)),
+        }
     }
 
-    /// The answer to the call with this id, if it was begun.
-    pub(super) fn answer(&self, id: CallId, asked: Asking) -> Option<Result<Awaited, OfAnother>> {
-        let call = self.calls.get(&id)?;
-        Some(if call.asked == asked.digest { Ok(call.answer.clone()) } else { Err(OfAnother) })
+    /// Takes an ask with this id in. Of all that come with one id, one begins.
+    ///
+    /// The clock is looked at when it is this ask's turn: what another has forgotten by then is also
+    /// too old for this one, and is not begun a second time.
+    ///
+    /// # Errors
+    /// [`Refusal`]: the id belongs to another call, is too old or too new to be known, or there is
+    /// no room.
+    pub(crate) fn enter(
+        &self,
+        id: CallId,
+        asked: Asking,
+        clock: impl FnOnce() -> Duration,
+    ) -> Result<Entered, Refusal> {
+        let mut calls = self.calls();
+        let now = clock();
+        calls.forget_before(now.saturating_sub(self.window));
+        if let Some(call) = calls.by_id.get(&id) {
+            if call.asked != asked.digest {
+                return Err(refused("ONCE_REUSED", "the id belongs to another call"));
+            }
+            return Ok(Entered::Known(call.answer.clone()));
+        }
+        if id.made() + self.window <= now || id.made() < self.since {
+            let description = "what became of a call with this id is not known any more";
+            return Err(refused("ONCE_EXPIRED", description));
+        }
+        if id.made() > now + AHEAD_MAX {
+            return Err(refused("ONCE_EXPIRED", "the id is of a time to come: see the clocks"));
+        }
+        let (told, answer) = watch::channel(None);
+        if !calls.begin(id, asked, answer.clone()) {
+            return Err(Refusal::Overloaded);
+        }
+        Ok(Entered::Begins(Begun { told, answer, wait: id.made().saturating_sub(now) }))
+    }
+
+    /// Keeps the answer, and tells it to everybody who waits for it. If there is no room for it,
+    /// whoever asks later is told that it was not kept.
+    pub(crate) fn answered(
+        &self,
+        id: CallId,
+        told: &watch::Sender<Option<Stored>>,
+        stored: Stored,
+    ) {
+        let bytes = stored.as_ref().map_or_else(|it| it.description.len(), ReceivedBox::bytes_len);
+        self.calls().settle(id, bytes);
+        // Until this is said the call is kept, however old it is.
+        told.send_replace(Some(stored));
+    }
+
+    /// How many there are, and what they take.
+    pub(crate) fn calls_and_bytes(&self) -> (usize, usize) {
+        let calls = self.calls();
+        (calls.by_id.len(), calls.bytes)
+    }
+
+    fn calls(&self) -> MutexGuard<'_, Calls> {
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Calls {
+    const fn new(answers_max: usize, bytes_max: usize) -> Self {
+        Self { answers_max, bytes_max, by_id: BTreeMap::new(), bytes: 0 }
     }
 
     /// Notes a call that begins now. `false` if there is no room for another, or for its answer.
-    pub(super) fn begin(&mut self, id: CallId, asked: Asking, answer: Awaited) -> bool {
+    fn begin(&mut self, id: CallId, asked: Asking, answer: Awaited) -> bool {
         let bytes = ENTRY_BYTES + ANSWER_RESERVED_BYTES + asked.bytes;
         let bytes = bytes.min(self.bytes_max);
-        let is_full = self.calls.len() >= self.answers_max || self.bytes >= self.bytes_max;
+        let is_full = self.by_id.len() >= self.answers_max || self.bytes >= self.bytes_max;
         if is_full || self.bytes + bytes > self.bytes_max {
             return false;
         }
         self.bytes += bytes;
-        self.calls.insert(id, Call { asked: asked.digest, answer, bytes });
+        self.by_id.insert(id, Call { asked: asked.digest, answer, bytes });
         true
     }
 
-    /// Notes what became of a call. If there is no room for its answer, whoever waits for it now
-    /// gets it, and whoever asks later is told that it was not kept.
-    pub(super) fn settle(&mut self, id: CallId, answer_bytes: usize) {
-        let Some(call) = self.calls.get_mut(&id) else { return };
+    /// Counts an answer in place of the ask.
+    fn settle(&mut self, id: CallId, answer_bytes: usize) {
+        let Some(call) = self.by_id.get_mut(&id) else { return };
         let others = self.bytes - call.bytes;
         let whole = ENTRY_BYTES.saturating_add(answer_bytes);
         call.bytes = if others.saturating_add(whole) <= self.bytes_max {
@@ -93,9 +179,9 @@ impl Remembered {
     }
 
     /// Forgets what was made before this and is over. What still runs is kept, however old it is.
-    pub(super) fn forget_before(&mut self, oldest: Duration) {
+    fn forget_before(&mut self, oldest: Duration) {
         let mut still_running = Vec::new();
-        while let Some(first) = self.calls.first_entry()
+        while let Some(first) = self.by_id.first_entry()
             && first.key().made() <= oldest
         {
             let (id, call) = first.remove_entry();
@@ -105,18 +191,13 @@ impl Remembered {
                 self.bytes -= call.bytes;
             }
         }
-        self.calls.extend(still_running);
+        self.by_id.extend(still_running);
     }
+}
 
-    /// How many calls there are.
-    pub(super) fn len(&self) -> usize {
-        self.calls.len()
-    }
-
-    /// What they take.
-    pub(super) fn bytes(&self) -> usize {
-        self.bytes
-    }
+pub(crate) fn refused(code: &str, description: &str) -> Refusal {
+    let (code, description) = (code.to_owned(), description.to_owned());
+    Refusal::Passed(PassedError { code, description, fatal: false })
 }
 
 fn not_kept() -> PassedError {
@@ -135,72 +216,72 @@ mod tests {
         CallId::made_at(Duration::from_secs(made_s))
     }
 
-    fn begun(remembered: &mut Remembered, id: CallId) -> bool {
-        remembered.begin(id, ASKED, watch::channel(None).1)
+    fn begun(calls: &mut Calls, id: CallId) -> bool {
+        calls.begin(id, ASKED, watch::channel(None).1)
     }
 
     /// What a later try is told, if the answer is known by now.
-    fn told(remembered: &Remembered, id: CallId) -> Option<Stored> {
-        remembered.answer(id, ASKED).unwrap().unwrap().borrow().clone()
+    fn told(calls: &Calls, id: CallId) -> Option<Stored> {
+        calls.by_id[&id].answer.borrow().clone()
     }
 
     #[test]
     fn large_answers_that_come_together_do_not_take_more_than_there_is() {
-        let mut remembered = Remembered::new(100, MAX);
+        let mut calls = Calls::new(100, MAX);
         let ids: Vec<CallId> = (0..10).map(id).collect();
-        assert!(ids.iter().all(|id| begun(&mut remembered, *id)));
+        assert!(ids.iter().all(|id| begun(&mut calls, *id)));
         for id in &ids {
-            remembered.settle(*id, 20_000);
-            assert!(remembered.bytes() <= MAX, "{remembered:?}");
+            calls.settle(*id, 20_000);
+            assert!(calls.bytes <= MAX, "{}", calls.bytes);
         }
-        let not_kept: Vec<_> = ids.iter().filter_map(|id| told(&remembered, *id)).collect();
+        let not_kept: Vec<_> = ids.iter().filter_map(|id| told(&calls, *id)).collect();
         assert_eq!(not_kept.len(), 10 - MAX / 20_000, "there is room for three");
         assert!(not_kept.iter().all(|it| it.as_ref().unwrap_err().code == "ONCE_EXPIRED"));
     }
 
     #[test]
     fn an_answer_within_what_was_reserved_is_always_kept() {
-        let mut remembered = Remembered::new(100, MAX);
-        let ids: Vec<CallId> = (0..).map(id).take_while(|id| begun(&mut remembered, *id)).collect();
+        let mut calls = Calls::new(100, MAX);
+        let ids: Vec<CallId> = (0..).map(id).take_while(|id| begun(&mut calls, *id)).collect();
         assert_eq!(ids.len(), MAX / (ENTRY_BYTES + ANSWER_RESERVED_BYTES));
         for id in &ids {
-            remembered.settle(*id, ANSWER_RESERVED_BYTES);
-            assert_eq!(told(&remembered, *id), None, "the answer stays the one to come");
+            calls.settle(*id, ANSWER_RESERVED_BYTES);
+            assert_eq!(told(&calls, *id), None, "the answer stays the one to come");
         }
-        assert!(remembered.bytes() <= MAX);
+        assert!(calls.bytes <= MAX);
     }
 
     #[test]
     fn a_large_ask_counts_while_it_is_carried_out() {
-        let mut remembered = Remembered::new(100, MAX);
+        let mut calls = Calls::new(100, MAX);
         let large = Asking { bytes: 50_000, ..ASKED };
-        assert!(remembered.begin(id(1), large, watch::channel(None).1));
-        assert!(!remembered.begin(id(2), large, watch::channel(None).1));
-        remembered.settle(id(1), 10);
-        assert!(remembered.begin(id(2), large, watch::channel(None).1));
+        assert!(calls.begin(id(1), large, watch::channel(None).1));
+        assert!(!calls.begin(id(2), large, watch::channel(None).1));
+        calls.settle(id(1), 10);
+        assert!(calls.begin(id(2), large, watch::channel(None).1));
     }
 
     #[test]
     fn what_is_forgotten_makes_room() {
-        let mut remembered = Remembered::new(1, MAX);
+        let mut calls = Calls::new(1, MAX);
         let (told, answer) = watch::channel(None);
-        assert!(remembered.begin(id(1), ASKED, answer));
-        assert!(!begun(&mut remembered, id(2)), "there may be one");
-        remembered.forget_before(Duration::from_secs(9));
-        assert_eq!(remembered.len(), 1, "it still runs");
-        remembered.settle(id(1), 5);
+        assert!(calls.begin(id(1), ASKED, answer));
+        assert!(!begun(&mut calls, id(2)), "there may be one");
+        calls.forget_before(Duration::from_secs(9));
+        assert_eq!(calls.by_id.len(), 1, "it still runs");
+        calls.settle(id(1), 5);
         let unknown = PassedError { code: "UNKNOWN".into(), description: "".into(), fatal: false };
         told.send_replace(Some(Err(unknown)));
-        remembered.forget_before(Duration::from_secs(9));
-        assert_eq!((remembered.len(), remembered.bytes()), (0, 0));
-        assert!(begun(&mut remembered, id(2)));
+        calls.forget_before(Duration::from_secs(9));
+        assert_eq!((calls.by_id.len(), calls.bytes), (0, 0));
+        assert!(begun(&mut calls, id(2)));
     }
 
     #[test]
     fn nothing_is_begun_where_nothing_may_be_remembered() {
-        assert!(!begun(&mut Remembered::new(100, 0), id(1)));
-        assert!(!begun(&mut Remembered::new(0, MAX), id(1)));
-        let mut little = Remembered::new(100, 300);
+        assert!(!begun(&mut Calls::new(100, 0), id(1)));
+        assert!(!begun(&mut Calls::new(0, MAX), id(1)));
+        let mut little = Calls::new(100, 300);
         assert!(begun(&mut little, id(1)) && !begun(&mut little, id(2)));
     }
 }

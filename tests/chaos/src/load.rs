@@ -92,7 +92,10 @@ impl Find<Region> for OneRegion<'_> {
 
     async fn find(&self) -> Option<Client<Region>> {
         let ident = self.ident.as_ref()?;
-        self.cluster.get_all_clients().into_iter().find(|client| client.ident().as_ref() == Some(ident))
+        self.cluster
+            .get_all_clients()
+            .into_iter()
+            .find(|client| client.ident().as_ref() == Some(ident))
     }
 }
 

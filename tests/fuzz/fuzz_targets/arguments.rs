@@ -1,3 +1,8 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| fuzz::targets::arguments(bytes));
+use fuzz::targets::Target::Arguments;
+
+libfuzzer_sys::fuzz_target!(
+    init: fuzz::write_seeds(Arguments.name(), fuzz::seeds::of(Arguments)),
+    |bytes: &[u8]| Arguments.run(bytes)
+);

@@ -1,3 +1,8 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| fuzz::targets::connection(bytes));
+use fuzz::targets::Target::Connection;
+
+libfuzzer_sys::fuzz_target!(
+    init: fuzz::write_seeds(Connection.name(), fuzz::seeds::of(Connection)),
+    |bytes: &[u8]| Connection.run(bytes)
+);

@@ -9,6 +9,7 @@
 )]
 
 mod admission;
+mod by_rule;
 mod calls;
 mod describe;
 mod desk;

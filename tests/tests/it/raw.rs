@@ -161,6 +161,11 @@ impl<S: AsyncWrite + Unpin> RawPeer<S> {
 }
 
 impl<S: AsyncRead + Unpin> RawPeer<S> {
+    /// The stream, and what came through it and was not read yet.
+    pub(crate) fn into_parts(self) -> (S, BytesMut) {
+        (self.stream, self.received)
+    }
+
     /// The next box, or `None` once the other side has closed the stream.
     pub(crate) async fn next(&mut self) -> Option<AmpBox> {
         self.next_within(PATIENCE).await

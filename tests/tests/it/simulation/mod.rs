@@ -1,6 +1,7 @@
 //! Whole meshes under seeded bad weather, and the books of every call.
 //!
-//! `SEED=7` runs one seed, `SIMULATE_MINUTES=3` as many as there is time for: `tests/simulate`.
+//! `SEED=7` runs one seed, `SIMULATE_SEEDS=500` so many, `SIMULATE_MINUTES=3` as many as there is
+//! time for; `SIMULATE_SECONDS=600` says how long each plan is: `tests/simulate`.
 
 mod caller;
 mod ledger;
@@ -11,7 +12,8 @@ use std::collections::HashMap;
 use std::env;
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
 
 use futures_util::FutureExt as _;
 use futures_util::future::join_all;
@@ -41,6 +43,22 @@ struct Figures {
     nobody: usize,
     gone: usize,
     simulated: Duration,
+}
+
+impl Figures {
+    fn and(self, other: Self) -> Self {
+        Self {
+            seeds: self.seeds + other.seeds,
+            calls: self.calls + other.calls,
+            faults: self.faults + other.faults,
+            done: self.done + other.done,
+            doubtful: self.doubtful + other.doubtful,
+            refused: self.refused + other.refused,
+            nobody: self.nobody + other.nobody,
+            gone: self.gone + other.gone,
+            simulated: self.simulated + other.simulated,
+        }
+    }
 }
 
 impl fmt::Display for Figures {
@@ -189,44 +207,106 @@ fn tasks_alive() -> usize {
     tokio::runtime::Handle::current().metrics().num_alive_tasks()
 }
 
+/// What to run, as the environment says.
+#[derive(Clone, Copy, Debug)]
+struct Settings {
+    /// How long each plan is, if not as long as its seed says.
+    lasts: Option<Duration>,
+    /// The seed to begin with.
+    first: u64,
+    /// How many seeds, if there is an end to them.
+    seeds: Option<u64>,
+    /// When no further seed is begun.
+    until: Option<SystemTime>,
+    /// How many run at once.
+    at_once: usize,
+}
+
+impl Settings {
+    fn of_the_environment() -> Self {
+        let number = |name| env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
+        let minutes = number("SIMULATE_MINUTES");
+        let seeds = number("SIMULATE_SEEDS").or_else(|| minutes.is_none().then_some(SEEDS));
+        let first = if seeds.is_some() { 0 } else { rand::random::<u32>().into() };
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Self {
+            lasts: number("SIMULATE_SECONDS").map(Duration::from_secs),
+            first,
+            seeds,
+            until: minutes.map(|minutes| SystemTime::now() + Duration::from_secs(60 * minutes)),
+            // Among other tests it is one of many.
+            at_once: if number("SIMULATE_SEEDS").or(minutes).is_some() { cores } else { 1 },
+        }
+    }
+
+    fn is_over(&self, begun: u64) -> bool {
+        self.seeds.is_some_and(|seeds| begun >= seeds)
+            || self.until.is_some_and(|until| begun > 0 && SystemTime::now() >= until)
+    }
+}
+
 /// A run in a runtime of its own, whose time stands still but for it.
-fn simulate(seed: u64, figures: &mut Figures) -> TestResult<Vec<String>> {
-    let plan = Plan::of(seed);
+fn simulate(seed: u64, lasts: Option<Duration>, figures: &mut Figures) -> TestResult<Vec<String>> {
+    let plan = Plan::of(seed, lasts);
     let mut runtime = tokio::runtime::Builder::new_current_thread();
     let runtime = runtime.enable_all().start_paused(true).build()?;
     runtime.block_on(run(seed, &plan, figures))
 }
 
-#[test]
-fn every_outcome_is_true_and_nothing_is_left_over_whatever_the_weather() -> TestResult {
-    let number = |name| env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
-    let mut figures = Figures::default();
-    if let Some(seed) = number("SEED") {
-        for line in simulate(seed, &mut figures)? {
-            println!("{line}");
-        }
-    } else if let Some(minutes) = number("SIMULATE_MINUTES") {
-        let end = std::time::SystemTime::now() + Duration::from_secs(60 * minutes);
-        for seed in rand::random::<u32>().into().. {
-            simulate(seed, &mut figures)?;
-            if std::time::SystemTime::now() >= end {
+/// Runs seeds, one after the other on each of some threads, until it is over or one goes wrong.
+fn simulate_all(settings: Settings) -> Result<Figures, String> {
+    let (begun, failed) = (AtomicU64::new(0), AtomicBool::new(false));
+    let one_after_the_other = || {
+        let mut figures = Figures::default();
+        while !failed.load(Ordering::Relaxed) {
+            let number = begun.fetch_add(1, Ordering::Relaxed);
+            if settings.is_over(number) {
                 break;
             }
+            let seed = settings.first + number;
+            if let Err(error) = simulate(seed, settings.lasts, &mut figures) {
+                failed.store(true, Ordering::Relaxed);
+                // Wherever it went wrong, the seed is said.
+                return Err(format!("SEED={seed}: {error:?}"));
+            }
         }
-    } else {
-        for seed in 0..SEEDS {
-            simulate(seed, &mut figures)?;
+        Ok(figures)
+    };
+    let all = std::thread::scope(|scope| {
+        let threads: Vec<_> =
+            (0..settings.at_once).map(|_| scope.spawn(one_after_the_other)).collect();
+        let ended = threads.into_iter().map(|thread| thread.join().expect("it does not panic"));
+        ended.collect::<Vec<_>>()
+    });
+    all.into_iter().try_fold(Figures::default(), |sum, figures| Ok(sum.and(figures?)))
+}
+
+#[test]
+fn every_outcome_is_true_and_nothing_is_left_over_whatever_the_weather() -> TestResult {
+    let settings = Settings::of_the_environment();
+    if let Some(seed) = env::var("SEED").ok().and_then(|text| text.parse().ok()) {
+        let mut figures = Figures::default();
+        for line in simulate(seed, settings.lasts, &mut figures)? {
+            println!("{line}");
         }
+        println!("{figures}");
+        return Ok(());
     }
-    println!("{figures}");
+    let started = SystemTime::now();
+    let figures = simulate_all(settings)?;
+    let took = started.elapsed().unwrap_or_default().as_secs();
+    println!("R5: {figures}; 0 violations, in {took} s");
     Ok(())
 }
 
 #[test]
 fn the_same_seed_is_the_same_plan() {
-    let plans: Vec<Plan> = (0..20).map(Plan::of).collect();
-    for (seed, plan) in (0..).zip(&plans) {
-        assert_eq!(*plan, Plan::of(seed));
+    let ten_minutes = Some(Duration::from_secs(600));
+    for lasting in [None, ten_minutes] {
+        let plans: Vec<Plan> = (0..20).map(|seed| Plan::of(seed, lasting)).collect();
+        for (seed, plan) in (0..).zip(&plans) {
+            assert_eq!(*plan, Plan::of(seed, lasting));
+        }
+        assert!(plans.windows(2).all(|two| two[0] != two[1]));
     }
-    assert!(plans.windows(2).all(|two| two[0] != two[1]));
 }

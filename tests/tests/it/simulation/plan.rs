@@ -96,15 +96,24 @@ pub(super) enum Kind {
     Gather,
 }
 
+/// The length of a plan to which the numbers of faults and calls below belong. A longer one has as
+/// many more.
+const USUAL_MS: u64 = 30_000;
+
 impl Plan {
-    pub(super) fn of(seed: u64) -> Self {
+    /// The plan of a seed: as long as the seed says, or as the caller does.
+    pub(super) fn of(seed: u64, lasts: Option<Duration>) -> Self {
         let mut dice = StdRng::seed_from_u64(seed);
         let (regions, clusters) = (dice.random_range(1..=3), dice.random_range(1..=4));
         let length = dice.random_range(15_000..45_000);
+        let lasts = lasts.map(|lasts| u64::try_from(lasts.as_millis()).unwrap());
+        let times = |usual: u64| lasts.map_or(usual, |lasts| usual * lasts / USUAL_MS);
+        let length = lasts.unwrap_or(length);
         let limits = limits(&mut dice);
         let drain = Duration::from_millis(dice.random_range(200..12_000));
-        let faults = (0..dice.random_range(4..36)).map(|_| fault(&mut dice, length)).collect();
-        let busy = dice.random_range(100..500);
+        let bad = times(dice.random_range(4..36));
+        let faults = (0..bad).map(|_| fault(&mut dice, length)).collect();
+        let busy = times(dice.random_range(100..500));
         let calls = (1..=busy).map(|id| call(&mut dice, id, length, &limits)).collect();
         Self { regions, clusters, limits, drain, faults, calls }
     }

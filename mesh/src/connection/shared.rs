@@ -1,0 +1,84 @@
+//! What callers and the driver of a connection share, and how the driver is woken.
+
+use std::sync::atomic::Ordering;
+use std::sync::{OnceLock, PoisonError};
+use std::task::{Context, Poll};
+
+use amp_proto::{AskId, AskResult, Exchange, Lost};
+
+use crate::sync::{AtomicBool, AtomicWaker, Mutex, MutexGuard};
+
+/// The exchange of a connection, and what is to become of it.
+///
+/// Whoever changes something that the driver has to act on stirs it afterwards. The driver says that
+/// it watches before it looks, so nothing that was done before a stir is missed.
+pub(crate) struct Shared {
+    exchange: Mutex<Exchange>,
+    /// Wakes the driver.
+    driver: AtomicWaker,
+    /// Whether the driver has been woken and has not looked yet.
+    stirred: AtomicBool,
+    closing: OnceLock<Lost>,
+    draining: OnceLock<Lost>,
+}
+
+impl Shared {
+    pub(crate) fn new(exchange: Exchange) -> Self {
+        Self {
+            exchange: Mutex::new(exchange),
+            driver: AtomicWaker::new(),
+            stirred: AtomicBool::new(false),
+            closing: OnceLock::new(),
+            draining: OnceLock::new(),
+        }
+    }
+
+    pub(crate) fn exchange(&self) -> MutexGuard<'_, Exchange> {
+        self.exchange.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Has the driver look for something to send or to do.
+    pub(crate) fn stir(&self) {
+        if !self.stirred.swap(true, Ordering::AcqRel) {
+            self.driver.wake();
+        }
+    }
+
+    /// For the driver: registers to be woken, and says that everything so far is being looked at.
+    pub(crate) fn watch(&self, cx: &Context<'_>) {
+        self.driver.register(cx.waker());
+        // Acquires what was done before the last stir, so that the look that follows sees it.
+        self.stirred.swap(false, Ordering::AcqRel);
+    }
+
+    pub(crate) fn poll_ask(&self, id: AskId, cx: &mut Context<'_>) -> Poll<AskResult> {
+        self.exchange().poll_ask(id, cx)
+    }
+
+    /// Makes no new asks; those in flight go on.
+    pub(crate) fn leave(&self, why: Lost) {
+        self.exchange().leave(why);
+    }
+
+    /// Has the driver close the connection after what waits to be sent has gone out.
+    pub(crate) fn close(&self, why: Lost) {
+        self.leave(why.clone());
+        self.closing.get_or_init(|| why);
+        self.stir();
+    }
+
+    /// Has the driver close the connection when every ask in flight has ended.
+    pub(crate) fn drain(&self, why: Lost) {
+        self.leave(why.clone());
+        self.draining.get_or_init(|| why);
+        self.stir();
+    }
+
+    pub(crate) fn closing(&self) -> Option<Lost> {
+        self.closing.get().cloned()
+    }
+
+    pub(crate) fn draining(&self) -> Option<Lost> {
+        self.draining.get().cloned()
+    }
+}
