@@ -255,21 +255,23 @@ mod tests {
     fn a_large_ask_counts_while_it_is_carried_out() {
         let mut calls = Calls::new(100, MAX);
         let large = Asking { bytes: 50_000, ..ASKED };
-        assert!(calls.begin(id(1), large, watch::channel(None).1));
-        assert!(!calls.begin(id(2), large, watch::channel(None).1));
-        calls.settle(id(1), 10);
-        assert!(calls.begin(id(2), large, watch::channel(None).1));
+        let (first, second) = (id(1), id(2));
+        assert!(calls.begin(first, large, watch::channel(None).1));
+        assert!(!calls.begin(second, large, watch::channel(None).1));
+        calls.settle(first, 10);
+        assert!(calls.begin(second, large, watch::channel(None).1));
     }
 
     #[test]
     fn what_is_forgotten_makes_room() {
         let mut calls = Calls::new(1, MAX);
         let (told, answer) = watch::channel(None);
-        assert!(calls.begin(id(1), ASKED, answer));
+        let first = id(1);
+        assert!(calls.begin(first, ASKED, answer));
         assert!(!begun(&mut calls, id(2)), "there may be one");
         calls.forget_before(Duration::from_secs(9));
         assert_eq!(calls.by_id.len(), 1, "it still runs");
-        calls.settle(id(1), 5);
+        calls.settle(first, 5);
         let unknown = PassedError { code: "UNKNOWN".into(), description: "".into(), fatal: false };
         told.send_replace(Some(Err(unknown)));
         calls.forget_before(Duration::from_secs(9));
