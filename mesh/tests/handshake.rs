@@ -120,7 +120,7 @@ async fn record() -> [Vec<u8>; 2] {
 
 #[tokio::test(start_paused = true)]
 async fn a_recorded_handshake_is_of_no_use_to_whoever_plays_it_again_in_either_role() {
-    let [of_region, of_cluster] = record().await;
+    let [of_region, of_cluster] = Box::pin(record()).await;
     for role in ROLES {
         let desk = Arc::new(Desk::default());
         let process = process(role, &desk);

@@ -84,8 +84,8 @@ pub(crate) struct ProcessArgs {
     /// Naming a secret file says the same
     #[arg(long, env = "AMPMESH_PLAIN", hide_env_values = true)]
     pub(crate) plain: bool,
-    /// A certificate in PEM, and those between it and an authority: plain AMP then goes on in TLS by
-    /// StartTLS, before anything else is said, and nothing is said in the clear
+    /// A certificate in PEM, and those between it and an authority: plain AMP then goes on in TLS
+    /// by StartTLS, before anything else is said, and nothing is said in the clear
     #[arg(long, value_name = "FILE", env = "AMPMESH_START_TLS_CERTIFICATE_FILE")]
     #[arg(hide_env_values = true)]
     pub(crate) start_tls_certificate_file: Option<PathBuf>,

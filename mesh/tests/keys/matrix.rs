@@ -1,7 +1,7 @@
 //! Every way to be no peer, against either side: refused, and not a byte of an application's taken.
 //!
-//! A process that is known by its key accepts or dials. Whoever is at the other end asks something at
-//! once, wherever it gets so far; no responder is ever reached, and nobody is admitted.
+//! A process that is known by its key accepts or dials. Whoever is at the other end asks something
+//! at once, wherever it gets so far; no responder is ever reached, and nobody is admitted.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
