@@ -262,11 +262,7 @@ async fn no_call_fails_while_a_cluster_and_a_region_process_change_their_keys() 
 }
 
 fn is_put_off(error: &JoinError) -> bool {
-    let error = match error {
-        JoinError::Refused { error: CallError::Declared(error), .. } => error,
-        _ => return false,
-    };
-    *error == CannotJoin::Unavailable
+    matches!(error, JoinError::Refused { error: CallError::Declared(CannotJoin::Unavailable), .. })
 }
 
 fn is_told_why(error: &KeysError) -> bool {
