@@ -23,7 +23,7 @@ pub(crate) enum Figure {
 /// A line of [`crate::rows::all`] is enough:
 ///
 /// ```text
-/// Box::new(CommandRow::tests("R14", "wrong keys", "all refused", "mesh-harness", "test(/^keys/)")),
+/// Box::new(CommandRow::tests("R14", "wrong keys", "refused", "mesh-harness", "test(/^keys/)")),
 /// Box::new(CommandRow {
 ///     number: "R5",
 ///     property: "simulation",

@@ -1,7 +1,7 @@
 //! What each process writes down of its calls, to be judged when all is over.
 //!
-//! A line is one write at the end of a file that nobody else writes to: it survives the process that
-//! wrote it, however that ended.
+//! A line is one write at the end of a file that nobody else writes to: it survives the process
+//! that wrote it, however that ended.
 
 use std::fs::File;
 use std::io::Write as _;

@@ -1,8 +1,8 @@
 //! The reliability of a mesh of real processes under faults, as one table of figures.
 //!
-//! `chaos table` runs [`rows`] one after the other, each in a process and a network namespace of its
-//! own, and prints what was measured beside what is wanted. [`row`] says what a row is, [`processes`]
-//! starts what a row needs. `tests/reliability` builds and runs it.
+//! `chaos table` runs [`rows`] one after the other, each in a process and a network namespace of
+//! its own, and prints what was measured beside what is wanted. [`row`] says what a row is,
+//! [`processes`] starts what a row needs. `tests/reliability` builds and runs it.
 
 #[allow(dead_code, reason = "which rows are commands changes from time to time")]
 mod command;

@@ -2,9 +2,9 @@
 //! them, under load of their own.
 //!
 //! They say `ready PORT ID` on stdout, and do what stdin says: `load` begins the load; `rest` ends
-//! it, answered with `rested CALLS`; `links` is answered with `links NUMBER`, `mark` with `marked`. With SIGTERM they leave
-//! in good order, and say `drained MILLISECONDS`. With `--watch` they tell of connections:
-//! `found ID MILLISECONDS` and `lost ID MILLISECONDS`, by the wall clock.
+//! it, answered with `rested CALLS`; `links` is answered with `links NUMBER`, `mark` with `marked`.
+//! With SIGTERM they leave in good order, and say `drained MILLISECONDS`. With `--watch` they tell
+//! of connections: `found ID MILLISECONDS` and `lost ID MILLISECONDS`, by the wall clock.
 
 use std::collections::BTreeSet;
 use std::io::Write as _;

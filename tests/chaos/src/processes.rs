@@ -1,5 +1,5 @@
-//! Processes that a row starts. None outlives it: the kernel kills them when the row's process ends,
-//! however it ends. Rows run on one thread, which is what the kernel watches.
+//! Processes that a row starts. None outlives it: the kernel kills them when the row's process
+//! ends, however it ends. Rows run on one thread, which is what the kernel watches.
 
 use std::collections::VecDeque;
 use std::path::Path;

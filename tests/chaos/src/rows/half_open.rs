@@ -15,8 +15,8 @@ use crate::stage::{Plan, Stage};
 /// By when a peer of which no packet comes any more has to be noticed.
 const CUT_NOTICED_MAX_MS: u128 = 10_000;
 /// By when a peer has to be noticed whose kernel still acknowledges packets: `dead_after` from its
-/// last word, which may have been its last deed, and half a second in which the process that notices
-/// is scheduled and tells of it.
+/// last word, which may have been its last deed, and half a second in which the process that
+/// notices is scheduled and tells of it.
 const STOPPED_NOTICED_MAX_MS: u128 = 15_000 + 500;
 /// How long is waited for figures that miss these.
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -210,8 +210,11 @@ impl Storm {
         let std::net::IpAddr::V4(to) = region.front() else { return Ok(()) };
         let from = cluster.place.address();
         let ways = rng.choice([Ways::There, Ways::Back, Ways::Both]).unwrap_or(Ways::Both);
-        let is_cut = |later: &Later| matches!(later, Later::Heal { from: f, to: t, .. } if (*f, *t) == (from, to));
-        if self.later.iter().any(|(_, later)| is_cut(later)) {
+        let is_this = |later: &Later| match later {
+            Later::Heal { from: its, to: others, .. } => (*its, *others) == (from, to),
+            Later::Release { .. } => false,
+        };
+        if self.later.iter().any(|(_, later)| is_this(later)) {
             return Ok(());
         }
         let lasts_ms =
