@@ -9,15 +9,13 @@ mod error;
 mod file;
 mod limits;
 mod registry;
-mod registry_text;
 mod settings;
 mod surroundings;
 mod values;
 
 pub(crate) use self::error::ConfigError;
 pub(crate) use self::file::File;
-pub(crate) use self::registry::{RegistryPlace, RegistryVariables};
-pub(crate) use self::registry_text::RegistryText;
+pub(crate) use self::registry::{RegistryPlace, RegistryText, RegistryVariables};
 pub(crate) use self::settings::{ClusterSettings, CommonSettings, RegionSettings, SecretPlace};
 pub(crate) use self::surroundings::Surroundings;
 pub(crate) use self::values::{Ip, LogFormat, Name, Ports, RegionAddress, Span};
