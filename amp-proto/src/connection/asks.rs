@@ -453,9 +453,9 @@ mod tests {
     #[test]
     fn behind_the_last_number_tags_begin_anew_and_leave_out_those_in_flight() {
         let mut asks = asks_from(1);
-        let old: vec::Vec<_> = (0..3).map(|_| ask(&mut asks)).collect();
+        let old: Vec<_> = (0..3).map(|_| ask(&mut asks)).collect();
         asks.next_tag = u64::MAX - 1;
-        let new: vec::Vec<_> = (0..4).map(|_| ask(&mut asks)).collect();
+        let new: Vec<_> = (0..4).map(|_| ask(&mut asks)).collect();
         assert_eq!(new[..2], [AskId(u64::MAX - 1), AskId(u64::MAX)]);
         for id in [&old[..], &new[..]].concat() {
             assert_eq!(asks.settle(&id.tag(), said(id.0)), Ok(()));
