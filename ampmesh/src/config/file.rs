@@ -112,11 +112,7 @@ impl File {
         Ok(file)
     }
 
-    /// What stands in `text`, which was read from `path`. Paths in it are as they stand there.
-    ///
-    /// # Errors
-    /// [`ConfigError::Malformed`].
-    pub(crate) fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
+    fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
         toml::from_str(text).map_err(|error| {
             let before = text.get(..error.span().map_or(0, |span| span.start)).unwrap_or(text);
             let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);

@@ -9,7 +9,6 @@ mod error;
 mod file;
 mod limits;
 mod registry;
-mod registry_text;
 mod settings;
 mod start_tls;
 mod surroundings;
@@ -17,8 +16,7 @@ mod values;
 
 pub(crate) use self::error::ConfigError;
 pub(crate) use self::file::File;
-pub(crate) use self::registry::{RegistryPlace, RegistryVariables};
-pub(crate) use self::registry_text::RegistryText;
+pub(crate) use self::registry::{RegistryPlace, RegistryText, RegistryVariables};
 pub(crate) use self::settings::{ClusterSettings, CommonSettings, RegionSettings, SecretPlace};
 pub(crate) use self::start_tls::StartTlsFiles;
 pub(crate) use self::surroundings::Surroundings;

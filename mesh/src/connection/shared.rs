@@ -10,8 +10,8 @@ use crate::sync::{AtomicBool, AtomicWaker, Mutex, MutexGuard};
 
 /// The exchange of a connection, and what is to become of it.
 ///
-/// Whoever changes something that the driver has to act on stirs it afterwards. The driver says that
-/// it watches before it looks, so nothing that was done before a stir is missed.
+/// Whoever changes something that the driver has to act on stirs it afterwards. The driver says
+/// that it watches before it looks, so nothing that was done before a stir is missed.
 pub(crate) struct Shared {
     exchange: Mutex<Exchange>,
     /// Wakes the driver.

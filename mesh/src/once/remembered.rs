@@ -86,8 +86,8 @@ impl Remembered {
 
     /// Takes an ask with this id in. Of all that come with one id, one begins.
     ///
-    /// The clock is looked at when it is this ask's turn: what another has forgotten by then is also
-    /// too old for this one, and is not begun a second time.
+    /// The clock is looked at when it is this ask's turn: what another has forgotten by then is
+    /// also too old for this one, and is not begun a second time.
     ///
     /// # Errors
     /// [`Refusal`]: the id belongs to another call, is too old or too new to be known, or there is

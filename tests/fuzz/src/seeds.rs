@@ -57,10 +57,12 @@ fn box_of(fields: &[(&str, &[u8])]) -> Vec<u8> {
 
 fn conversations() -> Vec<Vec<u8>> {
     let ask = |tag: &[u8], command: &[u8]| box_of(&[("_ask", tag), ("_command", command)]);
+    // Long inputs are slow ones, so a box is no larger than it takes to be a large one.
     let large: Vec<u8> = {
-        let value = [7; 5000];
+        let value = [7; 600];
         box_of(&[("_ask", b"9"), ("_command", b"Echo"), ("bytes", &value), ("bytes.2", &value)])
     };
+    let whole = box_of(&[("_ask", b"9"), ("_command", b"Echo"), ("bytes", &[7; 4200])]);
     let (first, second) = large.split_at(large.len() / 2);
     let streamed = |command: &[u8], key: &str, bytes: &[u8]| {
         box_of(&[("_command", command), (key, b"1"), ("bytes", bytes)])
@@ -115,5 +117,6 @@ fn conversations() -> Vec<Vec<u8>> {
             .concat(),
         box_of(&[("_ask", b"1"), ("_command", b"Echo"), ("_once", &[0x77; 16]), ("bytes", b"")]),
         [ask(b"1", b"Leave"), ask(b"2", b"Ping")].concat(),
+        whole,
     ]
 }

@@ -1,7 +1,7 @@
 //! Random orders in which several threads go through what they share of a process.
 //!
-//! `SCHEDULES` says how many of each (default: 2000). tokio's own primitives stand as they are: each
-//! call of one is one step, and the steps around it are tried out.
+//! `SCHEDULES` says how many of each (default: 2000). tokio's own primitives stand as they are:
+//! each call of one is one step, and the steps around it are tried out.
 
 /// The pool looks for these beside it.
 mod client {

@@ -95,7 +95,12 @@ fn everybody_who_waits_for_room_finds_some_once_there_is() {
             .map(|_| {
                 let (room, taken) = (Arc::clone(&room), Arc::clone(&taken));
                 thread::spawn(move || {
-                    block_on(room.wait_until(|| taken.load(Ordering::SeqCst) == 0));
+                    block_on(room.wait_until(|| {
+                        let is_there = taken.load(Ordering::SeqCst) == 0;
+                        // Anything may happen between the look and what follows from it.
+                        thread::yield_now();
+                        is_there
+                    }));
                 })
             })
             .collect();
@@ -114,7 +119,13 @@ fn whoever_waits_for_a_peer_finds_its_link_whenever_it_comes() {
         let waiters: Vec<_> = (0..2)
             .map(|_| {
                 let pool = Arc::clone(&pool);
-                thread::spawn(move || block_on(pool.wait_for(&7)))
+                thread::spawn(move || {
+                    block_on(pool.wait_until(|pool| {
+                        let found = pool.get(&7);
+                        thread::yield_now();
+                        found
+                    }))
+                })
             })
             .collect();
         let old = Link::new();
