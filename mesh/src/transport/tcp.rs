@@ -21,6 +21,12 @@ const NEXT_ADDRESS_AFTER: Duration = Duration::from_millis(250);
 /// after 7 × 250 ms, so a second is left for it where a cluster gives all of them its default 3 s.
 const ADDRESSES_MAX: usize = 8;
 
+/// How many bytes the operating system takes of a stream beyond those that are on their way. Left to
+/// itself it takes four megabytes for a peer that reads nothing, which is the memory of everybody, and
+/// lets what is urgent wait behind all of it. On its way may be as much as the way holds.
+#[cfg(target_os = "linux")]
+const UNSENT_BYTES_MAX: u32 = 128 * 1024;
+
 /// Streams over TCP.
 ///
 /// A name that stands for several addresses is tried at each of them, both families by turns: one
@@ -42,7 +48,7 @@ impl Transport for TcpTransport {
     async fn connect(&self, address: &str) -> io::Result<BoxStream> {
         let found: Vec<_> = tokio::net::lookup_host(address).await?.collect();
         let stream = first_of(by_turns(&found), TcpStream::connect).await?;
-        stream.set_nodelay(true)?;
+        prepare(&stream)?;
         Ok(Box::new(stream))
     }
 
@@ -108,6 +114,12 @@ where
     }
 }
 
+fn prepare(stream: &TcpStream) -> io::Result<()> {
+    #[cfg(target_os = "linux")]
+    socket2::SockRef::from(stream).set_tcp_notsent_lowat(UNSENT_BYTES_MAX)?;
+    stream.set_nodelay(true)
+}
+
 fn bind(ip: IpAddr, port: u16) -> io::Result<TcpListener> {
     match listen_on(SocketAddr::new(ip, port)) {
         // A machine without IPv6 is reached by IPv4 alone.
@@ -145,7 +157,7 @@ struct Tcp {
 impl Listener for Tcp {
     async fn accept(&mut self) -> io::Result<(BoxStream, String)> {
         let (stream, from) = self.listener.accept().await?;
-        stream.set_nodelay(true)?;
+        prepare(&stream)?;
         let from = SocketAddr::new(from.ip().to_canonical(), from.port());
         Ok((Box::new(stream), from.to_string()))
     }
@@ -267,6 +279,27 @@ mod tests {
             let (_, from) = accepted.unwrap();
             assert!(from.starts_with(host), "{from} is not {host}");
         }
+    }
+
+    /// The operating system would take some megabytes otherwise.
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn little_is_given_to_the_system_for_a_peer_that_does_not_read() {
+        use tokio::io::AsyncWriteExt as _;
+
+        const RECEIVE_BYTES: usize = 64 * 1024;
+        let mut listener = TcpTransport.listen(&Listen::loopback()).await.unwrap();
+        let silent = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP)).unwrap();
+        silent.set_recv_buffer_size(RECEIVE_BYTES).unwrap();
+        let address: SocketAddr = listener.address().parse().unwrap();
+        silent.connect(&address.into()).unwrap();
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let (piece, mut taken) = (vec![7; 16 * 1024], 0);
+        let patience = Duration::from_millis(500);
+        while let Ok(written) = tokio::time::timeout(patience, stream.write(&piece)).await {
+            taken += written.unwrap();
+        }
+        assert!((1..1024 * 1024).contains(&taken), "{taken} bytes were taken");
     }
 
     #[tokio::test]

@@ -48,7 +48,7 @@ impl Node {
     /// Runs it until its stdin ends. It is told what to do line by line.
     pub(crate) async fn run(self) -> anyhow::Result<()> {
         let warnings = tracing_subscriber::fmt().with_max_level(tracing::Level::WARN);
-        warnings.with_writer(std::io::stderr).init();
+        warnings.with_ansi(false).with_writer(std::io::stderr).init();
         let lines = BufReader::new(tokio::io::stdin()).lines();
         let answers = Arc::new(Answers::default());
         match self {

@@ -70,7 +70,10 @@ impl Row for SlowReaders {
         output("ip", &["link", "set", "lo", "up"]).await?;
         let secret = Secret::generate();
         let hex = secret.to_hex();
-        let mut region = Process::of_ours(&["flood", "region", "--secret", &hex])?.start()?;
+        // What it says of them is much, and not what is looked for.
+        let folder = tempfile::tempdir()?;
+        let region = Process::of_ours(&["flood", "region", "--secret", &hex])?;
+        let mut region = region.log(&folder.path().join("region.log")).start()?;
         let address = region.line("address", WITHIN).await?;
         let mut healthy = Vec::new();
         for _ in 0..HEALTHY {
