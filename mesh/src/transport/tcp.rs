@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::{BoxStream, Listen, Listener, Transport};
@@ -26,8 +26,25 @@ const ADDRESSES_MAX: usize = 8;
 /// lets what is urgent wait behind all of it. On its way may be as much as the way holds.
 #[cfg(target_os = "linux")]
 const UNSENT_BYTES_MAX: u32 = 128 * 1024;
+/// After how long without a packet the system asks whether the peer's is still there. With
+/// [`UNACKNOWLEDGED_MAX`] this ends the connections of a machine that is gone, or of a network that
+/// passes nothing on, within ten seconds: idle ones at the latest after a `Ping`, so
+/// [`ping_after`](amp_proto::Limits::ping_after) of 5 s and 4 s more. A process that hangs on a
+/// machine that runs is found by its silence alone, within `dead_after`.
+const KEEPALIVE_AFTER: Duration = Duration::from_secs(2);
+/// How often it asks then.
+const KEEPALIVE_EVERY: Duration = Duration::from_secs(1);
+/// How often it asks in vain, where there is no [`UNACKNOWLEDGED_MAX`].
+const KEEPALIVES_MAX: u32 = 3;
+/// How long what was sent may remain without an acknowledgement, or a full reader without taking a
+/// byte, as the system sees it. Linux alone can be told.
+#[cfg(target_os = "linux")]
+const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(4);
 
 /// Streams over TCP.
+///
+/// Nothing waits to be sent together with more, and a peer whose machine is gone is noticed within
+/// ten seconds.
 ///
 /// A name that stands for several addresses is tried at each of them, both families by turns: one
 /// that does not answer does not keep a stream from the next (RFC 8305).
@@ -68,6 +85,19 @@ impl Transport for TcpTransport {
         let words = format!("no port from {first} to {last} can be had on {ip}: {failed}");
         Err(io::Error::new(failed.kind(), words))
     }
+}
+
+/// Sets what every stream has.
+fn prepare(stream: &TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let socket = SockRef::from(stream);
+    let keepalive = TcpKeepalive::new().with_time(KEEPALIVE_AFTER).with_interval(KEEPALIVE_EVERY);
+    socket.set_tcp_keepalive(&keepalive.with_retries(KEEPALIVES_MAX))?;
+    #[cfg(target_os = "linux")]
+    socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED_MAX))?;
+    #[cfg(target_os = "linux")]
+    socket.set_tcp_notsent_lowat(UNSENT_BYTES_MAX)?;
+    Ok(())
 }
 
 /// The addresses to try, in their order but with the families by turns: a whole family may be
@@ -112,12 +142,6 @@ where
             () = &mut patience, if !is_last => {}
         }
     }
-}
-
-fn prepare(stream: &TcpStream) -> io::Result<()> {
-    #[cfg(target_os = "linux")]
-    socket2::SockRef::from(stream).set_tcp_notsent_lowat(UNSENT_BYTES_MAX)?;
-    stream.set_nodelay(true)
 }
 
 fn bind(ip: IpAddr, port: u16) -> io::Result<TcpListener> {
@@ -300,6 +324,23 @@ mod tests {
             taken += written.unwrap();
         }
         assert!((1..1024 * 1024).contains(&taken), "{taken} bytes were taken");
+    }
+
+    #[tokio::test]
+    async fn the_system_looks_for_peers_that_say_nothing() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (connected, accepted) = tokio::join!(TcpStream::connect(address), listener.accept());
+        for stream in [connected.unwrap(), accepted.unwrap().0] {
+            prepare(&stream).unwrap();
+            let socket = SockRef::from(&stream);
+            assert!(socket.keepalive().unwrap());
+            assert_eq!(socket.tcp_keepalive_time().unwrap(), KEEPALIVE_AFTER);
+            assert_eq!(socket.tcp_keepalive_interval().unwrap(), KEEPALIVE_EVERY);
+            assert_eq!(socket.tcp_keepalive_retries().unwrap(), KEEPALIVES_MAX);
+            #[cfg(target_os = "linux")]
+            assert_eq!(socket.tcp_user_timeout().unwrap(), Some(UNACKNOWLEDGED_MAX));
+        }
     }
 
     #[tokio::test]

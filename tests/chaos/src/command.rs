@@ -13,22 +13,25 @@ use crate::row::{Figures, Form, Row, Run};
 pub(crate) enum Figure {
     /// `cargo nextest run`: how many tests passed. None at all is a failure.
     TestsPassed,
-    /// The last line that is not empty.
-    LastLine,
+    /// The last line with this text in it; with an empty one, the last line that is not empty.
+    LastLineWith(&'static str),
 }
 
-/// A row that runs a command in the root of the repository, in the network that the table was
-/// started in. It is ok if the command says so with its exit status.
+/// A row that runs a command in the directory that the table was started in, the root of the
+/// repository, and in its network. It is ok if the command says so with its exit status.
 ///
-/// ```ignore
+/// A line of [`crate::rows::all`] is enough:
+///
+/// ```text
+/// Box::new(CommandRow::tests("R14", "wrong keys", "all refused", "mesh-harness", "test(/^keys/)")),
 /// Box::new(CommandRow {
-///     number: "R14",
-///     property: "wrong keys are refused",
-///     targets: ["all", "100 % refused"],
-///     commands: [&nextest("test(/^keys::/)"); 2],
-///     figure: Figure::TestsPassed,
-///     time_limits: [minutes(10), minutes(10)],
-/// })
+///     number: "R5",
+///     property: "simulation",
+///     targets: ["1 min, 0 violations", "8 h, 0 violations"],
+///     commands: [words("tests/simulate 1"), words("tests/simulate 480")],
+///     figure: Figure::LastLineWith(" seeds, "),
+///     time_limits: [minutes(20), minutes(500)],
+/// }),
 /// ```
 #[derive(Clone, Debug)]
 pub(crate) struct CommandRow {
@@ -39,15 +42,43 @@ pub(crate) struct CommandRow {
     /// The targets of the short and of the long form.
     pub(crate) targets: [&'static str; 2],
     /// The commands of the short and of the long form, by words.
-    pub(crate) commands: [&'static [&'static str]; 2],
+    pub(crate) commands: [Vec<String>; 2],
     /// Where the figure is.
     pub(crate) figure: Figure,
     /// How long each form may take, with building.
     pub(crate) time_limits: [Duration; 2],
 }
 
+/// A command without quotes, by words.
+pub(crate) fn words(command: &str) -> Vec<String> {
+    command.split_whitespace().map(str::to_owned).collect()
+}
+
+impl CommandRow {
+    /// Tests of one package, the same ones in both forms.
+    pub(crate) fn tests(
+        number: &'static str,
+        property: &'static str,
+        target: &'static str,
+        package: &str,
+        filter: &str,
+    ) -> Self {
+        let mut command = words("cargo nextest run --all-features --package");
+        command.extend([package.to_owned(), "-E".to_owned(), filter.to_owned()]);
+        Self {
+            number,
+            property,
+            targets: [target; 2],
+            commands: [command.clone(), command],
+            figure: Figure::TestsPassed,
+            // Most of it for building.
+            time_limits: [Duration::from_secs(30 * 60); 2],
+        }
+    }
+}
+
 /// Which of two belongs to a form.
-fn of<T: Copy>(pair: [T; 2], form: Form) -> T {
+fn of<T>(pair: &[T; 2], form: Form) -> &T {
     let [short, long] = pair;
     match form {
         Form::Short => short,
@@ -66,11 +97,15 @@ impl Row for CommandRow {
     }
 
     fn target(&self, form: Form) -> &'static str {
-        of(self.targets, form)
+        let [short, long] = self.targets;
+        match form {
+            Form::Short => short,
+            Form::Long => long,
+        }
     }
 
     fn time_limit(&self, form: Form) -> Duration {
-        of(self.time_limits, form)
+        *of(&self.time_limits, form)
     }
 
     fn has_own_network(&self) -> bool {
@@ -78,12 +113,10 @@ impl Row for CommandRow {
     }
 
     async fn run(&self, run: Run) -> anyhow::Result<Figures> {
-        let words = of(self.commands, run.form);
+        let words = of(&self.commands, run.form);
         let (program, arguments) = words.split_first().context("a command without a word")?;
         let mut command = tokio::process::Command::new(program);
         command.args(arguments).stdin(Stdio::null()).kill_on_drop(true);
-        // A build within a build of another profile would wait for its lock.
-        command.env_remove("CARGO_TARGET_TMPDIR");
         let written = command.output().await.with_context(|| format!("cannot run {program}"))?;
         let out = String::from_utf8_lossy(&written.stdout).into_owned();
         let err = String::from_utf8_lossy(&written.stderr).into_owned();
@@ -93,8 +126,9 @@ impl Row for CommandRow {
                 let passed = tests_passed(&err).unwrap_or_default();
                 figures.check(passed > 0, format!("{passed} tests passed"));
             }
-            Figure::LastLine => {
-                let last = out.lines().rev().find(|line| !line.trim().is_empty());
+            Figure::LastLineWith(text) => {
+                let is_it = |line: &&str| line.contains(text) && !line.trim().is_empty();
+                let last = out.lines().rev().find(is_it);
                 figures.check(last.is_some(), last.unwrap_or("no figure").trim());
             }
         }
@@ -130,37 +164,51 @@ mod tests {
         assert_eq!(tests_passed("error: no tests to run"), None);
     }
 
-    fn row(script: &'static [&'static str], figure: Figure) -> CommandRow {
+    fn row(script: &str, figure: Figure) -> CommandRow {
+        let command = vec!["sh".to_owned(), "-c".to_owned(), script.to_owned()];
         CommandRow {
             number: "R0",
             property: "",
-            targets: [""; 2],
-            commands: [script; 2],
+            targets: ["short", "long"],
+            commands: [command, words("false")],
             figure,
             time_limits: [Duration::from_secs(60); 2],
         }
     }
 
-    fn short() -> Run {
-        Run { form: Form::Short, seed: 1, minutes: None }
+    fn run(form: Form) -> Run {
+        Run { form, seed: 1, minutes: None }
     }
 
     #[tokio::test]
     async fn the_last_line_of_a_script_is_its_figure() {
-        let row = row(&["sh", "-c", "echo no; echo 17 boxes; echo"], Figure::LastLine);
-        let figures = row.run(short()).await.unwrap();
-        assert_eq!(figures.measured, ["17 boxes"]);
-        assert!(figures.missed.is_empty());
+        for (text, figure) in [("", "17 boxes"), ("seeds", "3 seeds")] {
+            let row = row("echo 3 seeds; echo 17 boxes; echo", Figure::LastLineWith(text));
+            let figures = row.run(run(Form::Short)).await.unwrap();
+            assert_eq!(figures.measured, [figure]);
+            assert!(figures.missed.is_empty());
+        }
     }
 
     #[tokio::test]
     async fn a_command_that_fails_or_says_nothing_is_a_failed_row() {
-        let failing = row(&["sh", "-c", "echo 17 boxes; exit 3"], Figure::LastLine);
-        let missed = failing.run(short()).await.unwrap().missed;
+        let failing = row("echo 17 boxes; exit 3", Figure::LastLineWith(""));
+        let missed = failing.run(run(Form::Short)).await.unwrap().missed;
         assert!(missed.iter().any(|line| line.contains("exit status: 3")), "{missed:?}");
-        let silent = row(&["true"], Figure::LastLine);
-        assert_eq!(silent.run(short()).await.unwrap().missed, ["no figure"]);
-        let untested = row(&["true"], Figure::TestsPassed);
-        assert_eq!(untested.run(short()).await.unwrap().missed, ["0 tests passed"]);
+        let silent = row("true", Figure::LastLineWith(""));
+        assert_eq!(silent.run(run(Form::Short)).await.unwrap().missed, ["no figure"]);
+        let untested = row("true", Figure::TestsPassed);
+        assert_eq!(untested.run(run(Form::Short)).await.unwrap().missed, ["0 tests passed"]);
+        assert_eq!(silent.target(Form::Long), "long");
+        let missed = silent.run(run(Form::Long)).await.unwrap().missed;
+        assert!(missed.iter().any(|line| line.contains("`false`")), "{missed:?}");
+    }
+
+    #[test]
+    fn tests_of_a_package_are_run_by_their_filter() {
+        let row = CommandRow::tests("R14", "wrong keys", "refused", "mesh", "test(/^keys/)");
+        let filter = row.commands[0].last().unwrap();
+        assert_eq!((row.commands[0].len(), filter.as_str()), (8, "test(/^keys/)"));
+        assert!(!row.has_own_network(), "crates may have to be fetched");
     }
 }

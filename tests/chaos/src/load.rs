@@ -347,7 +347,7 @@ impl Calling<'_> {
     {
         let begun = Instant::now();
         let payload = Bytes::from(self.id.to_be_bytes().to_vec());
-        let (mut call, mut told, mut maybe) = (CallId::generate(), Told::nobody(), false);
+        let (mut call, mut told) = (None, Told::nobody());
         for number in 0.. {
             if begun.elapsed() > RETRIES_FOR {
                 break;
@@ -357,12 +357,14 @@ impl Calling<'_> {
             }
             let Some(client) = find.find().await else { continue };
             let within = self.within();
-            let client = client.within(within).once(call);
+            // The id must not be older than the process, which may have been waited for.
+            let id = call.unwrap_or_else(CallId::generate);
+            let client = client.within(within).once(id);
             let (tried, outcome) = self.work_on(&client, within, payload.clone()).await;
             told = tried;
             match outcome {
-                Err(error) if error.is_retryable() && !maybe => call = CallId::generate(),
-                Err(error) if F::IS_ONE && error.is_retryable_once() => maybe = true,
+                Err(error) if error.is_retryable() && call.is_none() => {}
+                Err(error) if F::IS_ONE && error.is_retryable_once() => call = Some(id),
                 _ => break,
             }
         }

@@ -139,7 +139,7 @@ impl Place {
     }
 
     /// The router's end of its wire.
-    fn router(&self) -> Ipv4Addr {
+    pub(crate) fn router(&self) -> Ipv4Addr {
         Ipv4Addr::new(10, 77, self.number, 1)
     }
 

@@ -52,6 +52,7 @@ impl Starting {
     }
 
     /// Sets a variable of its environment.
+    #[allow(dead_code, reason = "not every row needs it")]
     pub(crate) fn variable(mut self, name: &str, value: &str) -> Self {
         self.variables.push((name.to_owned(), value.to_owned()));
         self
@@ -161,6 +162,19 @@ impl Process {
         Ok(())
     }
 
+    /// How many lines it has said until now that begin so and that nobody waited for.
+    ///
+    /// # Errors
+    /// It has ended.
+    ///
+    /// # Cancellation
+    /// None is lost.
+    pub(crate) async fn said_so_far(&mut self, begins: &str) -> anyhow::Result<usize> {
+        self.tell("mark").await?;
+        self.line("marked", ANSWERED_WITHIN).await?;
+        Ok(self.said.iter().filter(|line| line.starts_with(begins)).count())
+    }
+
     /// Writes a line to its stdin.
     ///
     /// # Errors
@@ -208,6 +222,7 @@ impl Process {
     ///
     /// # Errors
     /// It has ended.
+    #[allow(dead_code, reason = "not every row needs it")]
     pub(crate) fn open_files(&self) -> anyhow::Result<usize> {
         Ok(std::fs::read_dir(format!("/proc/{}/fd", self.id()))?.count())
     }

@@ -40,6 +40,7 @@ pub(crate) enum Fault {
 #[derive(Debug)]
 pub(crate) struct Proxy {
     address: SocketAddr,
+    target: watch::Sender<SocketAddr>,
     open: Arc<Open>,
     _tasks: JoinSet<()>,
 }
@@ -64,9 +65,15 @@ impl Proxy {
         let listener = TcpListener::bind(at).await?;
         let address = listener.local_addr()?;
         let open = Arc::new(Open::default());
+        let (target, leads_to) = watch::channel(target);
         let mut tasks = JoinSet::new();
-        tasks.spawn(accept(listener, target, Arc::clone(&open)));
-        Ok(Self { address, open, _tasks: tasks })
+        tasks.spawn(accept(listener, leads_to, Arc::clone(&open)));
+        Ok(Self { address, target, open, _tasks: tasks })
+    }
+
+    /// Leads new connections to somebody else. Those that are open stay with whom they have.
+    pub(crate) fn lead_to(&self, target: SocketAddr) {
+        self.target.send_replace(target);
     }
 
     /// Where it listens.
@@ -89,7 +96,7 @@ impl Proxy {
     }
 }
 
-async fn accept(listener: TcpListener, target: SocketAddr, open: Arc<Open>) {
+async fn accept(listener: TcpListener, target: watch::Receiver<SocketAddr>, open: Arc<Open>) {
     let mut connections = JoinSet::new();
     for number in 0.. {
         let accepted = loop {
@@ -104,7 +111,7 @@ async fn accept(listener: TcpListener, target: SocketAddr, open: Arc<Open>) {
         }
         let (faults, fault) = watch::channel(Fault::None);
         open.lock().insert(number, (from, faults));
-        let open = Arc::clone(&open);
+        let (open, target) = (Arc::clone(&open), *target.borrow());
         connections.spawn(async move {
             pass(near, target, fault).await;
             open.lock().remove(&number);
@@ -227,7 +234,7 @@ mod tests {
         let (number, _) = proxy.connections()[0];
         assert!(proxy.strike(number, Fault::Hold));
         near.write_all(b"late").await.unwrap();
-        let nothing = timeout(Duration::from_millis(50), far.readable()).await;
+        let nothing = timeout(Duration::from_millis(50), far.peek(&mut [0])).await;
         assert!(nothing.is_err(), "it went through");
         assert!(proxy.strike(number, Fault::Delay(Duration::from_millis(1))));
         assert_eq!(read(&mut far, 4).await.unwrap(), b"late");

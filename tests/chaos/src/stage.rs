@@ -1,5 +1,6 @@
 //! A mesh of real processes: regions and clusters, each at a place of its own in the network.
 
+use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
@@ -9,7 +10,6 @@ use amp_proto::RoleName;
 use anyhow::{Context as _, ensure};
 use mesh::{KeyPair, PublicKey, Secret};
 use region::{Enrolment, KeyEntry, Keys as _, SqliteKeys};
-use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
@@ -50,11 +50,13 @@ pub(crate) struct Stage {
     pub(crate) regions: Vec<Node>,
     pub(crate) clusters: Vec<Node>,
     plan: Plan,
-    folder: TempDir,
+    folder: PathBuf,
     pins: Vec<PublicKey>,
     lives: u64,
     /// The books of processes that have ended, and whether their calls had ended before.
     closed: Vec<(PathBuf, bool)>,
+    /// Region processes that live on although others have taken their places.
+    replaced: Vec<Node>,
 }
 
 /// A place of the mesh, and the process that lives there now.
@@ -63,6 +65,8 @@ pub(crate) struct Node {
     pub(crate) place: Place,
     pub(crate) index: usize,
     pub(crate) proxy: Option<Proxy>,
+    /// Where a proxy listens for it, if one does.
+    front: Ipv4Addr,
     /// The identity of its process.
     pub(crate) ident: String,
     pub(crate) process: Option<Process>,
@@ -83,14 +87,14 @@ impl Node {
     /// Where clusters reach it, if it is a region.
     pub(crate) fn front(&self) -> IpAddr {
         match self.proxy {
-            Some(_) => self.place.front().into(),
+            Some(_) => self.front.into(),
             None => self.place.address().into(),
         }
     }
 
     fn named(place: Place, index: usize) -> Self {
-        let (ident, ledger) = (String::new(), PathBuf::new());
-        Self { place, index, proxy: None, ident, process: None, port: 0, ledger }
+        let (ident, ledger, front) = (String::new(), PathBuf::new(), place.front());
+        Self { place, index, proxy: None, front, ident, process: None, port: 0, ledger }
     }
 }
 
@@ -101,7 +105,8 @@ impl Stage {
     /// Whatever is missing.
     pub(crate) async fn new(plan: Plan) -> anyhow::Result<Self> {
         let mut network = Network::new().await?;
-        let folder = tempfile::Builder::new().prefix("chaos").tempdir()?;
+        // The row's folder is kept if it fails, and else removed, with all that is in it.
+        let folder = tempfile::Builder::new().prefix("mesh").tempdir()?.keep();
         let (mut regions, mut clusters) = (Vec::new(), Vec::new());
         for index in 0..plan.regions {
             regions.push(Node::named(network.place().await?, index));
@@ -118,6 +123,7 @@ impl Stage {
             pins: Vec::new(),
             lives: 0,
             closed: Vec::new(),
+            replaced: Vec::new(),
         };
         stage.make_identities().await?;
         for index in 0..stage.regions.len() {
@@ -130,7 +136,7 @@ impl Stage {
     }
 
     fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
+        self.folder.join(name)
     }
 
     async fn make_identities(&mut self) -> anyhow::Result<()> {
@@ -204,7 +210,7 @@ impl Stage {
         let is_proxied = index < self.plan.proxied;
         let node = self.regions.get_mut(index).context("no such region")?;
         let address = node.place.address();
-        let front = if is_proxied { node.place.front() } else { address };
+        let front = if is_proxied { node.front } else { address };
         starting = starting.words(&["--listen", &address.to_string()]);
         starting = starting.words(&["--advertise", &front.to_string()]);
         starting = starting.words(&["--port", &node.port.to_string()]);
@@ -220,6 +226,24 @@ impl Stage {
         }
         node.process = Some(process);
         Ok(())
+    }
+
+    /// Starts another region process in the stead of one that lives on, cut off: at a place of its
+    /// own, behind the same proxy. From here on it is the one at this index. Gives its identity.
+    ///
+    /// # Errors
+    /// It does not become ready, or there is no proxy.
+    pub(crate) async fn start_successor(&mut self, index: usize) -> anyhow::Result<String> {
+        let place = self.network.place().await?;
+        let node = self.regions.get_mut(index).context("no such region")?;
+        let proxy = node.proxy.take().context("no proxy")?;
+        let mut successor = Node::named(place, index);
+        (successor.port, successor.front) = (node.port, node.front);
+        proxy.lead_to(SocketAddr::from((successor.place.address(), node.port)));
+        successor.proxy = Some(proxy);
+        self.replaced.push(std::mem::replace(node, successor));
+        self.start_again(RoleName::Region, index).await?;
+        Ok(self.ident(RoleName::Region, index))
     }
 
     /// Starts a cluster process where none is.
@@ -245,9 +269,9 @@ impl Stage {
         Ok(())
     }
 
-    /// Region processes first, then clusters.
+    /// Region processes first, then clusters, then region processes that were replaced.
     pub(crate) fn nodes(&mut self) -> impl Iterator<Item = &mut Node> {
-        self.regions.iter_mut().chain(&mut self.clusters)
+        self.regions.iter_mut().chain(&mut self.clusters).chain(&mut self.replaced)
     }
 
     /// Has every process, or one, begin to call.
@@ -378,7 +402,7 @@ impl Stage {
             let within = REST_MAX + ANSWERED_WITHIN;
             node.process()?.line("rested ", within).await?;
         }
-        for node in self.regions.iter().chain(&self.clusters) {
+        for node in self.regions.iter().chain(&self.clusters).chain(&self.replaced) {
             books.read(&node.ledger, true)?;
         }
         for (ledger, survived) in &self.closed {
@@ -386,18 +410,12 @@ impl Stage {
         }
         Ok(books.judge())
     }
-
-    /// Keeps the folder with books and logs, and tells where it is: something is to be looked into.
-    pub(crate) fn keep(mut self) -> PathBuf {
-        self.folder.disable_cleanup(true);
-        self.folder.path().to_owned()
-    }
 }
 
 fn write_private(path: &Path, text: &str) -> anyhow::Result<()> {
     let mut options = std::fs::File::options();
     let mut file = options.write(true).create_new(true).mode(0o600).open(path)?;
-    Ok(std::io::Write::write_all(&mut file, text.as_bytes())?)
+    Ok(file.write_all(text.as_bytes())?)
 }
 
 /// The identity of a cluster by its index.

@@ -1,6 +1,8 @@
 //! Runs rows one after the other, and prints what came of them as one table.
 
+use std::fs::Permissions;
 use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
@@ -8,6 +10,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use serde::Serialize;
 use tokio::process::Command;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, timeout};
 
 use crate::row::{Figures, Form, Row, Run};
@@ -33,7 +36,7 @@ struct Entry {
 /// A number that is no row's, or a file that cannot be written. A row that fails is no error.
 ///
 /// # Cancellation
-/// The row under way is killed, and with it what it has started.
+/// The row under way is killed, and with it what it has started, as by SIGINT and SIGTERM.
 pub(crate) async fn run(
     rows: &[Box<dyn Row>],
     numbers: &[String],
@@ -46,10 +49,16 @@ pub(crate) async fn run(
             bail!("no row has the number {number}; there are {}", known.join(", "));
         }
     }
+    let mut interrupts = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     let mut entries = Vec::new();
     for row in rows {
         if numbers.is_empty() || numbers.iter().any(|number| number == row.number()) {
-            entries.push(entry(row.as_ref(), run).await);
+            let entry = tokio::select! {
+                entry = entry(row.as_ref(), run) => entry?,
+                _ = interrupts.0.recv() => bail!("interrupted, in {}", row.number()),
+                _ = interrupts.1.recv() => bail!("told to end, in {}", row.number()),
+            };
+            entries.push(entry);
         }
     }
     if let Some(path) = json {
@@ -61,7 +70,10 @@ pub(crate) async fn run(
     Ok(entries.iter().all(|entry| entry.ok))
 }
 
-async fn entry(row: &dyn Row, run: Run) -> Entry {
+async fn entry(row: &dyn Row, run: Run) -> anyhow::Result<Entry> {
+    // A server may run as another user, who has to get to its own folder in it.
+    let reachable = Permissions::from_mode(0o711);
+    let mut folder = tempfile::Builder::new().prefix("chaos").permissions(reachable).tempdir()?;
     let begun = Instant::now();
     let mut err = std::io::stderr();
     let _said = writeln!(err, "==> {} {}, seed {}", row.number(), row.property(), run.seed);
@@ -69,7 +81,7 @@ async fn entry(row: &dyn Row, run: Run) -> Entry {
         Some(minutes) => row.time_limit(run.form) + Duration::from_secs_f64(minutes * 60.0),
         None => row.time_limit(run.form),
     };
-    let figures = match timeout(limit, in_own_process(row, run)).await {
+    let figures = match timeout(limit, in_own_process(row, run, folder.path())).await {
         Ok(Ok(figures)) => figures,
         Ok(Err(error)) => Figures { missed: vec![format!("{error:#}")], ..Figures::default() },
         Err(_) => {
@@ -80,7 +92,11 @@ async fn entry(row: &dyn Row, run: Run) -> Entry {
     for missed in &figures.missed {
         let _said = writeln!(err, "    FAILED: {missed}");
     }
-    Entry {
+    if !figures.missed.is_empty() {
+        folder.disable_cleanup(true);
+        let _said = writeln!(err, "    books and logs: {}", folder.path().display());
+    }
+    Ok(Entry {
         number: row.number(),
         property: row.property(),
         form: run.form,
@@ -91,28 +107,32 @@ async fn entry(row: &dyn Row, run: Run) -> Entry {
         measured: figures.measured,
         missed: figures.missed,
         seconds: begun.elapsed().as_secs(),
-    }
+    })
 }
 
 /// Runs a row as `chaos row`, so that whatever it does ends with that process.
-async fn in_own_process(row: &dyn Row, run: Run) -> anyhow::Result<Figures> {
+async fn in_own_process(row: &dyn Row, run: Run, folder: &Path) -> anyhow::Result<Figures> {
     let program = std::env::current_exe()?;
-    let mut command = Command::new("setpriv");
-    command.args(["--pdeathsig", "KILL", "--"]);
+    let mut words = Vec::new();
     if row.has_own_network() {
-        command.args(["unshare", "--net"]);
+        words.extend(["unshare", "--net"]);
         if !rustix::process::geteuid().is_root() {
-            command.args(["--user", "--map-current-user", "--keep-caps"]);
+            words.extend(["--user", "--map-current-user", "--keep-caps"]);
         }
-        command.arg("--");
+        words.push("--");
     }
+    // Last, for a process that comes to other rights is not killed with us any more.
+    words.extend(["setpriv", "--pdeathsig", "KILL", "--"]);
+    let (first, others) = words.split_first().context("no words")?;
+    let mut command = Command::new(first);
+    command.args(others).env("TMPDIR", folder);
     command.arg(program).args(["row", row.number(), &run.form.to_string()]);
     command.args(["--seed", &run.seed.to_string()]);
     if let Some(minutes) = run.minutes {
         command.args(["--minutes", &minutes.to_string()]);
     }
     command.stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true);
-    let child = command.spawn().context("cannot run setpriv, of util-linux")?;
+    let child = command.spawn().context("cannot run unshare and setpriv, of util-linux")?;
     let written = child.wait_with_output().await?;
     let text = String::from_utf8_lossy(&written.stdout);
     match text.lines().last().map(serde_json::from_str::<Told>) {

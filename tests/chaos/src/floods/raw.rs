@@ -42,6 +42,7 @@ impl RawPeer {
         let socket = TcpSocket::new_v4()?;
         socket.set_recv_buffer_size(RECEIVE_BYTES)?;
         let stream = socket.connect(address).await?;
+        stream.set_nodelay(true)?;
         Ok(Self { stream, received: BytesMut::new() })
     }
 

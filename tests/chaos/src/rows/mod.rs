@@ -1,8 +1,10 @@
 //! The rows, in the order of the table.
 
+mod database;
 mod half_open;
 mod kills;
 mod kit;
+mod partition;
 mod r23_exhaustion;
 mod r24_soak;
 mod r7_slow_readers;
@@ -23,6 +25,8 @@ pub(crate) fn all() -> Vec<Box<dyn Row>> {
         Box::new(r24_soak::Soak),
         Box::new(kills::Kills),
         Box::new(half_open::HalfOpen),
+        Box::new(partition::Partition),
+        Box::new(database::DatabaseLost),
         Box::new(shutdown::Shutdown),
     ]
 }

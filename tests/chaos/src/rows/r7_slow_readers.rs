@@ -1,6 +1,5 @@
 //! R7: peers that stop reading while much is published to them.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::ensure;
@@ -73,7 +72,8 @@ impl Row for SlowReaders {
         // What it says of them is much, and not what is looked for.
         let folder = tempfile::tempdir()?;
         let region = Process::of_ours(&["flood", "region", "--secret", &hex])?;
-        let mut region = region.log(&folder.path().join("region.log")).start()?;
+        let log = folder.path().join("region.log");
+        let mut region = region.variable("CHAOS_LOG", "info").log(&log).start()?;
         let address = region.line("address", WITHIN).await?;
         let mut healthy = Vec::new();
         for _ in 0..HEALTHY {
@@ -87,13 +87,19 @@ impl Row for SlowReaders {
         let before = region.resident_bytes()?;
         let mut peers = Vec::new();
         for _ in 0..readers {
-            peers.push(slow(address.parse()?, &secret, PUBLISHED_PER_S / readers).await?);
+            let mut peer = RawPeer::connect(address.parse()?).await?;
+            peer.admit(&secret).await?;
+            peers.push(peer);
         }
-        let clusters = clusters(&mut region).await?;
-        let expected = HEALTHY + peers.len();
-        ensure!(clusters == expected, "{clusters} of {expected} are connected");
-
+        let (all, begun) = (HEALTHY + peers.len(), Instant::now());
+        while clusters(&mut region).await? < all {
+            ensure!(begun.elapsed() < WITHIN, "not all of {all} are connected");
+            sleep(Duration::from_millis(10)).await;
+        }
         let begun = Instant::now();
+        for peer in &mut peers {
+            subscribe(peer, PUBLISHED_PER_S / readers).await?;
+        }
         let (mut most, mut beside) = (before, Vec::new());
         let cut = loop {
             sleep(Duration::from_millis(100)).await;
@@ -101,12 +107,12 @@ impl Row for SlowReaders {
             if begun.elapsed().as_secs() > u64::try_from(beside.len())? {
                 beside.push(taken(&mut healthy).await?);
             }
-            if self::clusters(&mut region).await? == HEALTHY {
+            if clusters(&mut region).await? == HEALTHY {
                 break begun.elapsed();
             }
             ensure!(begun.elapsed() < minutes(2), "they are not cut after two minutes");
         };
-        drop(peers);
+        let peers = peers.len();
         let mut figures = Figures::default();
         let grown = most.saturating_sub(before);
         let cap = u64::try_from(Limits::default().outbound_bytes_max)?;
@@ -121,6 +127,12 @@ impl Row for SlowReaders {
             cut <= stalled_max + fill + Duration::from_secs(2),
             format!("all cut {:.1} s after they stopped reading", cut.as_secs_f64()),
         );
+        let told = std::fs::read_to_string(&log)?;
+        let stalled =
+            told.lines().filter(|line| line.contains("the peer has read nothing for 10 s"));
+        let stalled = stalled.count();
+        // The operating system may tell of it sooner.
+        figures.say(format!("{stalled} of {peers} by the mesh's own clock"));
         let (alone, beside) = (mean(&alone), mean(&beside));
         figures.check(
             beside >= 0.9 * alone,
@@ -160,10 +172,8 @@ async fn clusters(region: &mut Process) -> anyhow::Result<usize> {
     Ok(region.line("clusters", WITHIN).await?.parse()?)
 }
 
-/// A peer that gives credit without end, and reads nothing of what it asked for.
-async fn slow(address: SocketAddr, secret: &Secret, bytes_per_s: u64) -> anyhow::Result<RawPeer> {
-    let mut peer = RawPeer::connect(address).await?;
-    peer.admit(secret).await?;
+/// Asks for what is published. The peer gives credit without end, and reads nothing of it.
+async fn subscribe(peer: &mut RawPeer, bytes_per_s: u64) -> anyhow::Result<()> {
     let (item_bytes, per_s) = (ITEM_BYTES.to_string(), (bytes_per_s / ITEM_BYTES).to_string());
     let subscribe = box_of(&[
         ("_ask", b"1"),
@@ -172,6 +182,5 @@ async fn slow(address: SocketAddr, secret: &Secret, bytes_per_s: u64) -> anyhow:
         ("item_bytes", item_bytes.as_bytes()),
         ("items_per_s", per_s.as_bytes()),
     ]);
-    peer.stream.write_all(&subscribe).await?;
-    Ok(peer)
+    Ok(peer.stream.write_all(&subscribe).await?)
 }

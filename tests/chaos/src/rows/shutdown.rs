@@ -82,9 +82,6 @@ impl Row for Shutdown {
         let failed = verdict.calls - verdict.ended(End::Answered);
         figures.check(failed == 0, format!("{failed} failed"));
         verdict.tell(&mut figures);
-        if !figures.missed.is_empty() {
-            figures.missed.push(format!("books and logs: {}", stage.keep().display()));
-        }
         Ok(figures)
     }
 }
