@@ -23,8 +23,8 @@ const ITEM_BYTES: u64 = 8_000;
 /// What a healthy peer takes: items of 8,000 bytes, so many in a second.
 const HEALTHY_ITEMS_PER_S: u64 = 250;
 const HEALTHY: usize = 2;
-/// How long the healthy ones are watched alone.
-const ALONE_S: usize = 8;
+/// How long the healthy ones are watched, alone and beside the others.
+const WATCHED_S: usize = 10;
 /// What the operating system may hold for a reader that reads no more.
 const SYSTEM_BYTES: u64 = 512 * 1024;
 const MIB: u64 = 1024 * 1024;
@@ -80,7 +80,7 @@ impl Row for SlowReaders {
             healthy.push(subscriber(&hex, &address).await?);
         }
         let mut alone = Vec::new();
-        for _ in 0..ALONE_S {
+        for _ in 0..WATCHED_S {
             alone.push(taken(&mut healthy).await?);
         }
         let readers = Self::readers(run.form);
@@ -100,18 +100,7 @@ impl Row for SlowReaders {
         for peer in &mut peers {
             subscribe(peer, PUBLISHED_PER_S / readers).await?;
         }
-        let (mut most, mut beside) = (before, Vec::new());
-        let cut = loop {
-            sleep(Duration::from_millis(100)).await;
-            most = most.max(region.resident_bytes()?);
-            if begun.elapsed().as_secs() > u64::try_from(beside.len())? {
-                beside.push(taken(&mut healthy).await?);
-            }
-            if clusters(&mut region).await? == HEALTHY {
-                break begun.elapsed();
-            }
-            ensure!(begun.elapsed() < minutes(2), "they are not cut after two minutes");
-        };
+        let Watched { most, beside, cut } = watch(&mut region, &mut healthy, begun).await?;
         let peers = peers.len();
         let mut figures = Figures::default();
         let grown = most.saturating_sub(before);
@@ -139,6 +128,39 @@ impl Row for SlowReaders {
             format!("healthy peers took {:.2} and then {:.2} MB/s", alone / 1e6, beside / 1e6),
         );
         Ok(figures)
+    }
+}
+
+/// What is seen while the others do not read.
+struct Watched {
+    /// Bytes of memory of the region, at the most.
+    most: u64,
+    /// What the healthy ones took, second by second.
+    beside: Vec<u64>,
+    /// After how long the last of the others was cut.
+    cut: Duration,
+}
+
+/// Watches until the others are cut, and the healthy ones for as long as they were before.
+async fn watch(
+    region: &mut Process,
+    healthy: &mut [Process],
+    begun: Instant,
+) -> anyhow::Result<Watched> {
+    let (mut most, mut beside, mut cut) = (0, Vec::new(), None);
+    loop {
+        sleep(Duration::from_millis(100)).await;
+        most = most.max(region.resident_bytes()?);
+        if begun.elapsed().as_secs() > u64::try_from(beside.len())? {
+            beside.push(taken(healthy).await?);
+        }
+        if cut.is_none() && clusters(region).await? == HEALTHY {
+            cut = Some(begun.elapsed());
+        }
+        match cut {
+            Some(cut) if beside.len() >= WATCHED_S => return Ok(Watched { most, beside, cut }),
+            _ => ensure!(begun.elapsed() < minutes(2), "they are not cut in two minutes"),
+        }
     }
 }
 
