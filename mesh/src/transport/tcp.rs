@@ -21,6 +21,11 @@ const NEXT_ADDRESS_AFTER: Duration = Duration::from_millis(250);
 /// after 7 × 250 ms, so a second is left for it where a cluster gives all of them its default 3 s.
 const ADDRESSES_MAX: usize = 8;
 
+/// How many bytes the operating system takes of a stream beyond those that are on their way. Left to
+/// itself it takes four megabytes for a peer that reads nothing, which is the memory of everybody, and
+/// lets what is urgent wait behind all of it. On its way may be as much as the way holds.
+#[cfg(target_os = "linux")]
+const UNSENT_BYTES_MAX: u32 = 128 * 1024;
 /// After how long without a packet the system asks whether the peer's is still there. With
 /// [`UNACKNOWLEDGED_MAX`] this ends the connections of a machine that is gone, or of a network that
 /// passes nothing on, within ten seconds: idle ones at the latest after a `Ping`, so
@@ -90,6 +95,8 @@ fn prepare(stream: &TcpStream) -> io::Result<()> {
     socket.set_tcp_keepalive(&keepalive.with_retries(KEEPALIVES_MAX))?;
     #[cfg(target_os = "linux")]
     socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED_MAX))?;
+    #[cfg(target_os = "linux")]
+    socket.set_tcp_notsent_lowat(UNSENT_BYTES_MAX)?;
     Ok(())
 }
 
@@ -296,6 +303,27 @@ mod tests {
             let (_, from) = accepted.unwrap();
             assert!(from.starts_with(host), "{from} is not {host}");
         }
+    }
+
+    /// The operating system would take some megabytes otherwise.
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn little_is_given_to_the_system_for_a_peer_that_does_not_read() {
+        use tokio::io::AsyncWriteExt as _;
+
+        const RECEIVE_BYTES: usize = 64 * 1024;
+        let mut listener = TcpTransport.listen(&Listen::loopback()).await.unwrap();
+        let silent = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP)).unwrap();
+        silent.set_recv_buffer_size(RECEIVE_BYTES).unwrap();
+        let address: SocketAddr = listener.address().parse().unwrap();
+        silent.connect(&address.into()).unwrap();
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let (piece, mut taken) = (vec![7; 16 * 1024], 0);
+        let patience = Duration::from_millis(500);
+        while let Ok(written) = tokio::time::timeout(patience, stream.write(&piece)).await {
+            taken += written.unwrap();
+        }
+        assert!((1..1024 * 1024).contains(&taken), "{taken} bytes were taken");
     }
 
     #[tokio::test]

@@ -101,7 +101,9 @@ fn main() -> ExitCode {
 
 fn carry_out(cli: Cli) -> anyhow::Result<bool> {
     let mut runtime = match &cli.what {
-        What::Table { .. } | What::Row { .. } => tokio::runtime::Builder::new_current_thread(),
+        What::Table { .. } | What::Row { .. } | What::Flood(_) => {
+            tokio::runtime::Builder::new_current_thread()
+        }
         What::Region(_) | What::Cluster(_) => tokio::runtime::Builder::new_multi_thread(),
     };
     let runtime = runtime.enable_all().build()?;

@@ -6,7 +6,8 @@
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
-    reason = "the helpers of tests fail as tests do"
+    clippy::print_stdout,
+    reason = "the helpers of tests fail as tests do, and say what they measured"
 )]
 
 mod attacks;

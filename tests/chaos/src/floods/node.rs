@@ -12,6 +12,8 @@ use mesh::{ClusterId, KeyPair, Limits, Listen, Secret};
 use region::RegionController;
 use tokio::io::{AsyncBufReadExt as _, BufReader, Lines, Stdin};
 use tokio::time::{Instant, sleep};
+use tokio_util::task::TaskTracker;
+use tracing_subscriber::EnvFilter;
 use uuid::Uuid;
 
 use super::load::{Load, Source, ToCluster};
@@ -47,8 +49,10 @@ const COME_AND_GO: Duration = Duration::from_secs(1);
 impl Node {
     /// Runs it until its stdin ends. It is told what to do line by line.
     pub(crate) async fn run(self) -> anyhow::Result<()> {
-        let warnings = tracing_subscriber::fmt().with_max_level(tracing::Level::WARN);
-        warnings.with_writer(std::io::stderr).init();
+        let filter =
+            EnvFilter::try_from_env("CHAOS_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
+        let log = tracing_subscriber::fmt().with_env_filter(filter);
+        log.with_ansi(false).with_writer(std::io::stderr).init();
         let lines = BufReader::new(tokio::io::stdin()).lines();
         let answers = Arc::new(Answers::default());
         match self {
@@ -124,6 +128,7 @@ where
     F: Future<Output = Result<ClusterController, cluster::StartError>> + Send,
 {
     let load = Arc::new(Load::default());
+    let subscribers = TaskTracker::new();
     let (mut coming, mut comings) = (false, 0_u64);
     let mut next = Instant::now();
     loop {
@@ -156,7 +161,7 @@ where
                     item_bytes: item_bytes.parse()?,
                     items_per_s: items_per_s.parse()?,
                 };
-                subscribe(cluster.clone(), command).await?;
+                subscribe(cluster.clone(), command, &subscribers).await?;
             }
             _ => bail!("nobody knows `{line}` here"),
         }
@@ -198,10 +203,14 @@ async fn measure(cluster: &ClusterController, seconds: f64) -> anyhow::Result<()
 }
 
 /// Takes what the region publishes, and says once a second how many bytes that were.
-async fn subscribe(cluster: ClusterController, command: Subscribe) -> anyhow::Result<()> {
+async fn subscribe(
+    cluster: ClusterController,
+    command: Subscribe,
+    subscribers: &TaskTracker,
+) -> anyhow::Result<()> {
     let client = cluster.client().await?;
     let mut stream = client.stream(command)?;
-    tokio::spawn(async move {
+    subscribers.spawn(async move {
         let (mut since, mut bytes) = (Instant::now(), 0);
         while let Ok(Some(item)) = stream.next().await {
             bytes += item.water.len();

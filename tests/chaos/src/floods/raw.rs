@@ -42,6 +42,7 @@ impl RawPeer {
         let socket = TcpSocket::new_v4()?;
         socket.set_recv_buffer_size(RECEIVE_BYTES)?;
         let stream = socket.connect(address).await?;
+        stream.set_nodelay(true)?;
         Ok(Self { stream, received: BytesMut::new() })
     }
 
@@ -68,9 +69,12 @@ impl RawPeer {
         Ok(self.stream.write_all(&answer).await?)
     }
 
-    /// The answer to the challenge that comes first.
+    /// Begins, so that the region knows at once that this is plain AMP, and gives the answer to its
+    /// challenge.
     pub(crate) async fn proof(&mut self, secret: &Secret) -> anyhow::Result<Vec<u8>> {
-        let ask = self.next().await?;
+        let begin = [("_ask", &b"1"[..]), ("_command", b"Authenticate"), ("message", &[7; 32])];
+        self.stream.write_all(&box_of(&begin)).await?;
+        let ask = self.ask("Authenticate").await?;
         let (tag, challenge) = (field(&ask, "_ask")?, field(&ask, "message")?);
         let mut hmac = Hmac::<Sha256>::new_from_slice(&bytes_of(&secret.to_hex())?)?;
         let salt = [0x5a; 16];
@@ -82,10 +86,14 @@ impl RawPeer {
 
     /// Waits for an ask, and gives its tag.
     async fn asked(&mut self, command: &str) -> anyhow::Result<Bytes> {
+        field(&self.ask(command).await?, "_ask")
+    }
+
+    async fn ask(&mut self, command: &str) -> anyhow::Result<AmpBox> {
         loop {
             let ask = self.next().await?;
             if ask.get("_command").is_some_and(|name| name == command) {
-                return field(&ask, "_ask");
+                return Ok(ask);
             }
         }
     }

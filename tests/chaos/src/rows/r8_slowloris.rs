@@ -76,7 +76,10 @@ impl Row for Slowloris {
         output("ip", &["link", "set", "lo", "up"]).await?;
         let secret = Secret::generate();
         let hex = secret.to_hex();
-        let mut region = Process::of_ours(&["flood", "region", "--secret", &hex])?.start()?;
+        // What it says of them is much, and not what is looked for.
+        let folder = tempfile::tempdir()?;
+        let region = Process::of_ours(&["flood", "region", "--secret", &hex])?;
+        let mut region = region.log(&folder.path().join("region.log")).start()?;
         let address = region.line("address", WITHIN).await?;
         let uuid = Uuid::new_v4().to_string();
         let arguments =
