@@ -74,7 +74,7 @@ impl Process {
         let mut command = match job.peer {
             Peer::Twisted => {
                 let mut python = Command::new(python()?);
-                python.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/peers/twisted.py"));
+                python.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/peers/twisted_amp.py"));
                 python
             }
             _ => {

@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, ensure};
 use clap::Args;
 
 use crate::children::{self, Counting};
-use crate::job::{End, Job, Mode, Work, name_of};
+use crate::job::{End, Job, Mode, Size, Work, name_of};
 use crate::peers::Peer;
 
 /// What to count.
@@ -19,6 +19,9 @@ pub(crate) struct Settings {
     /// Whose. Those of others are not made through an API that makes a number of calls.
     #[arg(long, value_delimiter = ',', default_value = "bare-api,ampmesh,ampmesh-tls")]
     peers: Vec<Peer>,
+    /// Small calls, or large ones.
+    #[arg(long, default_value = "small")]
+    size: Size,
     /// How many calls are in flight.
     #[arg(long, value_delimiter = ',', default_value = "1,64")]
     in_flight: Vec<usize>,
@@ -53,12 +56,14 @@ pub(crate) fn run(settings: &Settings) -> Result<()> {
 
 /// Instructions for one call, at one end.
 async fn count(settings: &Settings, peer: Peer, in_flight: usize, end: End) -> Result<f64> {
-    let names = [name_of(peer), in_flight.to_string(), end.name().to_owned()].join("-");
+    let names =
+        [name_of(peer), name_of(settings.size), in_flight.to_string(), end.name().to_owned()];
+    let names = names.join("-");
     let mut instructions = Vec::new();
     for times in [1, 2] {
         let file = settings.out.join(format!("{names}-{times}.out"));
         let calls = settings.calls * times;
-        let work = Work::Exactly { calls, in_flight };
+        let work = Work::Exactly { size: settings.size, calls, in_flight };
         let mode = Mode::Single;
         let job = Job { peer, end: End::Listen, mode, work, seconds: 0.0, far: None };
         let counting = Counting { end, file: file.clone() };

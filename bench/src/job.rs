@@ -87,7 +87,7 @@ impl Mode {
 }
 
 /// The size of a call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Size {
     /// Two strings of 16 bytes there, an integer back.
@@ -102,8 +102,8 @@ pub(crate) enum Size {
 pub(crate) enum Work {
     /// Calls, each followed by the next.
     Calls { size: Size, connections: usize, in_flight: usize },
-    /// So many small calls on one connection, for those who count instructions.
-    Exactly { calls: usize, in_flight: usize },
+    /// So many calls on one connection, for those who count instructions.
+    Exactly { size: Size, calls: usize, in_flight: usize },
     /// Small items from the listener, in one stream.
     Stream,
     /// One command to every connection at once, from the listener.

@@ -67,14 +67,17 @@ pub(crate) const GROUPS: [Group; 6] = [
 ];
 
 /// What else is known of each scenario.
-const DETAILS: [(&str, Reading); 6] = [
+const DETAILS: [(&str, Reading); 5] = [
     ("p50 µs", |it| it.p50_us),
     ("p99 µs", |it| it.p99_us),
     ("p99.9 µs", |it| it.p999_us),
     ("CPU µs client", |it| it.client_cpu_us),
     ("CPU µs server", |it| it.server_cpu_us),
-    ("CPU µs both", |it| Some(it.client_cpu_us? + it.server_cpu_us?)),
 ];
+
+/// The time on a processor of both ends, and with whom it is compared.
+const CPU: (&str, Reading) = ("CPU µs both", |it| Some(it.client_cpu_us? + it.server_cpu_us?));
+const CPU_WITH: [Peer; 2] = [Peer::Raw, Peer::BareApi];
 
 /// The cells of one scenario in one mode.
 pub(crate) fn row(report: &Report, mode: Mode, scenario: Scenario) -> Vec<&Cell> {
@@ -146,10 +149,7 @@ fn compare(out: &mut String, report: &Report, mode: Mode, group: &Group, scenari
             let Some(cell) = row.get(index) else { continue };
             for (_unit, reading) in group.readings {
                 columns.push(short(cell.median(*reading)));
-                for with in group.with {
-                    let other = row.iter().find(|it| it.peer == *with);
-                    columns.push(times(other.and_then(|it| cell.ratio(it, *reading))));
-                }
+                columns.extend(group.with.iter().map(|with| ratio(cell, row, *with, *reading)));
             }
         }
         line(out, &format!("| {} |", columns.join(" | ")));
@@ -179,11 +179,20 @@ fn detail(out: &mut String, report: &Report, mode: Mode, scenario: Scenario) {
     }
     let mut header = vec![scenario.name(), "/s".to_owned()];
     header.extend(details.iter().map(|(name, _reading)| (*name).to_owned()));
+    let has_cpu = row.iter().any(|cell| cell.median(CPU.1).is_some());
+    if has_cpu {
+        header.push(CPU.0.to_owned());
+        header.extend(CPU_WITH.iter().map(|with| format!("÷ {}", name_of(*with))));
+    }
     header.push("spread".to_owned());
     head(out, &header);
     for cell in row.iter().filter(|cell| cell.rounds.iter().any(Option::is_some)) {
         let mut columns = vec![name_of(cell.peer), short(cell.median(RATE.1))];
         columns.extend(details.iter().map(|(_name, reading)| plain(cell.median(*reading))));
+        if has_cpu {
+            columns.push(plain(cell.median(CPU.1)));
+            columns.extend(CPU_WITH.iter().map(|with| ratio(cell, &row, *with, CPU.1)));
+        }
         let spread = cell.spread(RATE.1).map(|spread| format!("{:.0} %", spread * 100.0));
         columns.push(spread.unwrap_or_else(none));
         line(out, &format!("| {} |", columns.join(" | ")));
@@ -203,6 +212,12 @@ fn head(out: &mut String, columns: &[String]) {
 
 fn none() -> String {
     "–".to_owned()
+}
+
+/// What a cell is to that of another peer.
+fn ratio(cell: &Cell, row: &[&Cell], with: Peer, reading: Reading) -> String {
+    let other = row.iter().find(|it| it.peer == with);
+    times(other.and_then(|it| cell.ratio(it, reading)))
 }
 
 fn times(ratio: Option<f64>) -> String {

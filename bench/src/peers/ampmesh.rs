@@ -18,6 +18,7 @@ use crate::figures::Figures;
 use crate::job::{Far, Job, Said, Work};
 use crate::peers::Peer;
 use crate::scenarios::broadcast::{self, Hub};
+use crate::scenarios::connections::open_by;
 use crate::scenarios::stream::{ITEM_TEXT, Tap, measure};
 use crate::scenarios::{Caller, Dialer, LARGE_BYTES, TEXTS, TOTAL, measure_calls};
 
@@ -169,13 +170,14 @@ pub(crate) async fn connect(job: &Job, far: &Far) -> Result<Figures> {
             measure(job.seconds, &far.pids, StreamTap { _site: site, items }).await
         }
         Work::Broadcast { members } => {
-            let mut sites = Vec::with_capacity(members);
-            for number in 0..members {
-                sites.push(dialer.start(number).await?);
-            }
+            let dial = |number| {
+                let dialer = dialer.clone();
+                async move { dialer.dial(number).await }
+            };
             // They answer by themselves.
+            let sites = open_by(0..members, dial).await?;
             let first = sites.first().context("nobody to answer")?;
-            let gone = first.get_client().await?.closed().await;
+            let gone = first.client.closed().await;
             bail!("a member left: {gone}")
         }
         _ => measure_calls(job, far, dialer).await,

@@ -19,6 +19,7 @@ use crate::child::say;
 use crate::figures::Figures;
 use crate::job::{Far, Job, Said, Work};
 use crate::scenarios::broadcast::{self, Hub};
+use crate::scenarios::connections::open_by;
 use crate::scenarios::stream::{ITEM_TEXT, Tap, measure};
 use crate::scenarios::{Caller, Dialer, LARGE_BYTES, TEXTS, TOTAL, measure_calls};
 
@@ -172,8 +173,11 @@ pub(crate) async fn connect(job: &Job, far: &Far) -> Result<Figures> {
         }
         Work::Broadcast { members } => {
             let mut tasks = JoinSet::new();
-            for _ in 0..members {
-                let client = dial(&far.address).await?;
+            let dial = |_number| {
+                let address = far.address.clone();
+                async move { dial(&address).await }
+            };
+            for client in open_by(0..members, dial).await? {
                 tasks.spawn(attend(client));
             }
             tasks.join_next().await.context("nobody to answer")???;

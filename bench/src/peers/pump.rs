@@ -5,6 +5,7 @@
 
 use std::cell::RefCell;
 use std::future::poll_fn;
+use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -179,11 +180,19 @@ where
         let (stream, _from) = listener.accept().await?;
         let (mut pumped, mut turn) = (Pumped::new(stream)?, turn());
         tokio::spawn(async move {
-            if let Err(error) = pumped.run(&[], &mut turn).await {
+            if let Err(error) = pumped.run(&[], &mut turn).await
+                && !is_reset(&error)
+            {
                 eprintln!("A connection ended: {error:#}");
             }
         });
     }
+}
+
+/// Whether the peer closed before it had read everything, as all do when it is over.
+fn is_reset(error: &anyhow::Error) -> bool {
+    let error = error.downcast_ref::<io::Error>();
+    error.is_some_and(|error| error.kind() == io::ErrorKind::ConnectionReset)
 }
 
 /// Listens on loopback, with a queue that is long enough for all who come at once.

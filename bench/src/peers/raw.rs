@@ -108,6 +108,8 @@ struct Asking {
     answer: usize,
     over: usize,
     counted: Counted,
+    /// Nothing else is in flight, so that it can be told how long it took.
+    alone: bool,
     began: Option<std::time::Instant>,
 }
 
@@ -117,7 +119,7 @@ impl Turn for Asking {
         self.over = bytes % self.answer;
         for _ in 0..bytes / self.answer {
             self.counted.done(self.began.take());
-            self.began = self.counted.begin();
+            self.began = self.alone.then(|| self.counted.begin()).flatten();
             out.extend_from_slice(&self.ask);
         }
         Ok(received.len())
@@ -137,9 +139,9 @@ pub(crate) async fn connect(job: &Job, far: &Far) -> Result<Figures> {
                 let mut pumped = Pumped::new(TcpStream::connect(&far.address).await?)?;
                 let (ask, answer) = sizes(size);
                 let ask = vec![7; ask];
-                let mut counted = meter.counter(connections * in_flight == 1);
-                let began = counted.begin();
-                let mut asking = Asking { ask, answer, over: 0, counted, began };
+                let alone = connections * in_flight == 1;
+                let counted = meter.counter(alone);
+                let mut asking = Asking { ask, answer, over: 0, counted, alone, began: None };
                 tasks.spawn(async move {
                     let first = asking.ask.repeat(in_flight);
                     pumped.run(&first, &mut asking).await?;
@@ -164,7 +166,7 @@ pub(crate) async fn connect(job: &Job, far: &Far) -> Result<Figures> {
             tasks.join_next().await.context("nobody to answer")???;
             bail!("a member left")
         }
-        Work::Connect { .. } | Work::Idle { .. } => {
+        Work::Exactly { .. } | Work::Connect { .. } | Work::Idle { .. } => {
             measure_calls(job, far, RawDialer(far.address.clone().into())).await
         }
     }

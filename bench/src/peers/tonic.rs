@@ -17,6 +17,7 @@ use crate::child::say;
 use crate::figures::Figures;
 use crate::job::{Far, Job, Said, Work};
 use crate::scenarios::broadcast::{self, Hub};
+use crate::scenarios::connections::open_by;
 use crate::scenarios::stream::{ITEM_TEXT, Tap, measure};
 use crate::scenarios::{Caller, Dialer, LARGE_BYTES, TEXTS, TOTAL, measure_calls};
 
@@ -184,8 +185,12 @@ pub(crate) async fn connect(job: &Job, far: &Far) -> Result<Figures> {
         }
         Work::Broadcast { members } => {
             let mut tasks = JoinSet::new();
-            for number in 0..members {
-                tasks.spawn(attend(dialer.dial(number).await?));
+            let dial = |number| {
+                let dialer = dialer.clone();
+                async move { dialer.dial(number).await }
+            };
+            for client in open_by(0..members, dial).await? {
+                tasks.spawn(attend(client));
             }
             tasks.join_next().await.context("nobody to answer")??;
             anyhow::bail!("a member left")

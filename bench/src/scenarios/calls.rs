@@ -36,12 +36,13 @@ pub(crate) async fn spawn<D: Dialer>(
     Ok(tasks)
 }
 
-/// Makes so many small calls, `in_flight` at a time, and measures nothing.
+/// Makes so many calls, `in_flight` at a time, and measures nothing.
 ///
 /// # Errors
 /// When a call fails.
 pub(crate) async fn exactly<D: Dialer>(
     dialer: &D,
+    size: Size,
     calls: usize,
     in_flight: usize,
 ) -> Result<Figures> {
@@ -50,8 +51,12 @@ pub(crate) async fn exactly<D: Dialer>(
     for _ in 0..in_flight {
         let caller = Arc::clone(&caller);
         tasks.spawn(async move {
+            let value = Bytes::from(vec![7; LARGE_BYTES]);
             for _ in 0..calls / in_flight {
-                caller.small().await?;
+                match size {
+                    Size::Small => caller.small().await?,
+                    Size::Large => caller.echo(&value).await?,
+                }
             }
             anyhow::Ok(())
         });

@@ -1,5 +1,6 @@
 //! How fast connections are made, and what an idle one keeps.
 
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -62,22 +63,41 @@ pub(crate) async fn idle<D: Dialer>(far: &Far, dialer: &D, connections: usize) -
     })
 }
 
+/// Opens connections from this number on, with a small call on each.
 async fn open<D: Dialer>(dialer: &D, from: usize, connections: usize) -> Result<Vec<D::Caller>> {
-    let mut numbers = from..from + connections;
+    let dialer = dialer.clone();
+    open_by(from..from + connections, move |number| {
+        let dialer = dialer.clone();
+        async move {
+            let caller = dialer.dial(number).await?;
+            caller.small().await?;
+            Ok(caller)
+        }
+    })
+    .await
+}
+
+/// Opens a connection for each of these numbers, some at a time.
+///
+/// # Errors
+/// When one cannot be opened.
+pub(crate) async fn open_by<T, F>(
+    mut numbers: Range<usize>,
+    mut dial: impl FnMut(usize) -> F,
+) -> Result<Vec<T>>
+where
+    T: Send + 'static,
+    F: Future<Output = Result<T>> + Send + 'static,
+{
     let mut opening = JoinSet::new();
-    let mut opened = Vec::with_capacity(connections);
+    let mut opened = Vec::with_capacity(numbers.len());
     loop {
         while opening.len() < AT_ONCE
             && let Some(number) = numbers.next()
         {
-            let dialer = dialer.clone();
-            opening.spawn(async move {
-                let caller = dialer.dial(number).await?;
-                caller.small().await?;
-                anyhow::Ok(caller)
-            });
+            opening.spawn(dial(number));
         }
-        let Some(caller) = opening.join_next().await else { return Ok(opened) };
-        opened.push(caller??);
+        let Some(connection) = opening.join_next().await else { return Ok(opened) };
+        opened.push(connection??);
     }
 }

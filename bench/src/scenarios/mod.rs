@@ -48,7 +48,9 @@ pub(crate) async fn measure_calls(job: &Job, far: &Far, dialer: impl Dialer) -> 
             let spawned = calls::spawn(&meter, &dialer, size, connections, in_flight).await?;
             meter.measure(spawned, &far.pids).await
         }
-        Work::Exactly { calls, in_flight } => calls::exactly(&dialer, calls, in_flight).await,
+        Work::Exactly { size, calls, in_flight } => {
+            calls::exactly(&dialer, size, calls, in_flight).await
+        }
         Work::Connect { connections } => connections::connect(far, &dialer, connections).await,
         Work::Idle { connections } => connections::idle(far, &dialer, connections).await,
         Work::Stream | Work::Broadcast { .. } => anyhow::bail!("this is no matter of calls"),

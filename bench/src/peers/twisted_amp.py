@@ -72,6 +72,7 @@ class Input(basic.LineReceiver):
 
     def lineReceived(self, line):
         job = json.loads(line)
+        # What fails is said, whatever it is.
         work = defer.ensureDeferred(listen(job) if job["end"] == "listen" else connect(job))
         work.addErrback(lambda failure: say(failed=failure.getTraceback()))
 
