@@ -1,0 +1,86 @@
+//! How many instructions a call takes at each end: what noise does not touch.
+//!
+//! Each end in turn runs in valgrind's callgrind, once for some calls and once for twice as many.
+//! The difference is what the calls took; what is left is setting up. The kernel's are not counted.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, ensure};
+use clap::Args;
+
+use crate::children::{self, Counting};
+use crate::job::{End, Job, Mode, Size, Work, name_of};
+use crate::peers::Peer;
+
+/// What to count.
+#[derive(Debug, Args)]
+pub(crate) struct Settings {
+    /// Whose. Those of others are not made through an API that makes a number of calls.
+    #[arg(long, value_delimiter = ',', default_value = "bare-api,ampmesh,ampmesh-tls")]
+    peers: Vec<Peer>,
+    /// Small calls, or large ones.
+    #[arg(long, default_value = "small")]
+    size: Size,
+    /// How many calls are in flight.
+    #[arg(long, value_delimiter = ',', default_value = "1,64")]
+    in_flight: Vec<usize>,
+    /// How many calls are made in the first run.
+    #[arg(long, default_value_t = 5_000)]
+    calls: usize,
+    /// The folder for what callgrind writes, to be read with `callgrind_annotate`.
+    #[arg(long, default_value = "callgrind")]
+    out: PathBuf,
+}
+
+pub(crate) fn run(settings: &Settings) -> Result<()> {
+    ensure!(settings.calls > 0, "nothing is counted in 0 calls");
+    fs::create_dir_all(&settings.out)
+        .with_context(|| format!("cannot make {}", settings.out.display()))?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    println!("| peer | in flight | client | server | both |");
+    println!("|---|---:|---:|---:|---:|");
+    for peer in &settings.peers {
+        for in_flight in &settings.in_flight {
+            let count = |end| runtime.block_on(count(settings, *peer, *in_flight, end));
+            let (client, server) = (count(End::Connect)?, count(End::Listen)?);
+            let both = client + server;
+            println!(
+                "| {} | {in_flight} | {client:.0} | {server:.0} | {both:.0} |",
+                name_of(*peer)
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Instructions for one call, at one end.
+async fn count(settings: &Settings, peer: Peer, in_flight: usize, end: End) -> Result<f64> {
+    let names =
+        [name_of(peer), name_of(settings.size), in_flight.to_string(), end.name().to_owned()];
+    let names = names.join("-");
+    let mut instructions = Vec::new();
+    for times in [1, 2] {
+        let file = settings.out.join(format!("{names}-{times}.out"));
+        let calls = settings.calls * times;
+        let work = Work::Exactly { size: settings.size, calls, in_flight };
+        let mode = Mode::Single;
+        let job = Job { peer, end: End::Listen, mode, work, seconds: 0.0, far: None };
+        let counting = Counting { end, file: file.clone() };
+        let measured = children::measure_counting(&job, Some(&counting)).await;
+        measured.with_context(|| format!("{names}, {calls} calls"))?;
+        instructions.push(read(&file)?);
+    }
+    #[expect(clippy::cast_precision_loss, reason = "nothing is counted beyond 2^52")]
+    let calls = settings.calls as f64;
+    Ok((instructions.last().unwrap_or(&0.0) - instructions.first().unwrap_or(&0.0)) / calls)
+}
+
+/// The sum that callgrind wrote.
+fn read(file: &Path) -> Result<f64> {
+    let text =
+        fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let totals = text.lines().find_map(|line| line.strip_prefix("totals:"));
+    let totals = totals.with_context(|| format!("{} has no totals", file.display()))?;
+    Ok(totals.trim().parse()?)
+}

@@ -1,0 +1,58 @@
+//! The figures of a run, as a file.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+use serde::{Deserialize, Serialize};
+
+use crate::figures::Cell;
+
+/// All that a run found, and under what circumstances.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Report {
+    pub(crate) machine: Machine,
+    /// For how long each was measured, in seconds.
+    pub(crate) seconds: f64,
+    /// How many rounds there were.
+    pub(crate) repeats: usize,
+    pub(crate) cells: Vec<Cell>,
+}
+
+/// Where it was measured.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Machine {
+    pub(crate) processor: String,
+    pub(crate) processors: usize,
+    pub(crate) kernel: String,
+    /// Processes that wanted a processor in the minute before. More than a little spoils figures.
+    pub(crate) load_before: f64,
+}
+
+impl Machine {
+    pub(crate) fn this() -> Self {
+        let read = |path| fs::read_to_string(path).unwrap_or_default();
+        let cpus = read("/proc/cpuinfo");
+        let processor = cpus.lines().find_map(|line| line.strip_prefix("model name"));
+        let load = read("/proc/loadavg");
+        Self {
+            processor: processor.unwrap_or_default().trim_matches([' ', '\t', ':']).to_owned(),
+            processors: std::thread::available_parallelism().map_or(1, usize::from),
+            kernel: read("/proc/sys/kernel/osrelease").trim().to_owned(),
+            load_before: load.split(' ').next().and_then(|it| it.parse().ok()).unwrap_or(0.0),
+        }
+    }
+}
+
+pub(crate) fn write(report: &Report, path: &Path) -> Result<()> {
+    let mut text = serde_json::to_string_pretty(report)?;
+    text.push('\n');
+    fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
+}
+
+pub(crate) fn read(path: &Path) -> Result<Report> {
+    let text =
+        fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    serde_json::from_str(&text)
+        .with_context(|| format!("{} holds no figures of a run", path.display()))
+}
