@@ -246,6 +246,7 @@ fn known_region(region: ReportedRegion) -> KnownRegion {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::operator::details::Proof;
 
     fn region(id: &str, name: &str) -> ReportedRegion {
         ReportedRegion {
@@ -297,5 +298,61 @@ mod tests {
             directory.unregistered.iter().map(|it| (it.name.as_str(), it.presence)).collect();
         assert_eq!(others, [("arctic", Presence::Answers), ("east", Presence::Silent(waited))]);
         assert_eq!(directory.silent(), 2);
+    }
+    fn told(cluster: &str) -> ReportedDetails {
+        ReportedDetails {
+            cluster: cluster.to_owned(),
+            cluster_name: format!("name of {cluster}"),
+            cluster_version: None,
+            address: "192.0.2.7:1".to_owned(),
+            up_ms: 1,
+            round_trip_us: None,
+            proof: Proof::Nothing,
+            key: None,
+            calls_to_cluster: 0,
+            calls_to_region: 0,
+            agreed: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn who_tells_of_its_connections_is_believed_and_who_does_not_is_named_with_the_reason() {
+        let regions = ["r1", "r2", "r3", "r4"].map(|id| region(id, &format!("name of {id}")));
+        let connections = [("r1", "gone"), ("r2", "a"), ("r3", "a"), ("r4", "a")]
+            .map(|(region, cluster)| connection(region, cluster));
+        let mut directory = Directory::new(regions.into(), connections.into());
+        for (region, presence) in directory.regions.iter_mut().zip([
+            Presence::Answers,
+            Presence::Answers,
+            Presence::Silent(Duration::from_secs(1)),
+            Presence::NotAsked,
+        ]) {
+            region.presence = presence;
+        }
+        let older = Untold::Failed("unhandled".to_owned());
+        let answers = [("r1", Ok(vec![told("new")])), ("r2", Err(older.clone()))];
+        directory.detail(
+            answers
+                .map(|(id, details)| Told {
+                    region_id: id.to_owned(),
+                    region_name: format!("name of {id}"),
+                    details,
+                })
+                .into(),
+        );
+        let silent = Untold::Silent(Duration::from_secs(1));
+        let expected = [("r2", older), ("r3", silent), ("r4", Untold::NotAsked)];
+        assert_eq!(directory.untold, expected.map(|(id, why)| (id.to_owned(), why)).into());
+        let known: Vec<_> = directory
+            .connections
+            .iter()
+            .map(|it| (it.region_id.as_str(), it.cluster_uuid.as_str(), it.details.is_some()))
+            .collect();
+        assert_eq!(
+            known,
+            [("r2", "a", false), ("r3", "a", false), ("r4", "a", false), ("r1", "new", true)]
+        );
+        let clusters: Vec<_> = directory.clusters.iter().map(|it| it.uuid.as_str()).collect();
+        assert_eq!(clusters, ["a", "new"], "of those that are connected");
     }
 }
