@@ -396,13 +396,14 @@ impl Link {
         }
     }
 
-    /// Whether an answer of about this length may be written now, or has to wait until the peer has read others.
+    /// Whether an answer of about this length may be written now, or has to wait until the peer
+    /// has read others.
     pub(super) fn has_room_for_answer(&self, bytes_hint: usize) -> bool {
         self.has_room(self.is_large(bytes_hint))
     }
 
-    /// Waits until an answer of about this length may be written. Long ones take turns, so that there is never more than
-    /// one beyond the limit.
+    /// Waits until an answer of about this length may be written. Long ones take turns, so that
+    /// there is never more than one beyond the limit.
     ///
     /// # Cancellation
     /// Dropping the future gives the turn to the next.

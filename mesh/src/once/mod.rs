@@ -161,7 +161,8 @@ impl OnceStore {
     }
 
     /// Counts an answer in place of the ask. One that there is no room for is given to those who
-    /// wait for it, and remembered no longer: the call was carried out, and is not carried out again.
+    /// wait for it, and remembered no longer: the call was carried out, and is not carried out
+    /// again.
     fn keep(&self, id: CallId, asked_bytes: usize, bytes: usize) {
         let mut remembered = self.remembered();
         remembered.bytes = remembered.bytes.saturating_sub(asked_bytes);
