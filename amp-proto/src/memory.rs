@@ -16,15 +16,16 @@ impl Limits {
     /// So many large boxes may be under way at once in each direction, and asks of so many of the
     /// largest may be being answered.
     pub const LARGE_AT_ONCE_MAX: usize = 4;
-    /// What TLS, the stream and the tasks of a connection take, in bytes: TLS holds a message of its
-    /// handshake of 64 KiB at the most as it came and as it was read, and later a record of 16 KiB
-    /// each way and 64 KiB that wait to be sent.
+    /// What TLS, the stream and the tasks of a connection take, in bytes: TLS holds a message of
+    /// its handshake of 64 KiB at the most as it came and as it was read, and later a record of 16
+    /// KiB each way and 64 KiB that wait to be sent.
     const FIXED_BYTES: usize = 384 * 1024;
     /// What the mesh needs beside the bytes of an ask that waits for something.
     const RESPONDER_BYTES: usize = 4 * 1024;
     /// What an ask of ours needs beside its bytes, with the room that a table grows by.
     const ASK_BYTES: usize = 512;
-    /// So many threads may write an answer of less than [`Exchange::PART_BYTES`] at the same moment.
+    /// So many threads may write an answer of less than [`Exchange::PART_BYTES`] at the same
+    /// moment.
     const WRITERS: usize = 8;
 
     /// Bytes of the peer's asks that may wait for something at once; further ones are refused,
@@ -52,17 +53,17 @@ impl Limits {
         self.handshake_bytes_max.saturating_mul(4).saturating_add(Self::FIXED_BYTES)
     }
 
-    /// The most memory, in bytes, that a peer can make a process hold through one connection once it
-    /// has proved who it is: the sum of [`Limits::memory_shares`].
+    /// The most memory, in bytes, that a peer can make a process hold through one connection once
+    /// it has proved who it is: the sum of [`Limits::memory_shares`].
     ///
     /// # Limits
     /// What the application does with an ask comes on top, for it alone knows: what its responders
-    /// hold while they run, their responses until there is room for them, of which there are no more
-    /// than [`responders_running_max`](Self::responders_running_max) at once, and what a value
-    /// becomes that is decompressed or read into something larger than its bytes. So do the answers
-    /// to its own calls, which their callers hold, and memory of the operating system, such as the
-    /// buffers of a socket. What a process remembers of calls that are made once is no connection's:
-    /// see [`Limits::memory_of_once_max`].
+    /// hold while they run, their responses until there is room for them, of which there are no
+    /// more than [`responders_running_max`](Self::responders_running_max) at once, and what a
+    /// value becomes that is decompressed or read into something larger than its bytes. So do the
+    /// answers to its own calls, which their callers hold, and memory of the operating system,
+    /// such as the buffers of a socket. What a process remembers of calls that are made once is no
+    /// connection's: see [`Limits::memory_of_once_max`].
     #[must_use]
     pub fn memory_per_connection_max(&self) -> usize {
         self.memory_shares().iter().fold(0, |all, share| all.saturating_add(share.bytes))
@@ -121,8 +122,8 @@ impl Limits {
                 sum(&[self.stream_window_bytes, box_bytes_max]),
             ),
             share(
-                "what waits to be written, and as much again to grow: 4 × `outbound_bytes_max`, 4 × \
-                 `box_bytes_max` and 256 KiB",
+                "what waits to be written, and as much again to grow: 4 × `outbound_bytes_max`, \
+                 4 × `box_bytes_max` and 256 KiB",
                 2,
                 outbound,
             ),

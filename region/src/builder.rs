@@ -203,8 +203,8 @@ impl RegionBuilder {
         self
     }
 
-    /// How many connections of peers that have proved who they are may be open at once; further ones
-    /// are closed as soon as they have. At least one. Default 10,000. Times
+    /// How many connections of peers that have proved who they are may be open at once; further
+    /// ones are closed as soon as they have. At least one. Default 10,000. Times
     /// [`Limits::memory_per_connection_max`], this is the most memory that all peers together can
     /// make the process hold, beside what [`RegionBuilder::handshakes_max`] strangers can.
     #[must_use]

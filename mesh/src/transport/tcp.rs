@@ -21,9 +21,10 @@ const NEXT_ADDRESS_AFTER: Duration = Duration::from_millis(250);
 /// after 7 × 250 ms, so a second is left for it where a cluster gives all of them its default 3 s.
 const ADDRESSES_MAX: usize = 8;
 
-/// How many bytes the operating system takes of a stream beyond those that are on their way. Left to
-/// itself it takes four megabytes for a peer that reads nothing, which is the memory of everybody, and
-/// lets what is urgent wait behind all of it. On its way may be as much as the way holds.
+/// How many bytes the operating system takes of a stream beyond those that are on their way. Left
+/// to itself it takes four megabytes for a peer that reads nothing, which is the memory of
+/// everybody, and lets what is urgent wait behind all of it. On its way may be as much as the way
+/// holds.
 #[cfg(target_os = "linux")]
 const UNSENT_BYTES_MAX: u32 = 128 * 1024;
 /// After how long without a packet the system asks whether the peer's is still there. With

@@ -74,8 +74,8 @@ impl RawPeer {
         Self::admitted_on(stream, mesh.secret(), ident, u64::MAX).await
     }
 
-    /// As [`RawPeer::admitted_with_all`], on any stream to a region process, for a peer that takes so
-    /// many bytes ahead.
+    /// As [`RawPeer::admitted_with_all`], on any stream to a region process, for a peer that takes
+    /// so many bytes ahead.
     pub(crate) async fn admitted_on(
         stream: BoxStream,
         secret: &Secret,

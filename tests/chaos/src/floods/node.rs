@@ -185,8 +185,8 @@ async fn come_and_go(cluster: &ClusterController) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Calls one after the other for so long, and says how many calls that were and how long the slowest
-/// of a hundred took, in microseconds.
+/// Calls one after the other for so long, and says how many calls that were and how long the
+/// slowest of a hundred took, in microseconds.
 async fn measure(cluster: &ClusterController, seconds: f64) -> anyhow::Result<()> {
     let client = cluster.client().await?;
     let begun = Instant::now();

@@ -34,7 +34,7 @@ impl Row for Exhaustion {
     }
 
     fn target(&self, _: Form) -> &'static str {
-        "256 files, 400 peers: ≤ 1 log line/s, no call fails, new connections as soon as there is room"
+        "256 files, 400 peers: ≤ 1 log line/s, no call fails, others come in once there is room"
     }
 
     fn time_limit(&self, _: Form) -> Duration {
