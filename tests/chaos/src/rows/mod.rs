@@ -1,5 +1,6 @@
 //! The rows, in the order of the table.
 
+mod commands;
 mod database;
 mod half_open;
 mod kills;
@@ -15,19 +16,27 @@ use std::time::Duration;
 
 use crate::row::Row;
 
-/// All of them. A row that is a command is a line here: see [`crate::command::CommandRow`].
+/// All of them, in the order of the table.
 pub(crate) fn all() -> Vec<Box<dyn Row>> {
     vec![
         Box::new(kit::Kit),
+        Box::new(commands::fuzzing()),
+        Box::new(commands::wire_equality()),
+        Box::new(commands::malformed()),
+        Box::new(kills::Kills),
+        Box::new(commands::simulation()),
+        Box::new(half_open::HalfOpen),
         Box::new(r7_slow_readers::SlowReaders),
         Box::new(r8_slowloris::Slowloris),
-        Box::new(r23_exhaustion::Exhaustion),
-        Box::new(r24_soak::Soak),
-        Box::new(kills::Kills),
-        Box::new(half_open::HalfOpen),
+        Box::new(commands::wrong_keys()),
+        Box::new(commands::replays()),
+        Box::new(commands::revocation()),
         Box::new(partition::Partition),
         Box::new(database::DatabaseLost),
+        Box::new(r23_exhaustion::Exhaustion),
+        Box::new(r24_soak::Soak),
         Box::new(shutdown::Shutdown),
+        Box::new(commands::kernels()),
     ]
 }
 
