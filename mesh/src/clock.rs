@@ -20,6 +20,11 @@ impl Clock {
         Moment::since_start(self.start.elapsed())
     }
 
+    /// When that was, or the start if it was before.
+    pub(crate) fn moment(self, instant: Instant) -> Moment {
+        Moment::since_start(instant.saturating_duration_since(self.start))
+    }
+
     pub(crate) fn instant(self, moment: Moment) -> Instant {
         later(self.start, moment.since(Moment::START))
     }

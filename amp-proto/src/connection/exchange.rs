@@ -444,10 +444,13 @@ impl Exchange {
     /// Swaps the waiting bytes with `spare`, which has to be empty and will be used for the next
     /// ones. Says how many of those that it gives counted as [`Exchange::answer_bytes`].
     pub fn swap_outbound(&mut self, spare: &mut Vec<u8>) -> usize {
-        self.out_position = self.position();
         if spare.capacity() > Self::KEPT_BYTES_MAX {
             *spare = Vec::new();
         }
+        if self.outbound_bytes() == 0 && !self.parts.is_ready() {
+            return 0;
+        }
+        self.out_position = self.position();
         core::mem::swap(&mut self.out, spare);
         let answers_before = self.answer_bytes();
         self.answer_bytes = 0;

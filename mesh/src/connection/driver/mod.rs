@@ -6,6 +6,7 @@
 mod clock;
 mod large;
 
+use std::cell::Cell;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use std::task::{Context, Poll, Waker};
 use amp_proto::{
     Ask, AskEvent, AskId, Assembly, Command as _, Exchange, Inbound, Incoming, Lost, Moment,
 };
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Sleep;
 use tokio_util::io::poll_read_buf;
@@ -22,6 +23,16 @@ use tokio_util::io::poll_read_buf;
 use super::link::Link;
 use super::running::Running;
 use crate::commands::Cancel;
+
+thread_local! {
+    /// What the connection reads into whose turn it is: one buffer for each thread, and none for a
+    /// connection that waits.
+    static BUFFER: Cell<BytesMut> = Cell::new(BytesMut::new());
+}
+
+/// A buffer that grew beyond this is not kept: values that somebody holds on to would hold on to all
+/// of it.
+const KEPT_BYTES_MAX: usize = 16 * 1024;
 
 pub(super) struct Driver<S> {
     stream: S,
@@ -103,7 +114,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
     ///
     /// # Cancellation
     /// Dropping the future drops the connection where it stands; whoever waits on it is told.
-    pub(super) async fn run(mut self) -> Ended<S> {
+    pub(super) async fn run(mut self: Box<Self>) -> Ended<S> {
         let lost = std::future::poll_fn(|cx| self.poll(cx)).await;
         self.link.set_lost(&lost);
         if lost == Lost::HandedOver {
@@ -120,10 +131,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Lost> {
         self.link.watch(cx);
         self.running.reap(&self.link, cx);
+        if self.inbound.is_at_rest() {
+            self.inbound.lend(BUFFER.take());
+        }
         let turned = self.turn(cx);
         self.link.set_answering(self.running.len());
         match turned {
-            Ok(()) => Poll::Pending,
+            Ok(()) => {
+                let buffer = self.inbound.rest();
+                if (1..=KEPT_BYTES_MAX).contains(&buffer.capacity()) {
+                    BUFFER.set(buffer);
+                }
+                Poll::Pending
+            }
             Err(lost) => Poll::Ready(lost),
         }
     }
@@ -147,7 +167,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             self.check_ended()?;
             let resumed = !was_reading && self.is_reading();
             if !progress && !resumed && !self.wait(cx)? {
-                self.inbound.rest();
                 return Ok(());
             }
         }
