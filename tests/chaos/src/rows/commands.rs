@@ -81,10 +81,7 @@ pub(super) fn revocation() -> CommandRow {
             "10 connections: within 1 s there, 5 s elsewhere",
             "1,000 connections: within 1 s there, 5 s elsewhere",
         ],
-        commands: [
-            words("tests/revocation 10"),
-            words("tests/revocation 1000"),
-        ],
+        commands: [words("tests/revocation 10"), words("tests/revocation 1000")],
         figure: Figure::LastLineWith("R16 "),
         time_limits: [minutes(20); 2],
     }
