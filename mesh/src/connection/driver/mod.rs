@@ -30,8 +30,7 @@ thread_local! {
     static BUFFER: Cell<BytesMut> = Cell::new(BytesMut::new());
 }
 
-/// A buffer that grew beyond this is not kept: values that somebody holds on to would hold on to all
-/// of it.
+/// A buffer that grew beyond this is not kept: it would be held for as long as the thread lives.
 const KEPT_BYTES_MAX: usize = 16 * 1024;
 
 pub(super) struct Driver<S> {
