@@ -85,3 +85,12 @@ async fn a_client_with_others_pings_and_leaves_only_its_own_connection() {
     assert!(open.is_open());
     assert_eq!(open.call(Knock).await, Ok(()));
 }
+
+#[test]
+fn what_drives_a_connection_is_small_to_hand_about() {
+    let (near, _far) = tokio::io::duplex(64);
+    let (_client, driving) =
+        connect_trusted::<Region, _>(near, Arc::new(Responders::new()), Limits::default());
+    let bytes = size_of_val(&driving);
+    assert!(bytes <= 64, "it takes {bytes} bytes wherever it is kept, in each future around it");
+}

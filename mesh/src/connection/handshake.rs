@@ -343,15 +343,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Open<S> {
         let link = Link::new(exchange, peer, limits);
         let peer = Peer::new(Arc::new(LinkPeer::new(&link)));
         let running = Running::new(responders, peer, once);
-        let driver = Driver::new(stream, inbound, Arc::clone(&link), running);
-        let driving = async move {
-            let mut driver = driver;
+        let mut driver = Box::new(Driver::new(stream, inbound, Arc::clone(&link), running));
+        // In boxes: a future that awaits another has room for it twice, and there are many of them
+        // around this one, for as long as the connection lasts.
+        let driving = Box::pin(async move {
             for ask in &held {
                 driver.answer_held(ask);
             }
             drop(held);
             driver.run().await
-        };
+        });
         (link, driving)
     }
 

@@ -109,7 +109,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
     ///
     /// # Cancellation
     /// Dropping the future drops the connection where it stands; whoever waits on it is told.
-    pub(super) async fn run(mut self) -> Ended<S> {
+    pub(super) async fn run(mut self: Box<Self>) -> Ended<S> {
         let lost = std::future::poll_fn(|cx| self.poll(cx)).await;
         self.link.set_lost(&lost);
         if lost == Lost::HandedOver {
