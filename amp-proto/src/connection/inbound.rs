@@ -65,11 +65,24 @@ impl Inbound {
         }
     }
 
-    /// Gives the buffer back if nothing is half received.
-    pub fn rest(&mut self) {
+    /// Gives the buffer back if nothing is half received. It is empty, and may be
+    /// [lent](Inbound::lend) again, to any connection.
+    pub fn rest(&mut self) -> BytesMut {
         self.drop_given();
-        if self.buffer.is_empty() {
-            self.buffer = BytesMut::new();
+        if self.buffer.is_empty() { core::mem::take(&mut self.buffer) } else { BytesMut::new() }
+    }
+
+    /// Whether there is no buffer, so that the next [`Inbound::room`] would have to make one.
+    #[must_use]
+    pub fn is_at_rest(&self) -> bool {
+        self.buffer.capacity() == 0
+    }
+
+    /// Lends an empty buffer, which [`Inbound::rest`] gives back. Does nothing unless the
+    /// connection [is at rest](Inbound::is_at_rest).
+    pub fn lend(&mut self, buffer: BytesMut) {
+        if self.is_at_rest() && buffer.is_empty() {
+            self.buffer = buffer;
         }
     }
 

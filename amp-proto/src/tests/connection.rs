@@ -9,11 +9,13 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 use core::task::{Context, Poll};
 use core::time::Duration;
 
-use super::commands::{Sum, Total};
+use bytes::BytesMut;
+
+use super::commands::{Say, Sum, Total};
 use super::pair::{End, Pair};
 use crate::{
-    Arguments as _, AskEvent, AskRefused, AskStopped, CallError, Limits, Lost, PeerMisbehaved,
-    response_of,
+    Arguments as _, AskEvent, AskRefused, AskStopped, CallError, Inbound, Limits, Lost, Moment,
+    PeerMisbehaved, response_of,
 };
 
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -165,8 +167,8 @@ fn losing_the_connection_ends_every_ask_and_says_which_were_sent() {
     assert_eq!(pair.end(End::Left).poll_transmit(), None);
 }
 
-fn pair_deadline() -> crate::Moment {
-    crate::Moment::START.after(TIMEOUT)
+fn pair_deadline() -> Moment {
+    Moment::START.after(TIMEOUT)
 }
 
 #[test]
@@ -258,14 +260,13 @@ fn a_command_without_a_tag_is_not_answered() {
 #[test]
 fn a_command_that_does_not_fit_is_refused_and_nothing_of_it_is_sent() {
     let mut pair = Pair::with(Limits { box_bytes_max: 64, ..Limits::default() }, 1);
-    let long = super::commands::Say { text: "x".repeat(70_000) };
+    let long = Say { text: "x".repeat(70_000) };
     let refused = pair.end(End::Left).ask(&long, pair_deadline());
     assert!(matches!(refused, Err(AskRefused::Encode(_))), "{refused:?}");
-    let refused =
-        pair.end(End::Left).ask(&super::commands::Say { text: "x".repeat(60) }, pair_deadline());
+    let refused = pair.end(End::Left).ask(&Say { text: "x".repeat(60) }, pair_deadline());
     assert!(matches!(refused, Err(AskRefused::Encode(_))), "{refused:?}");
     assert_eq!(pair.end(End::Left).poll_transmit(), None);
-    pair.ask(End::Left, &super::commands::Say { text: "short".to_owned() });
+    pair.ask(End::Left, &Say { text: "short".to_owned() });
     assert_eq!(pair.carry(End::Left).unwrap().len(), 1);
 }
 
@@ -332,7 +333,8 @@ fn a_long_idle_connection_holds_no_table_and_no_buffer() {
     let limits = Arc::new(Limits::default());
     let left = core::mem::replace(pair.end(End::Left), crate::Connection::new(limits));
     let (mut inbound, exchange) = left.into_parts();
-    inbound.rest();
+    let buffer = inbound.rest();
+    assert!(inbound.is_at_rest() && buffer.is_empty());
     assert_eq!(inbound.buffered_bytes(), 0);
     assert_eq!((exchange.in_flight(), exchange.outbound_bytes()), (0, 0));
 }
@@ -369,4 +371,20 @@ fn a_refusal_that_does_not_fit_is_said_shortly() {
     pair.carry(End::Right).unwrap();
     let expected = AskStopped::Error { code: "UNKNOWN".to_owned(), description: String::new() };
     assert_eq!(pair.outcome(End::Left, id), Some(Err(expected)));
+}
+
+#[test]
+fn a_buffer_is_lent_only_to_a_connection_without_one_and_given_back_only_empty() {
+    let mut inbound = Inbound::new(Arc::new(Limits::default()));
+    inbound.lend(BytesMut::with_capacity(8 * 1024));
+    let mine = inbound.room().as_ptr();
+    inbound.room().extend_from_slice(b"\0\x04_ask\0\x01");
+    assert!(inbound.next_box().unwrap().is_none());
+    assert_eq!(inbound.rest().capacity(), 0, "half a box is in it");
+    inbound.lend(BytesMut::with_capacity(8 * 1024));
+    assert_eq!((inbound.room().as_ptr(), inbound.buffered_bytes()), (mine, 8));
+    inbound.room().extend_from_slice(b"1\0\x08_command\0\x03Sum\0\0");
+    assert!(inbound.next_box().unwrap().is_some());
+    let buffer = inbound.rest();
+    assert!(buffer.capacity() > 0 && buffer.is_empty() && inbound.is_at_rest());
 }

@@ -98,7 +98,8 @@ fn read_boxes(bytes: &[u8], read: usize) -> (Vec<ReceivedBox>, Option<String>) {
                 Err(error) => return (boxes, Some(error.to_string())),
             }
         }
-        inbound.rest();
+        let buffer = inbound.rest();
+        inbound.lend(buffer);
     }
     (boxes, None)
 }

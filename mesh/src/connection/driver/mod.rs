@@ -6,6 +6,7 @@
 mod clock;
 mod large;
 
+use std::cell::Cell;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use std::task::{Context, Poll, Waker};
 use amp_proto::{
     Ask, AskEvent, AskId, Assembly, Command as _, Exchange, Inbound, Incoming, Lost, Moment,
 };
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Sleep;
 use tokio_util::io::poll_read_buf;
@@ -23,6 +24,15 @@ use super::link::Link;
 use super::running::Running;
 use crate::commands::Cancel;
 
+thread_local! {
+    /// What the connection reads into whose turn it is: one buffer for each thread, and none for a
+    /// connection that waits.
+    static BUFFER: Cell<BytesMut> = Cell::new(BytesMut::new());
+}
+
+/// A buffer that grew beyond this is not kept: values that somebody holds on to would hold on to
+/// all of it. Values of 32 KiB are read with one of this size.
+const KEPT_BYTES_MAX: usize = 64 * 1024;
 /// About what a refused ask costs, in bytes of its answer.
 const REFUSAL_BYTES: usize = 64;
 
@@ -126,8 +136,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Lost> {
         self.link.watch(cx);
         self.running.reap(&self.link, cx);
+        if self.inbound.is_at_rest() {
+            self.inbound.lend(BUFFER.take());
+        }
         match self.turn(cx) {
-            Ok(()) => Poll::Pending,
+            Ok(()) => {
+                let buffer = self.inbound.rest();
+                if (1..=KEPT_BYTES_MAX).contains(&buffer.capacity()) {
+                    BUFFER.set(buffer);
+                }
+                Poll::Pending
+            }
             Err(lost) => Poll::Ready(lost),
         }
     }
@@ -151,7 +170,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             self.check_ended()?;
             let resumed = !was_reading && self.is_reading();
             if !progress && !resumed && !self.wait(cx)? {
-                self.inbound.rest();
                 return Ok(());
             }
         }
