@@ -17,6 +17,8 @@ use crate::wire::{BoxWriter, Reader, VALUE_BYTES_MAX, Value, write_box, write_bo
 const PART: &[u8] = b"Part";
 const LAST_KEY: &[u8] = b"_last";
 const GIVEN_UP_KEY: &[u8] = b"_given_up";
+/// Bytes that stand around a piece in its box, at the most.
+const AROUND: usize = 128;
 
 /// The fields of a large ask or answer, encoded without a connection at hand, so that nobody has to
 /// wait for it meanwhile.
@@ -57,7 +59,8 @@ pub(super) fn reader_of<'a>(large: Option<&'a Limits>, limits: &'a Limits) -> (R
 }
 
 impl Exchange {
-    /// An ask or answer longer than this, in bytes, goes in pieces, which are about as long.
+    /// An ask or answer with values longer than this, in bytes, goes in pieces, which are about as
+    /// long. What is longer only by what stands around its values goes as it is.
     pub const PART_BYTES: usize = 32 * 1024;
 
     /// The limits of boxes that come in pieces, of a connection with these limits.
@@ -124,7 +127,6 @@ impl Exchange {
 
     /// How long a piece is: it has to fit a box of the peer's, with what stands around it.
     fn part_bytes(&self) -> usize {
-        const AROUND: usize = 128;
         Self::PART_BYTES.min(self.limits.box_bytes_max.saturating_sub(AROUND)).max(1)
     }
 
@@ -149,7 +151,9 @@ impl Exchange {
 
     /// Has the box after `before` sent in pieces, if it is large. Nobody knew that it would be.
     pub(super) fn send_in_parts_if_large(&mut self, before: usize, ask: Option<u64>) -> bool {
-        let is_large = self.large.is_some() && self.out.len() - before > self.part_bytes();
+        // A box that is no longer than that of a piece would not hold others up less in two.
+        let whole_bytes_max = self.part_bytes() + AROUND;
+        let is_large = self.large.is_some() && self.out.len() - before > whole_bytes_max;
         if is_large {
             let whole = self.out.split_off(before);
             self.parts.push(Vec::new(), whole, ask);

@@ -14,8 +14,8 @@ use bytes::BytesMut;
 use super::commands::{Say, Sum, Total};
 use super::pair::{End, Pair};
 use crate::{
-    Arguments as _, AskEvent, AskRefused, AskStopped, CallError, Inbound, Limits, Lost, Moment,
-    PeerMisbehaved, response_of,
+    Arguments as _, AskEvent, AskRefused, AskStopped, CallError, Exchange, Inbound, Limits, Lost,
+    Moment, PeerMisbehaved, response_of,
 };
 
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -387,4 +387,21 @@ fn a_buffer_is_lent_only_to_a_connection_without_one_and_given_back_only_empty()
     assert!(inbound.next_box().unwrap().is_some());
     let buffer = inbound.rest();
     assert!(buffer.capacity() > 0 && buffer.is_empty() && inbound.is_at_rest());
+}
+
+#[test]
+fn what_is_longer_than_a_piece_by_its_keys_only_goes_as_it_is() {
+    let said = |bytes: usize| {
+        let mut exchange = Exchange::new(Arc::new(Limits::default()));
+        exchange.set_large(1024 * 1024, 1024 * 1024);
+        let text = "x".repeat(bytes);
+        exchange.ask(&Say { text }, Moment::START.after(TIMEOUT)).unwrap();
+        let mut out = Vec::new();
+        exchange.swap_outbound(&mut out);
+        let is_in_pieces = out.windows(4).any(|bytes| bytes == b"Part");
+        (is_in_pieces, exchange.is_empty())
+    };
+    assert_eq!(said(Exchange::PART_BYTES), (false, true));
+    let (is_in_pieces, _) = said(Exchange::PART_BYTES + 128);
+    assert!(is_in_pieces);
 }
