@@ -290,13 +290,12 @@ impl<R: Role> Client<R> {
         let time_left = CallContext::current().time_left();
         let timeout = time_left.map_or(self.timeout, |left| left.min(self.timeout));
         let mut link = Arc::clone(&self.link);
+        let mut deadline = link.clock().moment(started).after(timeout);
         loop {
-            let left = timeout.saturating_sub(started.elapsed());
             if self.once.is_some() && link.is_open() && !link.has(Features::ONCE) {
                 let description = "the peer does not know calls that are made once".to_owned();
                 return Err(CallError::Unhandled { description });
             }
-            let deadline = link.clock().now().after(left);
             let outcome = link.ask(name, fields, deadline, self.once).await;
             let other = if is_lost_unsent(&outcome) {
                 self.others.as_ref().and_then(|others| others.other_than(&link))
@@ -304,7 +303,11 @@ impl<R: Role> Client<R> {
                 None
             };
             match other {
-                Some(other) => link = other,
+                Some(other) => {
+                    link = other;
+                    let left = timeout.saturating_sub(started.elapsed());
+                    deadline = link.clock().now().after(left);
+                }
                 None => return Ok(outcome?),
             }
         }

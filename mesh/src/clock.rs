@@ -20,6 +20,11 @@ impl Clock {
         Moment::since_start(self.start.elapsed())
     }
 
+    /// When that was, or the start if it was before.
+    pub(crate) fn moment(self, instant: Instant) -> Moment {
+        Moment::since_start(instant.saturating_duration_since(self.start))
+    }
+
     pub(crate) fn instant(self, moment: Moment) -> Instant {
         const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
         let elapsed = moment.since(Moment::START);

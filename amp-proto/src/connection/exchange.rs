@@ -412,10 +412,13 @@ impl Exchange {
     /// Swaps the waiting bytes with `spare`, which has to be empty and will be used for the next
     /// ones.
     pub fn swap_outbound(&mut self, spare: &mut Vec<u8>) {
-        self.out_position = self.position();
         if spare.capacity() > Self::KEPT_BYTES_MAX {
             *spare = Vec::new();
         }
+        if self.outbound_bytes() == 0 && !self.parts.is_ready() {
+            return;
+        }
+        self.out_position = self.position();
         core::mem::swap(&mut self.out, spare);
         self.answer_bytes = 0;
         let (mut taken, was_full) = (0, self.is_bulk_full());
