@@ -16,7 +16,7 @@ use crate::peers::Peer;
 /// What to count.
 #[derive(Debug, Args)]
 pub(crate) struct Settings {
-    /// Whose. Those of others are not made through an API that makes a number of calls.
+    /// Whose.
     #[arg(long, value_delimiter = ',', default_value = "bare-api,ampmesh,ampmesh-tls")]
     peers: Vec<Peer>,
     /// Small calls, or large ones.
@@ -35,6 +35,11 @@ pub(crate) struct Settings {
 
 pub(crate) fn run(settings: &Settings) -> Result<()> {
     ensure!(settings.calls > 0, "nothing is counted in 0 calls");
+    ensure!(settings.in_flight.iter().all(|it| *it > 0), "no call is made with 0 in flight");
+    for peer in &settings.peers {
+        let has_api = !matches!(peer, Peer::Raw | Peer::Bare | Peer::Twisted);
+        ensure!(has_api, "`{}` cannot be told to make a number of calls", name_of(*peer));
+    }
     fs::create_dir_all(&settings.out)
         .with_context(|| format!("cannot make {}", settings.out.display()))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -60,9 +65,11 @@ async fn count(settings: &Settings, peer: Peer, in_flight: usize, end: End) -> R
         [name_of(peer), name_of(settings.size), in_flight.to_string(), end.name().to_owned()];
     let names = names.join("-");
     let mut instructions = Vec::new();
+    // As many for each that is in flight.
+    let counted = settings.calls.next_multiple_of(in_flight);
     for times in [1, 2] {
         let file = settings.out.join(format!("{names}-{times}.out"));
-        let calls = settings.calls * times;
+        let calls = counted * times;
         let work = Work::Exactly { size: settings.size, calls, in_flight };
         let mode = Mode::Single;
         let job = Job { peer, end: End::Listen, mode, work, seconds: 0.0, far: None };
@@ -72,7 +79,7 @@ async fn count(settings: &Settings, peer: Peer, in_flight: usize, end: End) -> R
         instructions.push(read(&file)?);
     }
     #[expect(clippy::cast_precision_loss, reason = "nothing is counted beyond 2^52")]
-    let calls = settings.calls as f64;
+    let calls = counted as f64;
     Ok((instructions.last().unwrap_or(&0.0) - instructions.first().unwrap_or(&0.0)) / calls)
 }
 

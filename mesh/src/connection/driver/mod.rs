@@ -31,7 +31,8 @@ thread_local! {
 }
 
 /// A buffer that grew beyond this is not kept: it would be held for as long as the thread lives.
-const KEPT_BYTES_MAX: usize = 16 * 1024;
+/// Values of 32 KiB are read with one of this size.
+const KEPT_BYTES_MAX: usize = 64 * 1024;
 
 pub(super) struct Driver<S> {
     stream: S,
