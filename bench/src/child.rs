@@ -22,12 +22,15 @@ pub(crate) fn run() -> Result<()> {
         let runtime = runtime(job.mode)?;
         let working = runtime.spawn(work(job));
         let input = runtime.spawn(input_ends());
-        runtime.block_on(async {
+        let outcome = runtime.block_on(async {
             tokio::select! {
                 worked = working => worked?,
                 _ended = input => Ok(()),
             }
-        })
+        });
+        // The thread that reads the input may wait for ever, and is not waited for.
+        runtime.shutdown_background();
+        outcome
     });
     if let Err(error) = outcome {
         say(&Said::Failed(format!("{error:#}")))?;
