@@ -20,7 +20,9 @@ const WITHIN: Duration = Duration::from_secs(30);
 const WARM_UP: Duration = Duration::from_secs(120);
 /// How long a process remembers calls that are made once; less than it takes to warm up.
 const ONCE_S: &str = "20";
+/// So many calls end it early, but not before this: it has to be warm, and measured for a while.
 const CALLS_MAX: u64 = 100_000_000;
+const SHORTEST: Duration = Duration::from_secs(5 * 60);
 const MIB: f64 = 1024.0 * 1024.0;
 /// What the upper end of the interval may say that a call leaves behind, in bytes: no allocation is
 /// so small.
@@ -131,10 +133,11 @@ impl Row for Soak {
             // A question a minute is no load.
             if second.is_multiple_of(60) || begun.elapsed() >= lasts {
                 let calls = region.count().await?.calls + cluster.count().await?.calls;
-                if calls_before == 0 {
+                if calls_before == 0 && is_warm {
                     calls_before = calls;
                 }
-                if begun.elapsed() >= lasts || calls >= CALLS_MAX {
+                let is_enough = calls >= CALLS_MAX && begun.elapsed() >= SHORTEST;
+                if is_enough || begun.elapsed() >= lasts {
                     break;
                 }
             }
@@ -159,7 +162,7 @@ impl Row for Soak {
         cluster.process.tell("comings").await?;
         let comings: u64 = cluster.process.line("comings", WITHIN).await?.parse()?;
         figures.check(comings > 0, format!("{comings} more processes came and went"));
-        let measured = (lasted - WARM_UP).as_secs_f64();
+        let measured = lasted.saturating_sub(WARM_UP).as_secs_f64();
         let calls_measured = f64::from(u32::try_from(calls.saturating_sub(calls_before))?);
         for watched in [&mut region, &mut cluster] {
             growth(&mut figures, watched, calls_measured / measured)?;
