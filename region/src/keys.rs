@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use amp_proto::Cluster;
+use amp_proto::{Cluster, RoleName};
 use mesh::{Client, InviteToken, KeyPair, Link, PublicKey};
 
 use crate::builder::to_the_millisecond;
@@ -44,15 +44,19 @@ impl RegionController {
     /// Dropping the future may leave an invite that nobody has the token of.
     pub async fn invite(&self, valid_for: Duration) -> Result<InviteToken, KeysError> {
         let inner = &self.inner;
-        // Any process will do, the own one first.
-        let mut keys = vec![self.key().ok_or(KeysError::NoKey)?];
-        keys.extend(inner.book.of_regions().into_iter().filter(|key| Some(*key) != self.key()));
+        let now = to_the_millisecond(SystemTime::now());
+        // Any process will do, the own one first; also one that has just come, of which this one
+        // has not been told yet.
+        let own = self.key().ok_or(KeysError::NoKey)?;
+        let others = inner.book.keys.list().await?.into_iter().filter(|entry| {
+            entry.role == RoleName::Region && entry.is_good(now) && entry.key != own
+        });
+        let keys = std::iter::once(own).chain(others.map(|entry| entry.key)).collect();
         let mut addresses = inner.entry.addresses.clone();
         for region in inner.known.borrow().iter().filter(|region| region.id != inner.entry.id) {
             addresses.extend(region.addresses.iter().cloned());
         }
         let token = InviteToken::generate(keys, addresses);
-        let now = to_the_millisecond(SystemTime::now());
         let invite = Invite { id: token.id, hash: token.secret.hash(), expires: now + valid_for };
         inner.book.keys.invite(&invite, now).await?;
         Ok(token)
