@@ -167,7 +167,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Handshaking<S> {
         Self {
             stream,
             connection: Connection::new(Arc::clone(&limits)),
-            peer: PeerInfo { role, address, authentication: Authentication::Nothing, key: None },
+            peer: PeerInfo {
+                role,
+                address,
+                authentication: Authentication::Nothing,
+                key: None,
+                is_encrypted: false,
+            },
             limits,
             until,
             held: Vec::new(),
@@ -197,6 +203,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Handshaking<S> {
     pub fn known_by_key(mut self, key: PeerKey) -> Open<S> {
         self.peer.authentication = Authentication::Key;
         self.peer.key = Some(key);
+        self.peer.is_encrypted = true;
         self.open()
     }
 

@@ -55,6 +55,8 @@ pub struct PeerInfo {
     pub authentication: Authentication,
     /// What is known of it by its key, if that is how.
     pub key: Option<PeerKey>,
+    /// Whether the connection is TLS, from its first byte or since `StartTLS`.
+    pub is_encrypted: bool,
 }
 
 /// A peer that is known by its key.
