@@ -5,6 +5,7 @@ use std::time::Duration;
 use amp_proto::{CallError, Lost};
 use mesh::KeyPair;
 use region::{RegionController, StartError};
+use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
 use crate::world::{Wait, WhoAmI, World, client_for, dial, member};
@@ -112,10 +113,9 @@ async fn whoever_has_the_key_of_a_region_and_is_leaving_is_left_at_once_when_it_
     let cluster = world.cluster_builder(&me).region(thief.address()).start().await.unwrap();
     client_for(&first, me.uuid).await;
     let client = client_for(&thief, me.uuid).await;
-    let waiting = tokio::spawn({
-        let client = client.clone().within(Duration::from_secs(60));
-        async move { client.call(Wait).await }
-    });
+    let mut waiting = JoinSet::new();
+    let waiter = client.clone().within(Duration::from_secs(60));
+    waiting.spawn(async move { waiter.call(Wait).await });
     timeout(PATIENCE, async {
         while world.desk.asked.load(std::sync::atomic::Ordering::SeqCst) == 0 {
             tokio::task::yield_now().await;
@@ -127,10 +127,11 @@ async fn whoever_has_the_key_of_a_region_and_is_leaving_is_left_at_once_when_it_
     // The cluster has heard of it, and goes on with what it was asked.
     let left = cluster.pool().wait_until(|pool| (pool.all().len() == 1).then_some(()));
     timeout(PATIENCE, left).await.expect("nobody asks it any more");
-    assert!(!waiting.is_finished());
+    assert!(waiting.try_join_next().is_none());
 
     first.revoke(&pair.public()).await.unwrap();
-    let ended = timeout(PATIENCE, waiting).await.expect("nothing goes on").unwrap();
+    let ended = timeout(PATIENCE, waiting.join_next()).await.expect("nothing goes on");
+    let ended = ended.unwrap().unwrap();
     assert!(matches!(ended, Err(CallError::Lost { .. })), "{ended:?}");
     cluster.shutdown().await;
 }

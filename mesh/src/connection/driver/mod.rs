@@ -235,7 +235,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
                     let assembled = self.assembly.handle(&ask).map_err(Lost::PeerMisbehaved)?;
                     self.take_assembled(assembled)?;
                 }
-                Incoming::Ask(ask) if ask.command == Cancel::NAME.as_bytes() => {
+                Incoming::Ask(ask)
+                    if ask.tag.is_none() && ask.command == Cancel::NAME.as_bytes() =>
+                {
                     if let Some(tag) = ask.fields.get(b"tag") {
                         self.running.cancel(&self.link, tag.bytes());
                     }
