@@ -113,7 +113,9 @@ impl DialError {
                 Gravity::Absent
             }
             Self::Handshake(error) if error.is_refusal() => Gravity::Refused,
-            Self::Refused(_) | Self::KeyRefused { .. } => Gravity::Refused,
+            Self::Refused(_) | Self::KeyRefused { .. } | Self::Register(CallError::Declared(_)) => {
+                Gravity::Refused
+            }
             Self::Handshake(_)
             | Self::Identify(_)
             | Self::Register(_)

@@ -36,6 +36,8 @@ pub struct Link {
     answering: AtomicUsize,
     /// Whether the peer has ever asked anything.
     was_asked: AtomicBool,
+    /// Commands of the peer that want no answer and failed.
+    failed_notices: AtomicU64,
     peer: PeerInfo,
     identity: OnceLock<Identity>,
     agreement: OnceLock<Agreement>,
@@ -89,6 +91,7 @@ impl Link {
             round_trip_us: AtomicU64::new(u64::MAX),
             answering: AtomicUsize::new(0),
             was_asked: AtomicBool::new(false),
+            failed_notices: AtomicU64::new(0),
             peer,
             identity: OnceLock::new(),
             agreement: OnceLock::new(),
@@ -213,6 +216,14 @@ impl Link {
     /// For the driver: notes that the peer asked something.
     pub(super) fn set_asked(&self) {
         self.was_asked.store(true, Ordering::Relaxed);
+    }
+
+    /// Counts a command of the peer that wants no answer and failed. Gives how many there were, if
+    /// that is worth a line in the log: the peer may send as many as it likes.
+    pub(super) fn note_failed_notice(&self) -> Option<u64> {
+        const TOLD_EACH: u64 = 10;
+        let times = self.failed_notices.fetch_add(1, Ordering::Relaxed) + 1;
+        (times <= TOLD_EACH || times.is_power_of_two()).then_some(times)
     }
 
     /// How many streams are open, be they part of our calls or of the peer's.

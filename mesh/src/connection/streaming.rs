@@ -172,6 +172,8 @@ impl Open {
         let link = &self.link;
         let outcome: AskResult = std::future::poll_fn(|cx| link.poll_ask(ask, cx)).await;
         self.ask = None;
+        // Nothing more comes or goes, so another may be opened in its place.
+        link.exchange().close_stream(self.stream);
         response_of::<C>(outcome, link.limits().call_timeout)
     }
 }
