@@ -162,6 +162,10 @@ async fn open(
     }
 }
 
+/// How long a peer that says to be somebody else's may take to register, and to be told so. Fixed:
+/// it asks at once, or never.
+const REGISTERED_WITHIN: Duration = Duration::from_secs(1);
+
 /// Asks a peer that has proved itself who it is.
 async fn admit(inner: Arc<Inner>, link: Arc<Link>) {
     let timeout = inner.process.limits.handshake_timeout;
@@ -186,6 +190,8 @@ async fn admit(inner: Arc<Inner>, link: Arc<Link>) {
             if let Err(error) = admissions.admit_link(&link, cluster, name, version) {
                 tracing::warn!(peer, error = %chain(&error), "a cluster was not admitted");
                 if matches!(error, AdmissionError::BoundToKey { .. }) {
+                    // It hears why when it registers, which closes the connection.
+                    let _closed = tokio::time::timeout(REGISTERED_WITHIN, link.closed()).await;
                     link.close(Lost::ClosedHere);
                 }
             }

@@ -129,7 +129,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             // Closed with bytes that nobody has read, TCP would take back what was written last.
             let mut unread = [0; 1024];
             while is_ours && self.stream.read(&mut unread).await? > 0 {}
-            std::io::Result::Ok(())
+            io::Result::Ok(())
         };
         let _closed = tokio::time::timeout(patience, closing).await;
         Ended { lost, handed_over: None }
