@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use amp_proto::{
     Arguments, CallError, Cluster, Command, CommandError, ItemRefused, ItemSender, Items, Limits,
@@ -249,7 +250,7 @@ async fn a_slow_reader_holds_up_its_own_sender_and_no_call() {
     let Ends { cluster, counter, tasks: _tasks } = ends(limits).await;
     let mut slow = cluster.stream(CountForEver).unwrap();
     // Time stands still until nothing else can be done.
-    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
     let ahead = counter.sent.load(Ordering::Relaxed);
     assert!((9..=11).contains(&ahead), "{ahead} items were sent ahead");
     for _ in 0..100 {
@@ -259,7 +260,7 @@ async fn a_slow_reader_holds_up_its_own_sender_and_no_call() {
     for _ in 0..100 {
         slow.next().await.unwrap().unwrap();
     }
-    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
     let sent = counter.sent.load(Ordering::Relaxed);
     assert!((100..=111).contains(&sent), "{sent} items were sent");
 }
@@ -272,6 +273,52 @@ async fn dropping_the_call_stops_the_sender_at_the_peer() {
     drop(counting);
     counter.stopped.notified().await;
     assert_eq!(cluster.call(Knock).await, Ok(()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn several_senders_of_one_stream_all_go_on_when_there_is_credit() {
+    let limits = Limits { stream_window_bytes: 1000, ..Limits::default() };
+    let Ends { cluster, tasks: _tasks, .. } = ends(limits).await;
+    let mut adding = cluster.stream(AddUp).unwrap();
+    let mut sending = JoinSet::new();
+    for _ in 0..5 {
+        let mut sender = adding.sender();
+        sending.spawn(async move {
+            for _ in 0..100 {
+                sender.send(number(1)).await.unwrap();
+            }
+            // The first that is dropped would end the stream.
+            sender
+        });
+    }
+    for _ in 0..100 {
+        adding.send(number(1)).await.unwrap();
+    }
+    let all = tokio::time::timeout(Duration::from_secs(60), sending.join_all()).await;
+    assert_eq!(all.expect("a sender was forgotten").len(), 5);
+    assert_eq!(adding.finish().await, Ok(Total { total: 600 }));
+}
+
+#[tokio::test(start_paused = true)]
+async fn ending_a_stream_wakes_whoever_waits_to_send_on_it() {
+    let limits = Limits { stream_window_bytes: 1000, ..Limits::default() };
+    let Ends { cluster, tasks: _tasks, .. } = ends(limits).await;
+    let mut doubling = cluster.stream(Double).unwrap();
+    let mut sender = doubling.sender();
+    let mut sending = JoinSet::new();
+    sending.spawn(async move {
+        loop {
+            // Nobody reads the doubles, so there is an end to the credit.
+            if let Err(refused) = sender.send(number(1)).await {
+                return refused;
+            }
+        }
+    });
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    doubling.end();
+    let refused = tokio::time::timeout(Duration::from_secs(60), sending.join_next()).await;
+    let refused = refused.expect("it waits for ever").unwrap().unwrap();
+    assert_eq!(refused, ItemRefused::Stopped(StreamStopped::Ended));
 }
 
 #[tokio::test(start_paused = true)]

@@ -38,7 +38,7 @@ pub use self::metadata::Metadata;
 pub use self::moment::Moment;
 pub use self::parts::{Assembled, Assembly};
 pub use self::streaming::ItemRefused;
-pub use self::streams::{StreamId, StreamStopped};
+pub use self::streams::{SenderId, StreamId, StreamStopped};
 use crate::Limits;
 use crate::command::{Command, EncodeFields};
 use crate::error::{EncodeError, PeerMisbehaved};

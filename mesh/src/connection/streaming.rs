@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 
 use amp_proto::{
     Arguments, AskId, AskRefused, AskResult, CallError, EncodeFields, ItemRefused, ItemSender,
-    Lost, Metadata, Moment, ReceivedBox, StreamHost, StreamId, Streaming, response_of,
+    Lost, Metadata, Moment, ReceivedBox, SenderId, StreamHost, StreamId, Streaming, response_of,
 };
 
 use super::link::Link;
@@ -15,10 +15,11 @@ impl StreamHost for Link {
     fn poll_send(
         &self,
         stream: StreamId,
+        sender: SenderId,
         item: &dyn EncodeFields,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), ItemRefused>> {
-        let sent = self.exchange().poll_send(stream, item, cx);
+        let sent = self.exchange().poll_send(stream, sender, item, cx);
         if sent.is_ready() {
             self.stir();
         }
@@ -63,7 +64,7 @@ impl Link {
         let (ask, stream) = self.exchange().ask_streaming(name, command, deadline, &metadata)?;
         self.stir();
         Ok(StreamingCall {
-            open: Open { link: Arc::clone(self), ask: Some(ask), stream },
+            open: Open { link: Arc::clone(self), ask: Some(ask), stream, sender: SenderId::next() },
             outcome: None,
         })
     }
@@ -83,6 +84,7 @@ struct Open {
     link: Arc<Link>,
     ask: Option<AskId>,
     stream: StreamId,
+    sender: SenderId,
 }
 
 impl<C: Streaming> StreamingCall<C>
@@ -109,8 +111,8 @@ where
     /// # Cancellation
     /// Dropping the future before it is done sends nothing.
     pub async fn send(&mut self, item: C::Takes) -> Result<(), ItemRefused> {
-        let Open { link, stream, .. } = &self.open;
-        std::future::poll_fn(|cx| link.poll_send(*stream, &item, cx)).await
+        let Open { link, stream, sender, .. } = &self.open;
+        std::future::poll_fn(|cx| link.poll_send(*stream, *sender, &item, cx)).await
     }
 }
 
