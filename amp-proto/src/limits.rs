@@ -32,7 +32,8 @@ pub struct Limits {
     /// How long waiting bytes may make no progress at all before the peer counts as a reader that
     /// went away, and the connection is closed. Default 10 s.
     pub outbound_stalled_max: Duration,
-    /// How long a connection that closes may take to send what it still has. Default 2 s.
+    /// How long a connection that closes may take to send what it still has, large answers
+    /// included. Default 2 s.
     pub closing_timeout: Duration,
     /// How long a peer that has closed its side may wait for the answers that are still due to it.
     /// Default 5 s.
