@@ -10,9 +10,10 @@ use amp_proto::{
     Lost, Never, Region, Responders, Role as _, StreamStopped, responders,
 };
 use mesh::commands::Ident;
-use mesh::{Client, Common, connect_trusted};
+use mesh::{CallContext, Client, Common, connect_trusted};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 /// Count up to a number.
 #[derive(Debug, Command)]
@@ -273,6 +274,28 @@ async fn dropping_the_call_stops_the_sender_at_the_peer() {
     drop(counting);
     counter.stopped.notified().await;
     assert_eq!(cluster.call(Knock).await, Ok(()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_whose_time_is_over_is_stopped_at_the_peer_and_gives_its_place_back() {
+    let limits = Limits { streams_max: 1, stream_window_bytes: 10_000, ..Limits::default() };
+    let Ends { cluster, counter, tasks: _tasks } = ends(limits).await;
+    for _ in 0..3 {
+        // Nobody reads, so that the sender waits for credit that never comes.
+        let context = CallContext::default().until(Instant::now() + Duration::from_secs(2));
+        let mut counting = context.run(async { cluster.stream(CountForEver) }).await.unwrap();
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        let late = loop {
+            match counting.next().await {
+                Ok(item) => assert!(item.is_some()),
+                Err(late) => break late,
+            }
+        };
+        assert!(matches!(late, CallError::TimedOut { maybe_done: true, .. }), "{late:?}");
+        drop(counting);
+        let stopped = tokio::time::timeout(Duration::from_secs(60), counter.stopped.notified());
+        assert!(stopped.await.is_ok(), "it goes on for nobody");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -151,9 +151,9 @@ impl Connection {
         self.inbound.buffered_bytes() > 0
     }
 
-    /// Ends every ask whose deadline has come.
-    pub fn handle_timeout(&mut self, now: Moment) {
-        self.exchange.handle_timeout(now);
+    /// Ends every ask whose deadline has come. Gives those that the peer may be working on.
+    pub fn handle_timeout(&mut self, now: Moment) -> Vec<AskId> {
+        self.exchange.handle_timeout(now)
     }
 
     /// The stream is gone: every ask in flight ends.

@@ -379,11 +379,21 @@ impl Link {
     /// Drops all interest in an ask, and has the peer stop working on it.
     pub(super) fn abandon(&self, id: AskId) {
         let mut exchange = self.exchange();
-        if exchange.forget(id) && self.has(Features::CANCEL) {
-            // If it cannot be said any more there is nobody to stop.
-            let _said = exchange.notify(&Cancel { tag: id.tag().into() });
+        if exchange.forget(id) {
+            self.call_off(&mut exchange, [id]);
             drop(exchange);
             self.stir();
+        }
+    }
+
+    /// Tells the peer that nobody waits for these asks any more, if it wants to know. The caller
+    /// stirs the driver.
+    pub(super) fn call_off(&self, exchange: &mut Exchange, asks: impl IntoIterator<Item = AskId>) {
+        if self.has(Features::CANCEL) {
+            for ask in asks {
+                // If it cannot be said any more there is nobody to stop.
+                let _said = exchange.notify(&Cancel { tag: ask.tag().into() });
+            }
         }
     }
 

@@ -3,13 +3,15 @@
 use std::fmt;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use amp_proto::{
     Arguments, AskId, AskRefused, AskResult, CallError, EncodeFields, ItemRefused, ItemSender,
-    Lost, Metadata, Moment, ReceivedBox, SenderId, StreamHost, StreamId, Streaming, response_of,
+    Lost, Metadata, ReceivedBox, SenderId, StreamHost, StreamId, Streaming, response_of,
 };
 
 use super::link::Link;
+use crate::agreement::Features;
 
 impl StreamHost for Link {
     fn poll_send(
@@ -51,22 +53,27 @@ impl StreamHost for Link {
 }
 
 impl Link {
-    /// Makes an ask with a stream beside it.
+    /// Makes an ask with a stream beside it, that ends by itself after `time`, if it has any.
     pub(crate) fn open_stream<C: Streaming>(
         self: &Arc<Self>,
         command: &C,
-        deadline: Moment,
+        time: Option<Duration>,
     ) -> Result<StreamingCall<C>, AskRefused> {
         let trace = self.trace();
-        let trace = trace.as_deref().map(str::as_bytes);
-        let metadata = Metadata { trace, ..Metadata::default() };
+        let metadata = Metadata {
+            deadline: time.filter(|_| self.has(Features::DEADLINE)),
+            trace: trace.as_deref().map(str::as_bytes),
+            ..Metadata::default()
+        };
+        let deadline = self.clock().now().after(time.unwrap_or(Duration::MAX));
         let name = C::NAME.as_bytes();
-        let (ask, stream) = self.exchange().ask_streaming(name, command, deadline, &metadata)?;
+        let mut exchange = self.exchange();
+        let (ask, stream) = exchange.ask_streaming(name, command, deadline, &metadata)?;
+        drop(exchange);
         self.stir();
-        Ok(StreamingCall {
-            open: Open { link: Arc::clone(self), ask: Some(ask), stream, sender: SenderId::next() },
-            outcome: None,
-        })
+        let (link, sender) = (Arc::clone(self), SenderId::next());
+        let waiting = Some(Waiting { ask, time });
+        Ok(StreamingCall { open: Open { link, waiting, stream, sender }, outcome: None })
     }
 }
 
@@ -82,9 +89,15 @@ pub struct StreamingCall<C: Streaming> {
 /// The ask and its stream. Both are given up with it.
 struct Open {
     link: Arc<Link>,
-    ask: Option<AskId>,
+    /// Until there is an outcome.
+    waiting: Option<Waiting>,
     stream: StreamId,
     sender: SenderId,
+}
+
+struct Waiting {
+    ask: AskId,
+    time: Option<Duration>,
 }
 
 impl<C: Streaming> StreamingCall<C>
@@ -170,18 +183,18 @@ impl<C: Streaming> StreamingCall<C> {
 impl Open {
     async fn outcome<C: Streaming>(&mut self) -> Result<C::Response, CallError<C::Error>> {
         let over = || CallError::Lost { lost: Lost::ClosedHere, maybe_done: true };
-        let ask = self.ask.ok_or_else(over)?;
+        let Waiting { ask, time, .. } = *self.waiting.as_ref().ok_or_else(over)?;
         let link = &self.link;
         let outcome: AskResult = std::future::poll_fn(|cx| link.poll_ask(ask, cx)).await;
-        self.ask = None;
-        response_of::<C>(outcome, link.limits().call_timeout)
+        self.waiting = None;
+        response_of::<C>(outcome, time.unwrap_or(link.limits().call_timeout))
     }
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
         self.link.exchange().close_stream(self.stream);
-        if let Some(ask) = self.ask {
+        if let Some(Waiting { ask, .. }) = self.waiting {
             self.link.abandon(ask);
         }
     }
