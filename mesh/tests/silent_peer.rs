@@ -91,8 +91,19 @@ async fn ends(limits: Limits, features: &[&str]) -> Ends {
     Ends { cluster, peer, _tasks: tasks }
 }
 
+/// Limits at which a third large call has to wait for room.
+fn room_for_two() -> Limits {
+    Limits { outbound_bytes_max: 1_500_000, ..Limits::default() }
+}
+
 fn image(bytes: usize) -> Bytes {
     vec![7; bytes].into()
+}
+
+/// Time stands still until nothing else can be done. Too short for a ping, which would stir things
+/// up.
+async fn settled() {
+    tokio::time::sleep(Duration::from_millis(10)).await;
 }
 
 fn in_seconds(seconds: u64) -> CallContext {
@@ -145,4 +156,57 @@ async fn a_stream_without_a_time_says_none() {
     let _adding = cluster.stream(AddUp { padding: Bytes::new() }).unwrap();
     let opened = peer.asked().await;
     assert!(opened.received.fields().get(b"_deadline_ms").is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_large_call_that_is_given_up_makes_room_for_the_next_however_it_is() {
+    for is_dropped in [true, false] {
+        let Ends { cluster, peer: _peer, _tasks } =
+            ends(room_for_two(), &["cancel", "large"]).await;
+        let call = |seconds| {
+            let cluster = cluster.clone().within(Duration::from_secs(seconds));
+            async move { cluster.call(Keep { image: image(1_000_000) }).await }
+        };
+        let mut calls = JoinSet::new();
+        // The first has all of the peer's credit; nothing of the second goes out.
+        calls.spawn(call(30));
+        settled().await;
+        let second = calls.spawn(call(if is_dropped { 30 } else { 2 }));
+        settled().await;
+        calls.spawn(call(30));
+        settled().await;
+        assert_eq!(cluster.link().calls_in_flight(), 2, "the third waits for room");
+        if is_dropped {
+            second.abort();
+        }
+        let ended = calls.join_next().await.unwrap();
+        match ended {
+            Err(aborted) => assert!(is_dropped && aborted.is_cancelled()),
+            Ok(late) => {
+                let unsent = matches!(late, Err(CallError::TimedOut { maybe_done: false, .. }));
+                assert!(!is_dropped && unsent, "{late:?}");
+            }
+        }
+        settled().await;
+        assert_eq!(cluster.link().calls_in_flight(), 2, "the third has its turn");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_peer_is_told_at_once_that_no_more_of_a_large_call_comes() {
+    for is_dropped in [true, false] {
+        let Ends { cluster, mut peer, _tasks } = ends(room_for_two(), &["cancel", "large"]).await;
+        let cluster = cluster.within(Duration::from_secs(if is_dropped { 30 } else { 2 }));
+        let mut calls = JoinSet::new();
+        calls.spawn(async move { cluster.call(Keep { image: image(1_000_000) }).await });
+        settled().await;
+        if is_dropped {
+            calls.abort_all();
+        }
+        let given_up =
+            async { while peer.asked().await.received.fields().get(b"_given_up").is_none() {} };
+        // Before the next ping, which would take it along.
+        let told = tokio::time::timeout(Duration::from_secs(3), given_up).await;
+        assert!(told.is_ok(), "{is_dropped}");
+    }
 }

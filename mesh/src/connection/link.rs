@@ -381,9 +381,11 @@ impl Link {
         let mut exchange = self.exchange();
         if exchange.forget(id) {
             self.call_off(&mut exchange, [id]);
-            drop(exchange);
-            self.stir();
         }
+        drop(exchange);
+        // What was not sent of it waits no more, and the peer may have to be told so.
+        self.made_room();
+        self.stir();
     }
 
     /// Tells the peer that nobody waits for these asks any more, if it wants to know. The caller

@@ -31,9 +31,12 @@ impl<S> Driver<S> {
     fn check_clock(&mut self, now: Moment, cx: &mut Context<'_>) -> Result<Option<Moment>, Lost> {
         let limits = Arc::clone(self.link.limits());
         let mut exchange = self.link.exchange();
-        let waiting = exchange.outbound_bytes();
+        let (waiting, large) = (exchange.outbound_bytes(), exchange.large_bytes());
         let expired = exchange.handle_timeout(now);
         self.link.call_off(&mut exchange, expired);
+        if exchange.large_bytes() < large {
+            self.link.made_room();
+        }
         if exchange.outbound_bytes() > waiting {
             return Ok(None);
         }
