@@ -16,8 +16,9 @@ pub struct Limits {
     /// Bytes that one compressed value may decompress to. Beyond it that one ask is refused.
     /// Default 4 MiB.
     pub decompressed_bytes_max: usize,
-    /// Asks of ours that may be in flight on one connection. Further calls wait for their turn,
-    /// each no longer than its own deadline. Default 1,024.
+    /// Asks of ours that may be in flight on one connection, those with streams among them. Further
+    /// calls wait for their turn, each no longer than its own deadline; with a stream they are
+    /// refused, `OVERLOADED`. Default 1,024.
     pub asks_in_flight_max: usize,
     /// Asks whose caller went away and whose answers are still due. Beyond it late answers are no
     /// longer told from answers to nothing. Default 4,096.

@@ -144,9 +144,11 @@ impl<R: Role> Client<R> {
     /// # Limits
     /// [`streams_max`](amp_proto::Limits::streams_max) such calls at once on one connection, and
     /// [`stream_window_bytes`](amp_proto::Limits::stream_window_bytes) ahead of the reader on each.
+    /// Each is one of the [`asks_in_flight_max`](amp_proto::Limits::asks_in_flight_max) calls under
+    /// way, until its outcome was taken.
     ///
     /// # Errors
-    /// [`CallError::Lost`], [`CallError::Encode`]; [`CallError::Overloaded`] at the limit;
+    /// [`CallError::Lost`], [`CallError::Encode`]; [`CallError::Overloaded`] at either limit;
     /// [`CallError::Unhandled`] when the peer does not know streams, as a stock peer. What the
     /// responder refuses comes from the call.
     ///

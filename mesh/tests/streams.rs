@@ -11,7 +11,7 @@ use amp_proto::{
 };
 use mesh::commands::Ident;
 use mesh::{CallContext, Client, Common, connect_trusted};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -42,6 +42,11 @@ struct CountForEver;
 #[command(answered_by = Cluster)]
 struct Knock;
 
+/// Wait until all are let in.
+#[derive(Debug, Command)]
+#[command(answered_by = Cluster)]
+struct Wait;
+
 #[derive(Debug, PartialEq, Arguments)]
 struct Number {
     number: u32,
@@ -64,10 +69,16 @@ fn number(number: u32) -> Number {
     Number { number, padding: None }
 }
 
-#[derive(Default)]
 struct Counter {
     sent: AtomicU32,
     stopped: Notify,
+    door: Semaphore,
+}
+
+impl Default for Counter {
+    fn default() -> Self {
+        Self { sent: AtomicU32::new(0), stopped: Notify::new(), door: Semaphore::new(0) }
+    }
 }
 
 struct TellOnDrop<'a>(&'a Notify);
@@ -138,6 +149,12 @@ impl Counter {
 
     #[responder]
     async fn knock(&self, _: Knock) -> Result<(), Never> {
+        Ok(())
+    }
+
+    #[responder]
+    async fn wait(&self, _: Wait) -> Result<(), Never> {
+        self.door.acquire().await.unwrap().forget();
         Ok(())
     }
 }
@@ -342,6 +359,32 @@ async fn ending_a_stream_wakes_whoever_waits_to_send_on_it() {
     let refused = tokio::time::timeout(Duration::from_secs(60), sending.join_next()).await;
     let refused = refused.expect("it waits for ever").unwrap().unwrap();
     assert_eq!(refused, ItemRefused::Stopped(StreamStopped::Ended));
+}
+
+#[tokio::test(start_paused = true)]
+async fn streams_take_turns_with_calls_at_what_the_peer_works_on_at_once() {
+    let limits = Limits { responders_running_max: 2, ..Limits::default() };
+    let Ends { cluster, counter, tasks: _tasks } = ends(limits).await;
+    let counting = cluster.stream(CountForEver).unwrap();
+    let mut waiting = JoinSet::new();
+    for _ in 0..3 {
+        let cluster = cluster.clone();
+        waiting.spawn(async move { cluster.call(Wait).await });
+    }
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert!(matches!(cluster.stream(CountForEver), Err(CallError::Overloaded)));
+    counter.door.add_permits(3);
+    assert_eq!(waiting.join_all().await, [Ok(()), Ok(()), Ok(())]);
+    let second = cluster.stream(CountForEver).unwrap();
+    drop((counting, second));
+    for _ in 0..2 {
+        counter.stopped.notified().await;
+    }
+    let mut ended = cluster.stream(CountTo { last: 1, refused_at: None }).unwrap();
+    assert_eq!(ended.next().await, Ok(Some(number(1))));
+    assert_eq!(ended.next().await, Ok(None));
+    // It has its outcome, and keeps nobody from anything.
+    let _both = (cluster.stream(CountForEver).unwrap(), cluster.stream(CountForEver).unwrap());
 }
 
 #[tokio::test(start_paused = true)]

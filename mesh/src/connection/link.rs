@@ -10,7 +10,7 @@ use amp_proto::{
     AskId, AskRefused, AskResult, Authentication, Command, EncodeError, EncodeFields, Exchange,
     LargeBody, Limits, Lost, Metadata, Moment, PublicKey, RoleName,
 };
-use tokio::sync::{Mutex as Mutual, MutexGuard as Turn, Semaphore, watch};
+use tokio::sync::{Mutex as Mutual, MutexGuard as Turn, OwnedSemaphorePermit, Semaphore, watch};
 
 use crate::agreement::{Agreement, Features};
 use crate::clock::Clock;
@@ -25,7 +25,7 @@ use crate::sync::MutexGuard;
 pub struct Link {
     shared: Shared,
     /// One permit for each ask in flight.
-    turns: Semaphore,
+    turns: Arc<Semaphore>,
     /// Told when bytes went out and there is room for more.
     room: Room,
     /// Whose long answer is written next.
@@ -82,7 +82,7 @@ impl Link {
     pub(crate) fn new(exchange: Exchange, peer: PeerInfo, limits: Arc<Limits>) -> Arc<Self> {
         Arc::new(Self {
             shared: Shared::new(exchange),
-            turns: Semaphore::new(limits.asks_in_flight_max.min(Semaphore::MAX_PERMITS)),
+            turns: Arc::new(Semaphore::new(limits.asks_in_flight_max.min(Semaphore::MAX_PERMITS))),
             room: Room::default(),
             long_answer: Mutual::new(()),
             lost: watch::Sender::new(None),
@@ -409,6 +409,21 @@ impl Link {
         let exchange = self.exchange();
         let waiting = exchange.calls_bytes() + if is_large { exchange.large_bytes() } else { 0 };
         waiting >= self.limits.outbound_bytes_max
+    }
+
+    /// A turn for an ask that waits for none: one of those in flight, until it is dropped.
+    ///
+    /// # Errors
+    /// [`AskRefused::TooManyInFlight`], [`AskRefused::Lost`].
+    pub(super) fn turn_now(&self) -> Result<OwnedSemaphorePermit, AskRefused> {
+        Arc::clone(&self.turns).try_acquire_owned().map_err(|_| match self.refusing() {
+            Some(lost) => AskRefused::Lost(lost),
+            None => {
+                let own = self.limits.asks_in_flight_max;
+                let agreed = self.agreement().map(|agreement| agreement.asks_in_flight_max);
+                AskRefused::TooManyInFlight { max: agreed.unwrap_or(own) }
+            }
+        })
     }
 
     /// Whether an answer of about this length may be written now, or has to wait until the peer has

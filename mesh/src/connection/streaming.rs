@@ -9,6 +9,7 @@ use amp_proto::{
     Arguments, AskId, AskRefused, AskResult, CallError, EncodeFields, ItemRefused, ItemSender,
     Lost, Metadata, ReceivedBox, SenderId, StreamHost, StreamId, Streaming, response_of,
 };
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::link::Link;
 use crate::agreement::Features;
@@ -59,6 +60,8 @@ impl Link {
         command: &C,
         time: Option<Duration>,
     ) -> Result<StreamingCall<C>, AskRefused> {
+        // The peer works on it like on any other ask.
+        let turn = self.turn_now()?;
         let trace = self.trace();
         let metadata = Metadata {
             deadline: time.filter(|_| self.has(Features::DEADLINE)),
@@ -72,7 +75,7 @@ impl Link {
         drop(exchange);
         self.stir();
         let (link, sender) = (Arc::clone(self), SenderId::next());
-        let waiting = Some(Waiting { ask, time });
+        let waiting = Some(Waiting { ask, time, _turn: turn });
         Ok(StreamingCall { open: Open { link, waiting, stream, sender }, outcome: None })
     }
 }
@@ -98,6 +101,7 @@ struct Open {
 struct Waiting {
     ask: AskId,
     time: Option<Duration>,
+    _turn: OwnedSemaphorePermit,
 }
 
 impl<C: Streaming> StreamingCall<C>
