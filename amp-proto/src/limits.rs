@@ -26,9 +26,9 @@ pub struct Limits {
     /// Asks of the peer that we work on at once. Further ones are refused with the code
     /// `OVERLOADED`. Default 1,024.
     pub responders_running_max: usize,
-    /// Bytes that wait to be written. Beyond it calls wait. When so much are answers to the peer,
-    /// nothing more is read from it; sixteen times as much while we expect answers ourselves, for
-    /// the two sides might else wait for each other. Default 1 MiB.
+    /// Bytes that wait to be written. Beyond it calls wait, and with streams none is begun. When so
+    /// much are answers to the peer, nothing more is read from it; sixteen times as much while we
+    /// expect answers ourselves, for the two sides might else wait for each other. Default 1 MiB.
     pub outbound_bytes_max: usize,
     /// How long waiting bytes may make no progress at all before the peer counts as a reader that
     /// went away, and the connection is closed. Default 10 s.

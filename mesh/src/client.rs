@@ -148,7 +148,8 @@ impl<R: Role> Client<R> {
     /// way, until its outcome was taken.
     ///
     /// # Errors
-    /// [`CallError::Lost`], [`CallError::Encode`]; [`CallError::Overloaded`] at either limit;
+    /// [`CallError::Lost`], [`CallError::Encode`]; [`CallError::Overloaded`] at either limit, and
+    /// while [`outbound_bytes_max`](amp_proto::Limits::outbound_bytes_max) bytes wait to be sent;
     /// [`CallError::Unhandled`] when the peer does not know streams, as a stock peer. What the
     /// responder refuses comes from the call.
     ///

@@ -2,11 +2,15 @@
 //! becomes of calls that wait for it.
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
-use std::sync::Arc;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use amp_proto::{
-    Arguments, AskEvent, CallError, Cluster, Command, Connection, Limits, Lost, Responders,
+    Argument, ArgumentType, Arguments, AskEvent, CallError, Cluster, Command, Connection,
+    EncodeError, Limits, Lost, Responders, Value, ValueError,
 };
 use bytes::Bytes;
 use mesh::commands::Terms;
@@ -34,6 +38,44 @@ struct Number {
 #[command(answered_by = Cluster)]
 struct Keep {
     image: Bytes,
+}
+
+/// Keep bytes during whose encoding something else is done.
+#[derive(Command)]
+#[command(answered_by = Cluster)]
+struct KeepMeanwhile {
+    image: Meanwhile,
+}
+
+type Done = Box<dyn FnOnce() + Send>;
+
+struct Meanwhile {
+    image: Bytes,
+    done: Mutex<Option<Done>>,
+}
+
+impl Argument for Meanwhile {
+    const TYPE: ArgumentType = ArgumentType::Bytes;
+
+    fn encode(&self, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+        if let Some(done) = self.done.lock().unwrap().take() {
+            done();
+        }
+        self.image.encode(out)
+    }
+
+    fn bytes_hint(&self) -> usize {
+        Argument::bytes_hint(&self.image)
+    }
+
+    fn decode(value: Value<'_>) -> Result<Self, ValueError> {
+        Ok(Self { image: value.to_bytes(), done: Mutex::new(None) })
+    }
+}
+
+fn meanwhile(bytes: usize, done: impl FnOnce() + Send + 'static) -> KeepMeanwhile {
+    let done: Done = Box::new(done);
+    KeepMeanwhile { image: Meanwhile { image: image(bytes), done: Mutex::new(Some(done)) } }
 }
 
 struct Peer {
@@ -209,4 +251,43 @@ async fn the_peer_is_told_at_once_that_no_more_of_a_large_call_comes() {
         let told = tokio::time::timeout(Duration::from_secs(3), given_up).await;
         assert!(told.is_ok(), "{is_dropped}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn large_calls_are_encoded_one_after_another() {
+    let Ends { cluster, peer: _peer, _tasks } = ends(room_for_two(), &["large"]).await;
+    let was_encoded = Arc::new(AtomicBool::new(false));
+    let (caller, noted) = (cluster.clone(), Arc::clone(&was_encoded));
+    type Calling = Pin<Box<dyn Future<Output = Result<(), CallError<amp_proto::Never>>> + Send>>;
+    let mut second: Calling = Box::pin(async move {
+        caller.call(meanwhile(1_000_000, move || noted.store(true, Ordering::Relaxed))).await
+    });
+    let place = Arc::new(Mutex::new(None));
+    let (back, seen) = (Arc::clone(&place), Arc::clone(&was_encoded));
+    let first = meanwhile(1_000_000, move || {
+        let polled = second.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        *back.lock().unwrap() = Some((second, polled.is_pending(), seen.load(Ordering::Relaxed)));
+    });
+    let mut calls = JoinSet::new();
+    calls.spawn(async move { cluster.call(first).await });
+    settled().await;
+    let (second, waits, encoded_meanwhile) = place.lock().unwrap().take().unwrap();
+    assert!(waits && !encoded_meanwhile, "two were encoded at once");
+    calls.spawn(second);
+    settled().await;
+    assert!(was_encoded.load(Ordering::Relaxed), "its turn came");
+}
+
+#[tokio::test(start_paused = true)]
+async fn streams_are_not_opened_without_room_for_what_they_ask() {
+    let limits = Limits { outbound_bytes_max: 100_000, ..Limits::default() };
+    let Ends { cluster, mut peer, _tasks } = ends(limits, &["stream"]).await;
+    let open = || cluster.stream(AddUp { padding: image(50_000) });
+    let _first = open().unwrap();
+    let _second = open().unwrap();
+    assert!(matches!(open(), Err(CallError::Overloaded)));
+    for _ in 0..2 {
+        assert_eq!(&peer.asked().await.command[..], b"AddUp");
+    }
+    assert!(open().is_ok(), "there is room again");
 }

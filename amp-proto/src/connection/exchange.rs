@@ -77,6 +77,13 @@ pub enum AskRefused {
         /// The limit.
         max: usize,
     },
+    /// [`Limits::outbound_bytes_max`] bytes of asks wait to be sent. Ask again when the peer has
+    /// read some of them.
+    #[error("{max} bytes of asks wait to be sent already")]
+    NoRoom {
+        /// The limit.
+        max: usize,
+    },
     /// The connection is closed, or about to be.
     #[error(transparent)]
     Lost(Lost),

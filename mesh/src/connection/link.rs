@@ -28,6 +28,8 @@ pub struct Link {
     turns: Arc<Semaphore>,
     /// Told when bytes went out and there is room for more.
     room: Room,
+    /// Whose large ask is written next.
+    large_ask: Mutual<()>,
     /// Whose long answer is written next.
     long_answer: Mutual<()>,
     lost: watch::Sender<Option<Lost>>,
@@ -84,6 +86,7 @@ impl Link {
             shared: Shared::new(exchange),
             turns: Arc::new(Semaphore::new(limits.asks_in_flight_max.min(Semaphore::MAX_PERMITS))),
             room: Room::default(),
+            large_ask: Mutual::new(()),
             long_answer: Mutual::new(()),
             lost: watch::Sender::new(None),
             round_trip_us: AtomicU64::new(u64::MAX),
@@ -322,6 +325,16 @@ impl Link {
             },
         };
         let is_large = fields.bytes_hint() > Exchange::PART_BYTES;
+        // Large ones are encoded one after another, so that there is never more than one beyond the
+        // limit.
+        let large_turn = if is_large {
+            match tokio::time::timeout_at(instant, self.large_ask.lock()).await {
+                Ok(turn) => Some(turn),
+                Err(_) => return late(),
+            }
+        } else {
+            None
+        };
         let room = self.room.wait_until(|| !self.is_full(is_large));
         if self.is_full(is_large) && tokio::time::timeout_at(instant, room).await.is_err() {
             return late();
@@ -338,6 +351,7 @@ impl Link {
             Some(body) => self.exchange().ask_large(name, body, deadline, &metadata),
             None => self.exchange().ask_encoded(name, fields, deadline, &metadata),
         }?;
+        drop(large_turn);
         self.stir();
         let mut in_flight = InFlight { link: self, id: Some(id) };
         let outcome = std::future::poll_fn(|cx| self.poll_ask(id, cx)).await;
@@ -406,9 +420,30 @@ impl Link {
     /// Whether so much waits that a new ask has to wait as well. What is large waits for what is
     /// large, and nothing else does.
     fn is_full(&self, is_large: bool) -> bool {
-        let exchange = self.exchange();
+        self.waits_too_much(&self.exchange(), is_large)
+    }
+
+    fn waits_too_much(&self, exchange: &Exchange, is_large: bool) -> bool {
         let waiting = exchange.calls_bytes() + if is_large { exchange.large_bytes() } else { 0 };
         waiting >= self.limits.outbound_bytes_max
+    }
+
+    /// The exchange, to write an ask to that waits for nothing, if there is room for one.
+    ///
+    /// # Errors
+    /// [`AskRefused::NoRoom`], [`AskRefused::Lost`].
+    pub(super) fn exchange_with_room(
+        &self,
+        bytes_hint: usize,
+    ) -> Result<MutexGuard<'_, Exchange>, AskRefused> {
+        let exchange = self.exchange();
+        if let Some(lost) = exchange.refusing() {
+            return Err(AskRefused::Lost(lost.clone()));
+        }
+        if self.waits_too_much(&exchange, bytes_hint > Exchange::PART_BYTES) {
+            return Err(AskRefused::NoRoom { max: self.limits.outbound_bytes_max });
+        }
+        Ok(exchange)
     }
 
     /// A turn for an ask that waits for none: one of those in flight, until it is dropped.
