@@ -77,6 +77,13 @@ pub enum AskRefused {
         /// The limit.
         max: usize,
     },
+    /// [`Limits::outbound_bytes_max`] bytes of asks wait to be sent. Ask again when the peer has
+    /// read some of them.
+    #[error("{max} bytes of asks wait to be sent already")]
+    NoRoom {
+        /// The limit.
+        max: usize,
+    },
     /// The connection is closed, or about to be.
     #[error(transparent)]
     Lost(Lost),
@@ -361,16 +368,19 @@ impl Exchange {
         Ok(())
     }
 
-    /// Ends every ask whose deadline has come.
-    pub fn handle_timeout(&mut self, now: Moment) {
+    /// Ends every ask whose deadline has come. Gives those that the peer has, or will have, and may
+    /// be working on, so that it can be told that nobody waits any more.
+    pub fn handle_timeout(&mut self, now: Moment) -> Vec<AskId> {
         if self.parts.waiting_bytes() > 0 {
             self.expire_parts(now);
         }
-        self.asks.expire(now);
+        let mut expired = self.asks.expire(now);
+        expired.retain(|ask| Some(*ask) != self.ping);
         if !self.streams.is_empty() {
             let asks = &self.asks;
             self.streams.over(|tag| !asks.is_waiting(tag));
         }
+        expired
     }
 
     /// The transport took `bytes` more of what [`Exchange::swap_outbound`] gave.

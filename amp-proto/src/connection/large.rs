@@ -9,7 +9,7 @@ use crate::connection::exchange::{AskRefused, Exchange, widen};
 use crate::connection::metadata::{Metadata, PART_KEY};
 use crate::connection::parts::{Assembled, Assembly};
 use crate::connection::streaming::{Credit, number};
-use crate::connection::{Ask, Moment};
+use crate::connection::{Ask, Incoming, Moment};
 use crate::error::{EncodeError, PeerMisbehaved};
 use crate::wire::{BoxWriter, Reader, VALUE_BYTES_MAX, Value, write_box, write_box_for};
 
@@ -206,6 +206,12 @@ impl Exchange {
         out.len() - before
     }
 
+    /// Whether a large answer waits for the peer to take more of it.
+    #[must_use]
+    pub fn has_large_answers(&self) -> bool {
+        self.parts.has_answers()
+    }
+
     /// Gives the peer credit for pieces.
     pub fn give_part_credit(&mut self, bytes: u64) {
         let reserved = [(&b"_command"[..], Credit::NAME), (PART_KEY, b"")];
@@ -233,6 +239,14 @@ impl Exchange {
 }
 
 impl Assembly {
+    /// Whether a box is credit for what is large: all that a side reads for that closes, until the
+    /// large answers that it still has are out.
+    #[must_use]
+    pub fn is_credit(incoming: &Incoming<'_>) -> bool {
+        let Incoming::Ask(ask) = incoming else { return false };
+        ask.tag.is_none() && ask.metadata.part.is_some() && ask.command == Credit::NAME
+    }
+
     /// Takes a box that belongs to a large one: a piece, the news that no more of them come, or
     /// credit for ours. Anything else is left alone.
     ///

@@ -103,6 +103,11 @@ impl Sending {
         }
     }
 
+    /// Whether one of the large boxes is an answer.
+    pub(super) fn has_answers(&self) -> bool {
+        self.queue.iter().any(|message| message.ask.is_none())
+    }
+
     /// Our asks that are not out yet.
     pub(super) fn asks(&self) -> impl Iterator<Item = u64> + '_ {
         self.queue.iter().filter_map(|message| message.ask)

@@ -180,7 +180,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
     }
 
     fn is_reading(&self) -> bool {
-        !self.is_deaf() && self.half_closed_since.is_none() && self.closing_since.is_none()
+        !self.is_deaf() && self.half_closed_since.is_none() && !self.has_heard_all()
+    }
+
+    /// Whether nothing more is read because the connection is being closed. A large answer only
+    /// goes out as the peer gives credit for it, so while one waits that is still read, and
+    /// everything else dropped.
+    fn has_heard_all(&self) -> bool {
+        self.closing_since.is_some() && !self.link.exchange().has_large_answers()
     }
 
     /// Whether nothing more is read until the peer has read what waits for it.
@@ -204,7 +211,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
     fn read(&mut self, cx: &mut Context<'_>) -> Result<bool, Lost> {
         // What an earlier turn left because too much waited to be written.
         self.take_boxes(cx)?;
-        if self.is_deaf() {
+        if self.is_deaf() || self.has_heard_all() {
             return Ok(false);
         }
         let stream = Pin::new(&mut self.stream);
@@ -232,11 +239,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
     }
 
     fn take_boxes(&mut self, cx: &mut Context<'_>) -> Result<(), Lost> {
-        while !self.is_deaf() {
+        while !self.is_deaf() && !self.has_heard_all() {
             let Some(fields) = self.inbound.next_box().map_err(Lost::PeerMisbehaved)? else {
                 break;
             };
-            match Incoming::of(fields).map_err(Lost::PeerMisbehaved)? {
+            let incoming = Incoming::of(fields).map_err(Lost::PeerMisbehaved)?;
+            if self.closing_since.is_some() && !Assembly::is_credit(&incoming) {
+                continue;
+            }
+            match incoming {
                 Incoming::Ask(ask) if ask.tag.is_none() && is_streamed(&self.link, &ask)? => {}
                 Incoming::Ask(ask) if ask.tag.is_none() && ask.metadata.part.is_some() => {
                     let assembled = self.assembly.handle(&ask).map_err(Lost::PeerMisbehaved)?;
