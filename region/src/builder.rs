@@ -334,6 +334,7 @@ async fn enrol(
         ident: id.to_string(),
         name: name.to_owned(),
         since: now,
+        is_revoked: false,
         revoked: None,
     };
     match book.keys.enrol(&entry).await.map_err(StartError::Keys)? {

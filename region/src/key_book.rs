@@ -95,11 +95,11 @@ impl KeyBook {
         loop {
             let entry = known.borrow_and_update().get(key).cloned();
             let now = SystemTime::now();
-            let wait = match entry.and_then(|entry| entry.revoked) {
-                Some(revoked) if revoked <= now => return,
-                Some(revoked) => revoked.duration_since(now).unwrap_or_default(),
-                None => Duration::MAX,
-            };
+            if entry.as_ref().is_some_and(|entry| !entry.is_good(now)) {
+                return;
+            }
+            let end = entry.and_then(|entry| entry.revoked);
+            let wait = end.map_or(Duration::MAX, |end| end.duration_since(now).unwrap_or_default());
             // The sender lives in `self`, so the wait ends with a change or with the time.
             let _changed = tokio::time::timeout(wait, known.changed()).await;
         }
@@ -309,7 +309,7 @@ async fn join(
     let secret = InviteSecret::from_bytes(&secret).map_err(|_| CannotJoin::NoSuchInvite)?;
     let since = to_the_millisecond(SystemTime::now());
     let (role, ident) = (RoleName::Cluster, cluster.to_string());
-    let entry = KeyEntry { key, role, ident, name, since, revoked: None };
+    let entry = KeyEntry { key, role, ident, name, since, is_revoked: false, revoked: None };
     let enrolled = book.keys.join(id, &secret.hash(), &entry).await;
     match enrolled.map_err(|error| unavailable(&error))? {
         Enrolment::Enrolled => {}

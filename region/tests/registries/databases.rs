@@ -48,7 +48,7 @@ async fn many_processes_may_open_an_empty_database_at_once() -> TestResult {
     for (registry, _) in registries {
         assert_eq!(registry.regions().await?.len(), 4);
     }
-    assert_eq!(database.number("SELECT version FROM ampmesh_schema").await?, 2);
+    assert_eq!(database.number("SELECT version FROM ampmesh_schema").await?, 3);
     Ok(())
 }
 
@@ -58,7 +58,7 @@ async fn a_database_of_a_newer_version_is_refused_and_left_as_it_is() -> TestRes
     drop(open(&database.url()).await?);
     database.execute("UPDATE ampmesh_schema SET version = 7").await?;
     let error = open(&database.url()).await.unwrap_err();
-    assert!(matches!(error, RegistryError::TooNew { found: 7, known: 2 }), "{error:?}");
+    assert!(matches!(error, RegistryError::TooNew { found: 7, known: 3 }), "{error:?}");
     assert!(error.to_string().contains("upgrade"), "{error}");
     assert_eq!(database.number("SELECT version FROM ampmesh_schema").await?, 7);
     Ok(())
@@ -69,12 +69,13 @@ async fn databases_of_every_version_are_read_and_written() -> TestResult {
     let of_every_version = [
         include_str!("fixtures/version-1.postgres.sql"),
         include_str!("fixtures/version-2.postgres.sql"),
+        include_str!("fixtures/version-3.postgres.sql"),
     ];
     for made in of_every_version {
         let database = database().await;
         database.execute(&format!("SET ROLE {}; {made}", database.name)).await?;
         let registry = open(&database.url()).await?;
-        assert_eq!(database.number("SELECT version FROM ampmesh_schema").await?, 2);
+        assert_eq!(database.number("SELECT version FROM ampmesh_schema").await?, 3);
         // Who is in it was heard long ago.
         assert_eq!(registry.regions().await?, []);
         let a = region("a");
@@ -148,7 +149,7 @@ async fn a_user_without_rights_is_told_so() -> TestResult {
     assert!(words(&error).contains("permission denied for schema public"), "{}", words(&error));
 
     // Tables that somebody else has made can be used with these rights, and no others.
-    let made = include_str!("fixtures/version-2.postgres.sql");
+    let made = include_str!("fixtures/version-3.postgres.sql");
     let granted = format!(
         "GRANT SELECT ON ampmesh_schema TO {name};
          GRANT SELECT, INSERT, UPDATE, DELETE ON ampmesh_regions, ampmesh_links TO {name};"

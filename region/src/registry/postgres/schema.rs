@@ -23,7 +23,7 @@ pub(super) const KEYS_LOCK: i64 = 0x616d_706d_6b65_7973;
 ///
 /// Who drops the tables of the registry, as one may, keeps the keys: they are only made where they
 /// are missing.
-const MIGRATIONS: [&str; 2] = [
+const MIGRATIONS: [&str; 3] = [
     "
     CREATE TABLE ampmesh_regions (
         id text PRIMARY KEY,
@@ -66,6 +66,17 @@ const MIGRATIONS: [&str; 2] = [
         times bigint NOT NULL
     );
     INSERT INTO ampmesh_key_changes (times) VALUES (0) ON CONFLICT DO NOTHING;
+    ",
+    // Until now a key that was revoked had its end like one that was followed by the next. What had
+    // ended by the server's clock counts as revoked; and so does whatever belongs to an owner all
+    // of whose keys have an end, for that comes of revoking alone.
+    "
+    ALTER TABLE ampmesh_keys ADD COLUMN IF NOT EXISTS is_revoked boolean NOT NULL DEFAULT false;
+    UPDATE ampmesh_keys AS it SET is_revoked = true WHERE revoked_ms IS NOT NULL
+        AND (revoked_ms <= extract(epoch FROM clock_timestamp()) * 1000 OR NOT EXISTS (
+            SELECT 1 FROM ampmesh_keys AS other
+            WHERE other.role = it.role AND other.ident = it.ident AND other.revoked_ms IS NULL
+        ));
     ",
 ];
 
