@@ -2,9 +2,8 @@
 //!
 //! A new connection is judged by the store itself, so that a key is good everywhere as soon as it
 //! is enrolled. Connections that are open are watched by a copy of the store, which follows it
-//! within a second.
+//! within a second: `known_keys`.
 
-use std::collections::HashMap;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -22,13 +21,10 @@ use tokio::sync::watch;
 
 use crate::builder::to_the_millisecond;
 use crate::controller::Inner;
+use crate::known_keys::KnownKeys;
 use crate::registry::keys::{Enrolment, KEYS_MAX, KeyEntry, Keys};
 use crate::registry::{HEARTBEAT, RegionEntry, RegistryError};
 use crate::tell::tell;
-
-/// The keys as they were when the store was last asked.
-#[derive(Debug, Default)]
-pub(crate) struct KnownKeys(watch::Sender<HashMap<PublicKey, KeyEntry>>);
 
 /// The keys that this process knows.
 #[derive(Debug)]
@@ -40,18 +36,6 @@ pub(crate) struct KeyBook {
 /// The longest name that a cluster may join with, in bytes.
 const NAME_BYTES_MAX: usize = 255;
 
-impl KnownKeys {
-    /// Whether some key stands for this cluster, so that nobody else may.
-    pub(crate) fn is_bound(&self, cluster: &ClusterId) -> bool {
-        let (ident, now) = (cluster.to_string(), SystemTime::now());
-        let known = self.0.borrow();
-        let mut entries = known.values();
-        entries.any(|entry| {
-            entry.role == RoleName::Cluster && entry.ident == ident && entry.is_good(now)
-        })
-    }
-}
-
 impl KeyBook {
     pub(crate) fn new(keys: Arc<dyn Keys>, known: Arc<KnownKeys>) -> Self {
         Self { keys, known }
@@ -59,22 +43,12 @@ impl KeyBook {
 
     /// Takes the store's state over.
     pub(crate) async fn refresh(&self) -> Result<(), RegistryError> {
-        let listed = self.keys.list().await?;
-        let known: HashMap<_, _> = listed.into_iter().map(|entry| (entry.key, entry)).collect();
-        self.known.0.send_if_modified(|before| {
-            let changed = *before != known;
-            *before = known;
-            changed
-        });
-        Ok(())
+        self.known.refresh(&*self.keys).await
     }
 
-    /// Takes over what the store was just made to hold, so that nothing of it depends on the next
-    /// answer of the store.
+    /// Takes over what the store was just made to hold.
     pub(crate) fn learn(&self, entries: &[KeyEntry]) {
-        self.known.0.send_modify(|known| {
-            known.extend(entries.iter().map(|entry| (entry.key, entry.clone())));
-        });
+        self.known.learn(entries);
     }
 
     /// The entry of a key, if it has one. While the store cannot be asked, what was known before
@@ -82,36 +56,8 @@ impl KeyBook {
     async fn look_up(&self, key: &PublicKey) -> Result<Option<KeyEntry>, RegistryError> {
         match self.keys.find(key).await {
             Ok(found) => Ok(found),
-            Err(error) => match self.known.0.borrow().get(key) {
-                Some(entry) => Ok(Some(entry.clone())),
-                None => Err(error),
-            },
+            Err(error) => self.known.find(key).map(Some).ok_or(error),
         }
-    }
-
-    /// Waits until a key is not good any more.
-    async fn until_revoked(&self, key: &PublicKey) {
-        let mut known = self.known.0.subscribe();
-        loop {
-            let entry = known.borrow_and_update().get(key).cloned();
-            let now = SystemTime::now();
-            if entry.as_ref().is_some_and(|entry| !entry.is_good(now)) {
-                return;
-            }
-            let end = entry.and_then(|entry| entry.revoked);
-            let wait = end.map_or(Duration::MAX, |end| end.duration_since(now).unwrap_or_default());
-            // The sender lives in `self`, so the wait ends with a change or with the time.
-            let _changed = tokio::time::timeout(wait, known.changed()).await;
-        }
-    }
-
-    /// How long until the next key of a region ceases to be good that is to.
-    fn until_next_end(&self) -> Duration {
-        let now = SystemTime::now();
-        let known = self.known.0.borrow();
-        let of_regions = known.values().filter(|entry| entry.role == RoleName::Region);
-        let ends = of_regions.filter_map(|entry| entry.revoked?.duration_since(now).ok());
-        ends.min().unwrap_or(Duration::MAX)
     }
 
     /// The key that follows a present one. Both are good for the time of `overlap`.
@@ -122,7 +68,8 @@ impl KeyBook {
         overlap: Duration,
     ) -> Result<(), CannotAnnounceKey> {
         let now = to_the_millisecond(SystemTime::now());
-        let succeeded = match self.keys.succeed(&present, &next, now, now + overlap).await {
+        // Whoever follows the store takes it over from there.
+        match self.keys.succeed(&present, &next, now, now + overlap).await {
             Ok(Enrolment::Enrolled) => Ok(()),
             // The answer to the first try may have been lost.
             Ok(Enrolment::KeyTaken) => match self.owners(&present, &next).await {
@@ -133,11 +80,7 @@ impl KeyBook {
             Ok(Enrolment::Full) => Err(unavailable_now(&full())),
             Ok(_) => Err(CannotAnnounceKey::Superseded),
             Err(error) => Err(unavailable_now(&error)),
-        };
-        if succeeded.is_ok() {
-            self.refresh().await.map_err(|error| unavailable_now(&error))?;
         }
-        succeeded
     }
 
     async fn owners(
@@ -153,12 +96,7 @@ impl KeyBook {
 
     /// The keys of all region processes, in order.
     pub(crate) fn of_regions(&self) -> Vec<PublicKey> {
-        let now = SystemTime::now();
-        let known = self.known.0.borrow();
-        let good = known.values().filter(|it| it.role == RoleName::Region && it.is_good(now));
-        let mut keys: Vec<_> = good.map(|entry| entry.key).collect();
-        keys.sort_unstable();
-        keys
+        self.known.of_regions()
     }
 }
 
@@ -192,26 +130,23 @@ pub(crate) async fn follow(inner: Arc<Inner>) {
 
 /// Tells every cluster that is known by a key when the keys of regions change.
 pub(crate) async fn tell_clusters(inner: Arc<Inner>) {
-    let mut known = inner.book.known.0.subscribe();
-    let mut told = inner.book.of_regions();
+    let known = &inner.book.known;
+    let mut keys = known.until_others(&known.of_regions()).await;
     loop {
-        known.borrow_and_update();
-        let keys = inner.book.of_regions();
         let telling = async {
-            if keys == told {
-                std::future::pending().await
-            }
             let links = inner.pool.all().into_iter().map(|(_, link)| link);
             let by_key = links.filter(|link| link.peer().key.is_some());
             let everyone = by_key.map(Client::<Cluster>::new).collect();
             tell(everyone, RegionKeysChanged { keys: keys.clone() }).await;
+            std::future::pending().await
         };
-        tokio::select! {
-            () = telling => told = keys,
-            changed = known.changed() => if changed.is_err() { return },
-            // A key that was followed by another ceases to be good without anybody's doing.
-            () = tokio::time::sleep(inner.book.until_next_end()) => {}
-        }
+        // Only others begin it anew: what clusters do with their keys keeps the news from nobody.
+        // Some have heard of these by then, so what they were before is news as well.
+        let others = tokio::select! {
+            others = known.until_others(&keys) => others,
+            never = telling => never,
+        };
+        keys = others;
     }
 }
 
@@ -223,8 +158,8 @@ pub(crate) async fn while_good<T>(
     driving: impl Future<Output = T>,
 ) -> Option<T> {
     let Some(key) = &link.peer().key else { return Some(driving.await) };
-    let (of_peer, own) =
-        (pin!(inner.book.until_revoked(&key.key)), pin!(inner.book.until_revoked(&key.own)));
+    let known = &inner.book.known;
+    let (of_peer, own) = (pin!(known.until_revoked(&key.key)), pin!(known.until_revoked(&key.own)));
     tokio::select! {
         // What was done before the key was revoked is none of our business any more.
         biased;
@@ -321,10 +256,6 @@ async fn join(
         Enrolment::Full => return Err(unavailable(&full())),
     }
     book.learn(std::slice::from_ref(&entry));
-    if let Err(error) = book.refresh().await {
-        // It has joined all the same, and the keys of regions seldom change.
-        tracing::debug!(error = %chain(&error), "the keys cannot be looked up");
-    }
     Ok(joined(book, &regions.borrow()))
 }
 
