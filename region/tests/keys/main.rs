@@ -257,6 +257,9 @@ async fn an_owner_has_few_keys_at_a_time(kind: impl Kind) -> TestResult {
     assert_eq!(followed, [Enrolled, Enrolled, Superseded, Superseded]);
     let old = keys.find(&first.key).await?.unwrap();
     assert_eq!(old.revoked, Some(at(10)), "an end that is set does not move away");
+    let enrolled = keys.list().await?.into_iter().find(|it| it.key != first.key).unwrap();
+    let again = keys.succeed(&first.key, &enrolled.key, at(1), at(10)).await?;
+    assert_eq!(again, Enrolment::KeyTaken, "whoever did not hear the answer can find it out");
     Ok(())
 }
 

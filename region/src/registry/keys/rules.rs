@@ -78,8 +78,9 @@ pub(in crate::registry) fn succeed(
         return Err(Enrolment::Superseded);
     };
     match of_next {
-        Standing { good: KEYS_PER_IDENT_MAX.., .. } => return Err(Enrolment::Superseded),
+        // Whoever announces again what is enrolled already is to find that out first.
         Standing { is_known: true, .. } => return Err(Enrolment::KeyTaken),
+        Standing { good: KEYS_PER_IDENT_MAX.., .. } => return Err(Enrolment::Superseded),
         Standing { entries: KEYS_MAX.., .. } => return Err(Enrolment::Full),
         Standing { .. } => {}
     }
