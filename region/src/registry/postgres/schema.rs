@@ -3,6 +3,8 @@
 use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Error, GenericClient};
 
+use super::session::begin;
+
 /// The channel on which processes tell each other that the region processes have changed.
 pub(super) const REGIONS: &str = "ampmesh_regions";
 
@@ -94,7 +96,7 @@ pub(super) async fn migrate(client: &mut Client) -> Result<i64, Error> {
     if found >= known() {
         return Ok(found);
     }
-    let transaction = client.transaction().await?;
+    let transaction = begin(client).await?;
     // Two processes that start at once must not both migrate.
     transaction.execute_typed("SELECT pg_advisory_xact_lock($1)", &[(&LOCK, Type::INT8)]).await?;
     // What another process has made meanwhile is only seen by a statement that uses the table.
