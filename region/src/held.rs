@@ -48,7 +48,7 @@ impl Keys for Held {
         let listed = self.keys.list().await;
         let held = self.lists.lock().unwrap().pop_front();
         if let Some(held) = held {
-            held.await.unwrap();
+            let _released = held.await;
         }
         listed
     }

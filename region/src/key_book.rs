@@ -17,13 +17,13 @@ use mesh::{
     Arrived, Client, ClusterId, HandshakeError, InviteId, InviteSecret, Link, Open, RefusedAsk,
     Repeats, chain,
 };
-use tokio::sync::watch;
 
 use crate::builder::to_the_millisecond;
 use crate::controller::Inner;
 use crate::known_keys::KnownKeys;
 use crate::registry::keys::{Enrolment, KEYS_MAX, KeyEntry, Keys};
 use crate::registry::{HEARTBEAT, RegionEntry, RegistryError};
+use crate::serve::may_warn;
 use crate::tell::tell;
 
 /// The keys that this process knows.
@@ -171,7 +171,7 @@ pub(crate) async fn while_good<T>(
 
 /// Finds out whose key it is that arrived. A key that is nobody's may join, and nothing else.
 pub(crate) async fn greet(
-    inner: &Inner,
+    inner: &Arc<Inner>,
     arrived: Arrived,
     from: &str,
 ) -> Result<Option<Open<mesh::BoxStream>>, HandshakeError> {
@@ -197,15 +197,15 @@ pub(crate) async fn greet(
                 description: "this key is not enrolled: join with an invite first".to_owned(),
             };
             let mut joined = false;
-            let book = &inner.book;
             let join = async |it: Join| {
                 let name = it.name.clone();
-                let answer = join(book, &inner.known, key, it).await;
+                let answer = join(inner, key, it).await;
                 match &answer {
                     Ok(_) => tracing::info!(peer = from, %key, name, "a cluster has joined"),
-                    Err(error) => {
-                        tracing::warn!(peer = from, %key, %error, "a cluster may not join")
+                    Err(error) if may_warn(inner) => {
+                        tracing::warn!(peer = from, %key, %error, "a cluster may not join");
                     }
+                    Err(_) => {}
                 }
                 joined = answer.is_ok();
                 answer
@@ -228,12 +228,8 @@ async fn put_off(arrived: Arrived, error: &RegistryError) -> HandshakeError {
     }
 }
 
-async fn join(
-    book: &KeyBook,
-    regions: &watch::Sender<Vec<RegionEntry>>,
-    key: PublicKey,
-    it: Join,
-) -> Result<Joined, CannotJoin> {
+async fn join(inner: &Arc<Inner>, key: PublicKey, it: Join) -> Result<Joined, CannotJoin> {
+    let book = &inner.book;
     let Join { invite, secret, uuid, name } = it;
     let cluster: ClusterId =
         uuid.parse().map_err(|_| CannotJoin::BadIdentity("the uuid is none".to_owned()))?;
@@ -246,17 +242,17 @@ async fn join(
     let (role, ident) = (RoleName::Cluster, cluster.to_string());
     let entry = KeyEntry { key, role, ident, name, since, is_revoked: false, revoked: None };
     let enrolled = book.keys.join(id, &secret.hash(), &entry).await;
-    match enrolled.map_err(|error| unavailable(&error))? {
+    match enrolled.map_err(|error| unavailable(inner, &error))? {
         Enrolment::Enrolled => {}
         Enrolment::KeyTaken => return Err(CannotJoin::KeyTaken),
         Enrolment::IdentTaken => return Err(CannotJoin::UuidTaken),
         Enrolment::InviteUsed => return Err(CannotJoin::Used),
         Enrolment::InviteExpired => return Err(CannotJoin::Expired),
         Enrolment::NoSuchInvite | Enrolment::Superseded => return Err(CannotJoin::NoSuchInvite),
-        Enrolment::Full => return Err(unavailable(&full())),
+        Enrolment::Full => return Err(unavailable(inner, &full())),
     }
     book.learn(std::slice::from_ref(&entry));
-    Ok(joined(book, &regions.borrow()))
+    Ok(joined(book, &inner.known.borrow()))
 }
 
 /// What an operator reads when there is no room for another key.
@@ -264,8 +260,10 @@ pub(crate) fn full() -> RegistryError {
     RegistryError::TooMany { what: "keys", max: KEYS_MAX }
 }
 
-fn unavailable(error: &RegistryError) -> CannotJoin {
-    tracing::error!(error = %chain(error), "the keys cannot be looked up");
+fn unavailable(inner: &Arc<Inner>, error: &RegistryError) -> CannotJoin {
+    if may_warn(inner) {
+        tracing::error!(error = %chain(error), "the keys cannot be looked up");
+    }
     CannotJoin::Unavailable
 }
 
@@ -278,4 +276,124 @@ fn unavailable_now(error: &RegistryError) -> CannotAnnounceKey {
 pub(crate) fn joined(book: &KeyBook, regions: &[RegionEntry]) -> Joined {
     let addresses = regions.iter().flat_map(|region| region.addresses.iter().cloned()).collect();
     Joined { keys: book.of_regions(), addresses }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use amp_proto::{Limits, Region, Responders};
+    use mesh::{
+        InviteToken, KeyPair, Listen, MemoryTransport, Pins, Transport as _, connect_by_key,
+    };
+    use tokio::task::JoinSet;
+
+    use super::*;
+    use crate::RegionController;
+    use crate::held::Held;
+
+    struct World {
+        keys: Arc<Held>,
+        transport: MemoryTransport,
+        region: RegionController,
+    }
+
+    impl World {
+        async fn new() -> Self {
+            let (keys, transport) = (Arc::new(Held::new()), MemoryTransport::new());
+            let region = RegionController::builder()
+                .transport(Arc::new(transport.clone()))
+                .listen(Listen::loopback())
+                .key_pair(KeyPair::generate())
+                .keys(Arc::clone(&keys) as Arc<dyn Keys>)
+                .start()
+                .await
+                .unwrap();
+            Self { keys, transport, region }
+        }
+
+        /// A client by a key of its own, and what drives it.
+        async fn dial(&self, pair: &KeyPair) -> (Client<Region>, JoinSet<()>) {
+            let address = self.region.address().to_owned();
+            let stream = self.transport.connect(&address).await.unwrap();
+            let (pins, limits) = (Pins::new(self.region.key()), Arc::new(Limits::default()));
+            let open = connect_by_key(stream, address, pair, pins, limits).await.unwrap();
+            let (link, driving) = open.drive(Arc::new(Responders::new()));
+            let mut tasks = JoinSet::new();
+            tasks.spawn(async move { drop(driving.await) });
+            (Client::new(link), tasks)
+        }
+
+        async fn join(&self, token: &InviteToken) -> Result<Joined, mesh::CallError<CannotJoin>> {
+            let (client, _driving) = self.dial(&KeyPair::generate()).await;
+            let it = Join {
+                invite: token.id.0.to_vec().into(),
+                secret: token.secret.as_bytes().to_vec().into(),
+                uuid: ClusterId::random().to_string(),
+                name: "north".to_owned(),
+            };
+            client.call(it).await
+        }
+    }
+
+    /// Counts the lines of the log that an operator sees.
+    struct Lines(Arc<AtomicUsize>);
+
+    impl tracing::Subscriber for Lines {
+        fn enabled(&self, line: &tracing::Metadata<'_>) -> bool {
+            *line.level() <= tracing::Level::WARN
+        }
+
+        fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+            tracing::span::Id::from_u64(1)
+        }
+
+        fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+
+        fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+
+        fn event(&self, _: &tracing::Event<'_>) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+
+        fn enter(&self, _: &tracing::span::Id) {}
+
+        fn exit(&self, _: &tracing::span::Id) {}
+    }
+
+    fn unwritten() -> InviteToken {
+        InviteToken::generate(vec![KeyPair::generate().public()], vec!["memory:1".to_owned()])
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn strangers_who_try_invites_do_not_flood_the_log() {
+        let (world, lines) = (World::new().await, Arc::new(AtomicUsize::new(0)));
+        let _logging = tracing::subscriber::set_default(Lines(Arc::clone(&lines)));
+        for _ in 0..40 {
+            let refused = world.join(&unwritten()).await;
+            assert!(refused.is_err(), "{refused:?}");
+        }
+        // The clock stands still: it is all within one second.
+        let written = lines.load(Ordering::SeqCst);
+        assert!((1..=10).contains(&written), "{written} lines");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_cluster_joins_without_the_store_being_listed_for_it() {
+        let world = World::new().await;
+        let mut tokens = Vec::new();
+        for _ in 0..3 {
+            tokens.push(world.region.invite(Duration::from_secs(60)).await.unwrap());
+        }
+        // The one who follows the store is kept from it.
+        let held = world.keys.hold_list();
+        let before = world.keys.listed.load(Ordering::SeqCst);
+        for token in tokens {
+            world.join(&token).await.unwrap();
+        }
+        let listed = world.keys.listed.load(Ordering::SeqCst) - before;
+        assert!(listed <= 1, "{listed} times");
+        drop(held);
+        assert_eq!(world.keys.list().await.unwrap().len(), 4);
+    }
 }
