@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::SystemTime;
 
 use async_trait::async_trait;
@@ -16,13 +16,19 @@ use crate::registry::keys::{Enrolment, Invite, KeyEntry, Keys, MemoryKeys};
 pub(crate) struct Held {
     keys: MemoryKeys,
     lists: Mutex<VecDeque<oneshot::Receiver<()>>>,
+    are_finds_held: AtomicBool,
     /// How many times all keys were asked for.
     pub(crate) listed: AtomicUsize,
 }
 
 impl Held {
     pub(crate) fn new() -> Self {
-        Self { keys: MemoryKeys::new(), lists: Mutex::default(), listed: AtomicUsize::new(0) }
+        Self {
+            keys: MemoryKeys::new(),
+            lists: Mutex::default(),
+            are_finds_held: AtomicBool::new(false),
+            listed: AtomicUsize::new(0),
+        }
     }
 
     /// Holds the next answer of `list` back, which is of the time when it was asked.
@@ -30,6 +36,11 @@ impl Held {
         let (release, held) = oneshot::channel();
         self.lists.lock().unwrap().push_back(held);
         release
+    }
+
+    /// Never answers `find` again.
+    pub(crate) fn hold_finds(&self) {
+        self.are_finds_held.store(true, Ordering::SeqCst);
     }
 }
 
@@ -40,6 +51,9 @@ impl Keys for Held {
     }
 
     async fn find(&self, key: &PublicKey) -> Result<Option<KeyEntry>, RegistryError> {
+        if self.are_finds_held.load(Ordering::SeqCst) {
+            std::future::pending::<()>().await;
+        }
         self.keys.find(key).await
     }
 

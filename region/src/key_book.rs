@@ -18,6 +18,8 @@ use mesh::{
     Repeats, chain,
 };
 
+use tokio::time::Instant;
+
 use crate::builder::to_the_millisecond;
 use crate::controller::Inner;
 use crate::known_keys::KnownKeys;
@@ -51,12 +53,17 @@ impl KeyBook {
         self.known.learn(entries);
     }
 
-    /// The entry of a key, if it has one. While the store cannot be asked, what was known before
-    /// has to do.
-    async fn look_up(&self, key: &PublicKey) -> Result<Option<KeyEntry>, RegistryError> {
-        match self.keys.find(key).await {
-            Ok(found) => Ok(found),
-            Err(error) => self.known.find(key).map(Some).ok_or(error),
+    /// The entry of a key, if it has one. While the store cannot be asked, or does not answer until
+    /// that time, what was known before has to do. An error of none is that of the time.
+    async fn look_up(
+        &self,
+        key: &PublicKey,
+        until: Instant,
+    ) -> Result<Option<KeyEntry>, Option<RegistryError>> {
+        match tokio::time::timeout_at(until, self.keys.find(key)).await {
+            Ok(Ok(found)) => Ok(found),
+            Ok(Err(error)) => self.known.find(key).map(Some).ok_or(Some(error)),
+            Err(_) => self.known.find(key).map(Some).ok_or(None),
         }
     }
 
@@ -176,9 +183,14 @@ pub(crate) async fn greet(
     from: &str,
 ) -> Result<Option<Open<mesh::BoxStream>>, HandshakeError> {
     let key = arrived.key();
-    let found = match inner.book.look_up(&key).await {
+    let found = match inner.book.look_up(&key, arrived.until()).await {
         Ok(found) => found,
-        Err(error) => return Err(put_off(arrived, &error).await),
+        Err(Some(error)) => return Err(put_off(arrived, &error).await),
+        // There is no time left to say so.
+        Err(None) => {
+            let after = inner.process.limits.handshake_timeout;
+            return Err(HandshakeError::TimedOut { after });
+        }
     };
     match found {
         Some(entry) if entry.role == RoleName::Cluster && entry.is_good(SystemTime::now()) => {
@@ -325,7 +337,15 @@ mod tests {
         }
 
         async fn join(&self, token: &InviteToken) -> Result<Joined, mesh::CallError<CannotJoin>> {
-            let (client, _driving) = self.dial(&KeyPair::generate()).await;
+            self.join_as(&KeyPair::generate(), token).await
+        }
+
+        async fn join_as(
+            &self,
+            pair: &KeyPair,
+            token: &InviteToken,
+        ) -> Result<Joined, mesh::CallError<CannotJoin>> {
+            let (client, _driving) = self.dial(pair).await;
             let it = Join {
                 invite: token.id.0.to_vec().into(),
                 secret: token.secret.as_bytes().to_vec().into(),
@@ -395,5 +415,45 @@ mod tests {
         assert!(listed <= 1, "{listed} times");
         drop(held);
         assert_eq!(world.keys.list().await.unwrap().len(), 4);
+    }
+    /// How long a stranger's connection lives who says nothing after TLS, from when it was made.
+    async fn lives(world: &World, silent_first: Duration) -> Duration {
+        let address = world.region.address().to_owned();
+        let stream = world.transport.connect(&address).await.unwrap();
+        let began = Instant::now();
+        tokio::time::sleep(silent_first).await;
+        let (pins, limits) = (Pins::new(world.region.key()), Arc::new(Limits::default()));
+        let open = connect_by_key(stream, address, &KeyPair::generate(), pins, limits).await;
+        let (_link, driving) = open.unwrap().drive(Arc::new(Responders::new()));
+        drop(driving.await);
+        began.elapsed()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stranger_has_one_time_for_all_that_it_does_before_it_is_known() {
+        let world = World::new().await;
+        let limit = Limits::default().handshake_timeout;
+        let slack = Duration::from_millis(5);
+        for silent_first in [Duration::ZERO, limit * 2 / 5] {
+            let lived = lives(&world, silent_first).await;
+            assert!(lived >= limit && lived <= limit + slack, "{lived:?} of {limit:?}");
+        }
+        // Also if the store is what takes the time.
+        world.keys.hold_finds();
+        let lived = lives(&world, limit * 2 / 5).await;
+        assert!(lived >= limit && lived <= limit + slack, "{lived:?} of {limit:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_was_known_is_let_in_when_the_store_takes_all_of_the_time() {
+        let world = World::new().await;
+        let token = world.region.invite(Duration::from_secs(60)).await.unwrap();
+        let pair = KeyPair::generate();
+        world.join_as(&pair, &token).await.unwrap();
+        world.keys.hold_finds();
+        let (client, _driving) = world.dial(&pair).await;
+        client.ping().await.unwrap();
+        let (client, _driving) = world.dial(&KeyPair::generate()).await;
+        assert!(client.ping().await.is_err());
     }
 }
