@@ -36,6 +36,28 @@ async fn keys_and_invites_outlive_the_process() -> TestResult {
 }
 
 #[tokio::test]
+async fn whoever_reads_does_not_wait_for_whoever_waits_to_write() -> TestResult {
+    let kind = Sqlite::new().await;
+    let (keys, first) = (kind.open().await, entry("north", 0));
+    keys.enrol(&first).await?;
+    // Another process writes.
+    let other = rusqlite::Connection::open(kind.path())?;
+    other.execute_batch("BEGIN IMMEDIATE")?;
+    let mut writing = tokio::task::JoinSet::new();
+    let (here, second) = (std::sync::Arc::clone(&keys), entry("south", 1));
+    writing.spawn(async move { here.enrol(&second).await });
+    for _ in 0..20 {
+        assert_eq!(keys.find(&first.key).await?.as_ref(), Some(&first));
+        assert_eq!(keys.list().await?, [first.clone()]);
+    }
+    assert!(writing.try_join_next().is_none(), "it waits");
+    other.execute_batch("COMMIT")?;
+    assert_eq!(writing.join_next().await.unwrap()??, Enrolment::Enrolled);
+    assert_eq!(keys.list().await?.len(), 2);
+    Ok(())
+}
+
+#[tokio::test]
 async fn nothing_is_revoked_in_a_file_that_is_gone() -> TestResult {
     let kind = Sqlite::new().await;
     let (keys, first) = (kind.open().await, entry("north", 0));
