@@ -81,6 +81,19 @@ impl SqliteFile {
         read.await.map_err(|_| RegistryError::Closing)?.map_err(of_database)
     }
 
+    /// As [`SqliteFile::read`], unless the file is not where it was: what others write down now is
+    /// in another one.
+    ///
+    /// # Cancellation
+    /// Dropping the future changes nothing.
+    pub(super) async fn read_in_place<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, RegistryError> {
+        self.check().await?;
+        self.read(question).await
+    }
+
     /// Finds out whether the file is still where it was: others that open it now would use another
     /// one, and none of the two would know the other.
     ///

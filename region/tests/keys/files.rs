@@ -6,7 +6,7 @@ use region::registry::keys::KEYS_MAX;
 use region::{Enrolment, KeyEntry, Keys as _, RegistryError, SqliteKeys};
 
 use crate::kinds::{Kind as _, Sqlite};
-use crate::{TestResult, at, entry, invite};
+use crate::{TestResult, assert_told, at, entry, invite, settled};
 
 #[tokio::test]
 async fn the_file_is_for_this_user_alone() -> TestResult {
@@ -54,6 +54,22 @@ async fn whoever_reads_does_not_wait_for_whoever_waits_to_write() -> TestResult 
     other.execute_batch("COMMIT")?;
     assert_eq!(writing.join_next().await.unwrap()??, Enrolment::Enrolled);
     assert_eq!(keys.list().await?.len(), 2);
+    Ok(())
+}
+
+#[tokio::test]
+async fn whoever_reads_a_file_that_was_replaced_is_told() -> TestResult {
+    let kind = Sqlite::new().await;
+    let (keys, first) = (kind.open().await, entry("north", 0));
+    keys.enrol(&first).await?;
+    let mut told = settled(&keys).await;
+    std::fs::rename(kind.path(), kind.path().with_extension("away"))?;
+    // Another process makes a fresh one, in which it is not.
+    assert_eq!(kind.open().await.list().await?, []);
+    assert_told(&mut told).await?;
+    let (listed, found) = (keys.list().await, keys.find(&first.key).await);
+    assert!(matches!(listed, Err(RegistryError::File { .. })), "{listed:?}");
+    assert!(matches!(found, Err(RegistryError::File { .. })), "{found:?}");
     Ok(())
 }
 

@@ -119,7 +119,7 @@ async fn look(file: SqliteFile, changes: watch::Sender<u64>) {
             let mut select = database.prepare_cached("SELECT times FROM key_changes")?;
             select.query_row([], |row| row.get::<_, i64>(0))
         };
-        match file.read(times).await {
+        match file.read_in_place(times).await {
             Ok(times) if known != Some(times) => {
                 known = Some(times);
                 changes.send_modify(|changes| *changes += 1);
@@ -284,11 +284,11 @@ impl Keys for SqliteKeys {
 
     async fn find(&self, key: &PublicKey) -> Result<Option<KeyEntry>, RegistryError> {
         let key = *key;
-        self.file.read(move |database| find(database, &key)).await
+        self.file.read_in_place(move |database| find(database, &key)).await
     }
 
     async fn list(&self) -> Result<Vec<KeyEntry>, RegistryError> {
-        let listed = self.file.read(|database| {
+        let listed = self.file.read_in_place(|database| {
             let sql = format!("SELECT {} FROM keys", Columns::NAMES);
             let mut select = database.prepare_cached(&sql)?;
             let rows = select.query_map([], entry_of)?;
