@@ -268,12 +268,15 @@ impl Process {
             let opened = self.authenticate(Box::new(stream), far, address, until).await;
             return opened.map(Received::Open);
         }
+        // From the first byte to the last of an ask, whatever has to be looked up between.
         let after = self.limits.handshake_timeout;
+        let until = later(began, after);
         let accepting = Box::pin(tls.accept(Box::new(stream)));
-        let accepted = tokio::time::timeout(after, accepting).await;
+        let accepted = tokio::time::timeout_at(until, accepting).await;
         let accepted = accepted.map_err(|_| HandshakeError::TimedOut { after })?;
         let (stream, key, own) = accepted.map_err(of_tls)?;
         let handshaking = Handshaking::new(stream, far, address, Arc::clone(&self.limits));
+        let handshaking = handshaking.until(until);
         Ok(Received::Key(Arrived { handshaking, key, own }))
     }
 
@@ -372,6 +375,13 @@ impl Arrived {
     #[must_use]
     pub fn key(&self) -> PublicKey {
         self.key
+    }
+
+    /// When all has to be over: a [`Limits::handshake_timeout`] after the stream arrived. Whose key
+    /// it is has to be found out by then.
+    #[must_use]
+    pub fn until(&self) -> Instant {
+        self.handshaking.ends()
     }
 
     /// The key is that of `ident`.

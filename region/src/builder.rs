@@ -14,7 +14,8 @@ use tokio::sync::{Notify, watch};
 use crate::admission::{Admission, Admissions};
 use crate::controller::{Inner, RegionController};
 use crate::handshakes::{Connections, HandshakesMax};
-use crate::key_book::{KeyBook, KnownKeys, full};
+use crate::key_book::{KeyBook, full};
+use crate::known_keys::KnownKeys;
 use crate::registry::keys::{Enrolment, KeyEntry, Keys, MemoryKeys};
 use crate::registry::{MemoryRegistry, RegionEntry, Registry, RegistryError};
 use crate::responders::MeshResponders;
@@ -334,6 +335,7 @@ async fn enrol(
         ident: id.to_string(),
         name: name.to_owned(),
         since: now,
+        is_revoked: false,
         revoked: None,
     };
     match book.keys.enrol(&entry).await.map_err(StartError::Keys)? {

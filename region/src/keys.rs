@@ -74,8 +74,9 @@ impl RegionController {
     }
 
     /// Revokes a key, and whatever other key its owner has. Connections that are open end at once
-    /// here, and within a second at the other region processes. Gives the keys that were good until
-    /// now: none if there were none.
+    /// here, and within a second at the other region processes, whatever the clocks of any of them
+    /// say. Gives the keys that were good until now, by this process's clock: none if there were
+    /// none.
     ///
     /// # Errors
     /// [`KeysError::Registry`].
@@ -84,8 +85,10 @@ impl RegionController {
     /// Dropping the future leaves open whether they are revoked.
     pub async fn revoke(&self, key: &PublicKey) -> Result<Vec<KeyEntry>, KeysError> {
         let now = to_the_millisecond(SystemTime::now());
-        let revoked = self.inner.book.keys.revoke(key, now).await?;
+        let mut revoked = self.inner.book.keys.revoke(key, now).await?;
         self.inner.book.learn(&revoked);
+        // Others are revoked for whoever has another clock; by this one their end was over.
+        revoked.retain(|entry| entry.revoked.is_none_or(|end| end >= now));
         for KeyEntry { key, role, name, .. } in &revoked {
             tracing::warn!(%key, %role, name, "a key was revoked");
         }

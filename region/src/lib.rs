@@ -9,8 +9,11 @@ mod admission;
 mod builder;
 mod controller;
 mod handshakes;
+#[cfg(test)]
+mod held;
 mod key_book;
 mod keys;
+mod known_keys;
 mod registrar;
 pub mod registry;
 mod report;

@@ -88,7 +88,7 @@ fn turn_away(inner: &Arc<Inner>, from: &str, reason: &TurnedAway) {
 }
 
 /// Whether a line about a stranger may be written. Those that may not are told of together.
-fn may_warn(inner: &Arc<Inner>) -> bool {
+pub(crate) fn may_warn(inner: &Arc<Inner>) -> bool {
     let line = inner.strangers.line();
     if line == Line::LeaveOutFirst {
         let of = Arc::clone(inner);
@@ -150,7 +150,7 @@ async fn serve(
 
 /// Takes a stream through the handshake. A cluster that joins is done with that.
 async fn open(
-    inner: &Inner,
+    inner: &Arc<Inner>,
     stream: BoxStream,
     from: &str,
 ) -> Result<Option<Open<BoxStream>>, HandshakeError> {

@@ -189,6 +189,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Handshaking<S> {
         self
     }
 
+    /// When it has to be over.
+    pub(crate) fn ends(&self) -> Instant {
+        self.until
+    }
+
     /// Opens the connection without a handshake. Only for streams that nobody else can reach, such
     /// as a socket in a directory of this user.
     #[must_use]
