@@ -18,6 +18,7 @@ use crate::key_book::{KeyBook, KnownKeys, full};
 use crate::registry::keys::{Enrolment, KeyEntry, Keys, MemoryKeys};
 use crate::registry::{MemoryRegistry, RegionEntry, Registry, RegistryError};
 use crate::responders::MeshResponders;
+use crate::rotation::Rotation;
 use crate::serve;
 use crate::sparing::Sparing;
 
@@ -313,6 +314,7 @@ impl RegionBuilder {
             entry,
             known,
             forgotten: Notify::new(),
+            rotation: Rotation::default(),
             strangers: Sparing::default(),
         });
         serve::start(&controller, self.services, listener);

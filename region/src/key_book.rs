@@ -77,6 +77,11 @@ impl KeyBook {
         });
     }
 
+    /// The entry of a key as the store was last seen.
+    pub(crate) fn known_entry(&self, key: &PublicKey) -> Option<KeyEntry> {
+        self.known.0.borrow().get(key).cloned()
+    }
+
     /// The entry of a key, if it has one. While the store cannot be asked, what was known before
     /// has to do.
     async fn look_up(&self, key: &PublicKey) -> Result<Option<KeyEntry>, RegistryError> {
