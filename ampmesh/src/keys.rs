@@ -2,10 +2,13 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
-use amp_proto::PublicKey;
+use amp_proto::{PublicKey, RoleName};
+use anyhow::Context as _;
 use cluster::Membership;
 use mesh::{KeyError, KeyPair};
+use region::{KeyEntry, Keys};
 use serde::{Deserialize, Serialize};
 
 use crate::private::{self, PrivateError};
@@ -75,6 +78,33 @@ impl KeyFile {
     /// The operating system's.
     pub(crate) fn forget_next(&self) -> io::Result<()> {
         std::fs::remove_file(self.next_path())
+    }
+
+    /// Goes on with what a region process before this one has left: if the next key is enrolled, it
+    /// is the present one from now on. If not, nobody has heard of it, and it is of no account.
+    ///
+    /// # Errors
+    /// [`KeyFileError`], and [`region::RegistryError`] if the keys cannot be looked up.
+    ///
+    /// # Cancellation
+    /// Either is done whole, or not at all.
+    pub(crate) async fn settle(&self, keys: &dyn Keys) -> anyhow::Result<()> {
+        if let Some(next) = self.next()? {
+            let found = keys.find(&next.public()).await;
+            self.change_if_enrolled(found.context("cannot look the next key up")?.as_ref())?;
+        }
+        Ok(())
+    }
+
+    /// Makes the next key pair the present one if this, what is known of it, says that it is a good
+    /// key of a region process.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub(crate) fn change_if_enrolled(&self, found: Option<&KeyEntry>) -> io::Result<()> {
+        let now = SystemTime::now();
+        let is_enrolled = found.is_some_and(|it| it.role == RoleName::Region && it.is_good(now));
+        if is_enrolled { self.change() } else { Ok(()) }
     }
 
     /// Makes the next key pair the present one.

@@ -19,6 +19,8 @@ mod registry;
 #[cfg(test)]
 mod revocation;
 #[cfg(test)]
+mod rotation;
+#[cfg(test)]
 mod shared_keys;
 #[cfg(test)]
 mod sockets;

@@ -8,9 +8,8 @@ use postgres_harness::{Database, Postgres, PostgresError};
 use rustix::process::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
-use tokio::time::Instant;
 
-use crate::support::{PATIENCE, Running, ampmesh, failure, run};
+use crate::support::{Running, ampmesh, failure, run, until};
 
 fn scratch() -> TempDir {
     tempfile::Builder::new().prefix("amp").tempdir().unwrap()
@@ -70,14 +69,6 @@ fn keys_of_clusters(home: &Path) -> Vec<(String, bool)> {
     let keys = keys.as_array().unwrap().iter().filter(|key| key["role"] == "cluster");
     keys.map(|key| (key["key"].as_str().unwrap().to_owned(), key["good"].as_bool().unwrap()))
         .collect()
-}
-
-/// Waits until an operator is answered in this way.
-fn until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let began = Instant::now();
-    while !is_so() {
-        assert!(began.elapsed() < PATIENCE, "{what}");
-    }
 }
 
 const EAT: [&str; 4] = ["call", "rack-7", "EatCheez", "name=Gouda"];
