@@ -74,6 +74,18 @@ pub(crate) enum ConfigError {
         /// The configuration file.
         path: PathBuf,
     },
+    /// The keys beside the registry's file were brought along to a database, and a registry in a
+    /// file would bring them back as they were then.
+    #[error(
+        "the keys of this machine are in a database, says {}: name it with --registry-url-file, \
+         AMPMESH_REGISTRY_URL_FILE or `registry-url-file` in [region]; or, to have the keys as they \
+         were before, with those that were revoked since then, remove that file",
+        .moved.display()
+    )]
+    KeysMoved {
+        /// The file that says so.
+        moved: PathBuf,
+    },
     /// There is no secret to join the mesh with.
     #[error(
         "no secret at {}: copy the file `secret` from a region's data directory there, or name \

@@ -153,8 +153,14 @@ fn the_keys_of_a_machine_are_brought_along_when_it_shares_them() {
     json(&in_dir(home.path(), &["keys", "revoke", "rack-7", "--json"]));
     stop(shared);
     // What is in the file is of no account any more.
-    let _shared = region(home.path(), "north", Some(&url));
+    let shared = region(home.path(), "north", Some(&url));
     assert_eq!(keys_of_clusters(home.path()), [(key, false)]);
+    stop(shared);
+    // Nor does it come back when somebody forgets to name the database.
+    let alone = ["region", "--name", "north", "--listen", "127.0.0.1", "--ports", "0"];
+    let (exit, err) = failure(&in_dir(home.path(), &alone));
+    assert_eq!(exit, 2, "{err}");
+    assert!(err.contains("keys.moved") && err.contains("--registry-url-file"), "{err}");
 }
 
 #[test]
