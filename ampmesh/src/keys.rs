@@ -51,7 +51,7 @@ impl KeyFile {
     /// # Errors
     /// [`KeyFileError`].
     pub(crate) fn read_or_make(&self) -> Result<(KeyPair, bool), KeyFileError> {
-        let made = private::write_new_file(&self.0, &content(&KeyPair::generate()))?;
+        let made = private::write_new_file(&self.0, || content(&KeyPair::generate()))?;
         Ok((read(&self.0)?, made))
     }
 

@@ -56,20 +56,29 @@ pub(crate) fn make_closed_directory(path: &Path) -> Result<(), PrivateError> {
 /// Writes a new file with mode 0600, unless there is one. Gives whether it was written.
 ///
 /// The file appears with all its content or not at all, so that two processes that start at the
-/// same time agree on it.
+/// same time agree on it. Where there is one, nothing is made or written: whoever has all its files
+/// starts on a disk that is full, too.
 ///
 /// # Errors
 /// [`PrivateError`].
-pub(crate) fn write_new_file(path: &Path, content: &str) -> Result<bool, PrivateError> {
+pub(crate) fn write_new_file(
+    path: &Path,
+    content: impl FnOnce() -> String,
+) -> Result<bool, PrivateError> {
+    let is_there = path.try_exists();
+    if is_there.map_err(|error| PrivateError::File { path: path.to_owned(), error })? {
+        return Ok(false);
+    }
     if let Some(folder) = path.parent() {
         make_directory(folder)?;
     }
     let draft = path.with_extension(format!("draft-{}", Uuid::new_v4().simple()));
-    let written = write_draft(&draft, content).and_then(|()| match fs::hard_link(&draft, path) {
-        Ok(()) => Ok(true),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
-        Err(error) => Err(error),
-    });
+    let written =
+        write_draft(&draft, &content()).and_then(|()| match fs::hard_link(&draft, path) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+            Err(error) => Err(error),
+        });
     let removed = fs::remove_file(&draft);
     let outcome = written.and_then(|written| removed.map(|()| written));
     outcome.map_err(|error| PrivateError::File { path: path.to_owned(), error })
@@ -130,8 +139,8 @@ mod tests {
     fn a_new_file_is_for_us_alone_and_stays_as_the_first_wrote_it() {
         let scratch = Scratch::new().unwrap();
         let path = scratch.path().join("deep/er/secret");
-        assert!(write_new_file(&path, "one").unwrap());
-        assert!(!write_new_file(&path, "two").unwrap());
+        assert!(write_new_file(&path, || "one".to_owned()).unwrap());
+        assert!(!write_new_file(&path, || panic!("made in vain")).unwrap());
         assert_eq!(fs::read_to_string(&path).unwrap(), "one");
         assert_eq!(mode(&path), 0o600);
         assert_eq!(mode(&scratch.path().join("deep")), 0o700);

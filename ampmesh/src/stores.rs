@@ -84,6 +84,7 @@ async fn bring_along(data_dir: &Path, keys: &PostgresKeys) -> anyhow::Result<()>
     }
     let of = file.display();
     tracing::info!(%of, enrolled, "the keys of this machine are in the database now");
-    private::write_new_file(&moved, "The keys in keys.sqlite are in the database now.\n")?;
+    let told = || "The keys in keys.sqlite are in the database now.\n".to_owned();
+    private::write_new_file(&moved, told)?;
     Ok(())
 }

@@ -112,7 +112,7 @@ fn by_key(
 /// The uuid that the data directory keeps, made on first use.
 pub(crate) fn own_uuid(data_dir: &Path) -> anyhow::Result<Uuid> {
     let path = data_dir.join("cluster-uuid");
-    private::write_new_file(&path, &format!("{}\n", Uuid::new_v4()))?;
+    private::write_new_file(&path, || format!("{}\n", Uuid::new_v4()))?;
     let text = std::fs::read_to_string(&path)
         .map_err(|error| private::PrivateError::File { path: path.clone(), error })?;
     text.trim().parse().map_err(|_| ConfigError::NotAUuid { path }.into())
