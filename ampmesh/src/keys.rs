@@ -112,7 +112,7 @@ impl KeyFile {
     /// # Errors
     /// The operating system's.
     pub(crate) fn change(&self) -> io::Result<()> {
-        std::fs::rename(self.next_path(), &self.0)
+        private::rename(&self.next_path(), &self.0)
     }
 
     fn next_path(&self) -> PathBuf {
