@@ -12,7 +12,8 @@ use uuid::Uuid;
 use crate::config::{ClusterSettings, ConfigError, RegionAddress, StartTlsFiles};
 use crate::demo::Cellar;
 use crate::exit::Exit;
-use crate::keys::{KeyFile, read_membership, write_membership};
+use crate::keys::KeyFile;
+use crate::membership::Joined;
 use crate::ready::Ready;
 use crate::shutdown::{DRAIN_TIMEOUT, finish};
 use crate::terminal::Terminal;
@@ -34,14 +35,11 @@ pub(crate) async fn run(
     let secret = settings.secret.as_ref().map(secret::read).transpose()?;
     let certificate = settings.start_tls.as_ref().map(StartTlsFiles::read).transpose();
     let certificate = certificate.context("cannot use the certificate for StartTLS")?;
-    let membership = match &secret {
+    let joined = match &secret {
         Some(_) => None,
-        None => Some(read_membership(&settings.data_dir)?.ok_or(ConfigError::NotJoined)?),
+        None => Some(Joined::read(&settings.data_dir)?.ok_or(ConfigError::NotJoined)?),
     };
-    let uuid = match settings.uuid {
-        Some(uuid) => uuid,
-        None => own_uuid(&settings.data_dir)?,
-    };
+    let uuid = identity(&settings, joined.as_ref())?;
     let cellar = settings.demo.then(|| Arc::new(Cellar::new()));
     let mut builder = ClusterController::builder()
         .uuid(uuid)
@@ -56,8 +54,8 @@ pub(crate) async fn run(
     if let Some(certificate) = certificate {
         builder = builder.start_tls(certificate);
     }
-    if let Some(membership) = membership {
-        builder = by_key(builder, settings.data_dir, &settings.regions, membership)?;
+    if let Some(joined) = joined {
+        builder = by_key(builder, settings.data_dir, &settings.regions, joined)?;
     }
     if let Some(cellar) = &cellar {
         builder = builder.responders_arc(Arc::clone(cellar));
@@ -76,18 +74,30 @@ pub(crate) async fn run(
     Ok(exit)
 }
 
+/// The uuid that the cluster runs with: with a key, the one that the key stands for.
+fn identity(settings: &ClusterSettings, joined: Option<&Joined>) -> anyhow::Result<Uuid> {
+    match (settings.uuid, joined.and_then(|joined| joined.uuid)) {
+        (Some(claimed), Some(joined)) if claimed != joined => {
+            Err(ConfigError::JoinedAs { joined, claimed }.into())
+        }
+        (Some(uuid), _) | (None, Some(uuid)) => Ok(uuid),
+        (None, None) => own_uuid(&settings.data_dir),
+    }
+}
+
 /// Has the cluster be known by its key, and write down what becomes of keys.
 fn by_key(
     mut builder: ClusterBuilder,
     data_dir: PathBuf,
     regions: &[RegionAddress],
-    membership: Membership,
+    joined: Joined,
 ) -> anyhow::Result<ClusterBuilder> {
     let file = KeyFile::of_cluster(&data_dir);
     let (pair, _) = file.read_or_make()?;
     if let Some(next) = file.next()? {
         builder = builder.next_key_pair(next);
     }
+    let Joined { uuid, membership } = joined;
     if regions.is_empty() {
         builder = builder.regions(membership.addresses.clone());
     }
@@ -97,7 +107,7 @@ fn by_key(
         while changes.changed().await.is_ok() {
             let keys = changes.borrow_and_update().iter().copied().collect();
             let membership = Membership { keys, addresses: membership.addresses.clone() };
-            if let Err(error) = write_membership(&data_dir, &membership) {
+            if let Err(error) = (Joined { uuid, membership }).write(&data_dir) {
                 tracing::error!(error = %chain(&error), "cannot write the keys of regions down");
             }
         }

@@ -11,6 +11,8 @@ mod dev;
 #[cfg(test)]
 mod endings;
 #[cfg(test)]
+mod joined;
+#[cfg(test)]
 mod keys;
 #[cfg(test)]
 mod operators;
