@@ -1,11 +1,14 @@
 //! `ampmesh cluster`.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use amp_proto::PublicKey;
 use anyhow::Context as _;
-use cluster::{ClusterBuilder, ClusterController, KeyPair, KeyStep, Membership, Pins};
+use cluster::{ClusterBuilder, ClusterController, KeyPair, KeyStep, Pins};
 use mesh::chain;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -97,26 +100,51 @@ fn by_key(
     if let Some(next) = file.next()? {
         builder = builder.next_key_pair(next);
     }
-    let Joined { uuid, membership } = joined;
     if regions.is_empty() {
-        builder = builder.regions(membership.addresses.clone());
+        builder = builder.regions(joined.addresses());
     }
-    let pins = Pins::new(membership.keys.iter().copied());
-    let mut changes = pins.changes();
-    let keep = async move {
-        while changes.changed().await.is_ok() {
-            let keys = changes.borrow_and_update().iter().copied().collect();
-            let membership = Membership { keys, addresses: membership.addresses.clone() };
-            if let Err(error) = (Joined { uuid, membership }).write(&data_dir) {
-                tracing::error!(error = %chain(&error), "cannot write the keys of regions down");
-            }
-        }
-    };
+    let pins = Pins::new(joined.membership.keys.iter().copied());
+    let changes = pins.changes();
     let keep_key = move |step, pair: &KeyPair| match step {
         KeyStep::Announcing => file.keep_next(pair),
         _ => file.change(),
     };
-    Ok(builder.key_pair(pair).region_keys(pins).keep_keys(keep_key).service(|_| keep))
+    let builder = builder.key_pair(pair).region_keys(pins).keep_keys(keep_key);
+    Ok(builder.service(move |cluster| keep_written(data_dir, joined, changes, cluster)))
+}
+
+/// Writes down whom the cluster believes and where they are, whenever it hears of something new.
+async fn keep_written(
+    data_dir: PathBuf,
+    mut joined: Joined,
+    mut keys: watch::Receiver<BTreeSet<PublicKey>>,
+    cluster: ClusterController,
+) {
+    let mut addresses = cluster.region_addresses();
+    // They may have been told before this began.
+    addresses.mark_changed();
+    let mut written = joined.clone();
+    loop {
+        let changed = tokio::select! {
+            changed = keys.changed() => changed,
+            changed = addresses.changed() => changed,
+        };
+        if changed.is_err() {
+            return;
+        }
+        joined.membership.keys = keys.borrow_and_update().iter().copied().collect();
+        joined.learn(&addresses.borrow_and_update());
+        if joined == written {
+            continue;
+        }
+        match joined.write(&data_dir) {
+            Ok(()) => written.clone_from(&joined),
+            Err(error) => {
+                let error = chain(&error);
+                tracing::error!(%error, "cannot write the keys and addresses of regions down");
+            }
+        }
+    }
 }
 
 /// The uuid that the data directory keeps, made on first use.

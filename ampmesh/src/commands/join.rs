@@ -50,7 +50,7 @@ pub(crate) async fn run(
     let key = pair.public();
     let joining = Joining::new(token, pair, ClusterId(uuid), name.as_str());
     let membership = joining.join().await.context("cannot join")?;
-    let joined = Joined { uuid: Some(uuid), membership };
+    let joined = Joined { uuid: Some(uuid), membership, known: Vec::new() };
     joined.write(&data_dir)?;
     if args.json {
         let (uuid, key) = (uuid.to_string(), key.to_string());

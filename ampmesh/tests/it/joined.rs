@@ -7,8 +7,8 @@ use std::process::{Command, Stdio};
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::keys::{cluster, in_dir, invite, join, json, region, scratch};
-use crate::support::{Running, ampmesh, failure};
+use crate::keys::{cluster, in_dir, invite, join, json, region, region_at, scratch};
+use crate::support::{Running, ampmesh, failure, until};
 
 const UUID: &str = "0f3c2a52-5d3a-4a53-9f4a-3f1f6a6e7a10";
 const OTHER: &str = "5b8b0d6e-7f0a-4f0e-8a7f-90f0c2a4d1ce";
@@ -64,6 +64,21 @@ fn the_uuid_that_was_joined_with_is_kept_and_no_other_is_claimed() {
     assert_eq!(exit, 2, "{err}");
     assert!(err.contains(UUID) && err.contains(OTHER) && err.contains("ampmesh join"), "{err}");
     start(site.path(), &["--uuid", UUID]).line_with("connected to a region");
+}
+
+#[test]
+fn a_cluster_comes_back_when_the_region_process_that_let_it_in_is_gone_for_good() {
+    let (home, site) = (scratch(), scratch());
+    let north = region(home.path(), "north");
+    join(site.path(), &invite(home.path()));
+    let mut rack = cluster(site.path());
+    let (_south, address) = region_at(home.path(), "south");
+    rack.line_with("connected to a region");
+    let kept = || fs::read_to_string(site.path().join("regions.json")).unwrap();
+    until("the cluster writes down where the other is", || kept().contains(&address));
+    stop(north);
+    stop(rack);
+    start(site.path(), &[]).line_with("connected to a region");
 }
 
 #[test]
