@@ -19,8 +19,8 @@ use crate::registry::keys::{Enrolment, KeyEntry};
 /// The change of the own key.
 #[derive(Debug, Default)]
 pub(crate) struct Rotation {
-    /// One change at a time.
-    changing: Mutex<()>,
+    /// One change at a time. The next key, until it is shown.
+    changing: Mutex<Option<PublicKey>>,
     /// How many changes the store has taken. Whoever is to show the next key of one ends with the
     /// next.
     taken: watch::Sender<u64>,
@@ -37,7 +37,8 @@ impl RegionController {
     /// [`Keys::find`](crate::Keys::find) knows it, and with the present one if not.
     ///
     /// A change that is not over yet gives way to this one: its key will not be shown. The time of
-    /// the present key is never made longer, only shorter.
+    /// the present key is never made longer, only shorter. The key that gives way is of no use from
+    /// then on; but if the time of the present one is made shorter, the store lets it stand.
     ///
     /// # Errors
     /// [`KeysError`]. After [`KeysError::Registry`] it is open whether the next key is taken, and it
@@ -48,11 +49,17 @@ impl RegionController {
     /// Dropping the future leaves open whether the key is changed.
     pub async fn rotate_key(&self, next: KeyPair, overlap: Duration) -> Result<(), KeysError> {
         let inner = &self.inner;
-        let _changing = inner.rotation.changing.lock().await;
+        let mut pending = inner.rotation.changing.lock().await;
         let present = self.key().ok_or(KeysError::NoKey)?;
         let now = to_the_millisecond(SystemTime::now());
-        let end = self.known_end(&present).map_or(now + overlap, |end| end.min(now + overlap));
-        match inner.book.keys.succeed(&present, &next.public(), now, end).await {
+        let (known, wanted) = (self.known_end(&present), now + overlap);
+        let end = known.map_or(wanted, |known| known.min(wanted));
+        let (followed, until) = match *pending {
+            // The present key ends as it would have, and the one that gives way ends now.
+            Some(unshown) if known == Some(end) => (unshown, now),
+            _ => (present, end),
+        };
+        match inner.book.keys.succeed(&followed, &next.public(), now, until).await {
             Ok(Enrolment::Enrolled) => {}
             Ok(Enrolment::Full) => return Err(full().into()),
             Ok(_) => return Err(KeysError::NotTaken),
@@ -62,6 +69,7 @@ impl RegionController {
                 return Err(error.into());
             }
         }
+        *pending = Some(next.public());
         self.follow_with(present, next, end);
         Ok(())
     }
@@ -91,9 +99,10 @@ impl RegionController {
                 _ = later.changed() => return,
             }
             // One that is being taken this moment comes first.
-            let _changing = of.inner.rotation.changing.lock().await;
+            let mut pending = of.inner.rotation.changing.lock().await;
             if !later.has_changed().unwrap_or(true) {
                 of.show(&next);
+                *pending = None;
             }
         });
     }
@@ -118,7 +127,7 @@ impl RegionController {
         let inner = &self.inner;
         loop {
             tokio::time::sleep(HEARTBEAT).await;
-            let _changing = inner.rotation.changing.lock().await;
+            let mut pending = inner.rotation.changing.lock().await;
             if *inner.rotation.taken.borrow() != taken {
                 return;
             }
@@ -130,6 +139,7 @@ impl RegionController {
             match found {
                 Ok(Some(KeyEntry { revoked, .. })) => {
                     let end = revoked.unwrap_or_else(SystemTime::now);
+                    *pending = Some(next.public());
                     self.follow_with(present, next, end);
                     return;
                 }
@@ -189,6 +199,24 @@ mod tests {
             tokio::time::sleep(2 * HOUR).await;
             assert_eq!(region.key(), Some(last.public()), "and it stays so");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_key_that_gives_way_is_of_no_use_and_not_in_the_way() {
+        let (region, first) = region(MemoryKeys::new()).await;
+        let mut last = first;
+        for _ in 0..5 {
+            let next = KeyPair::generate();
+            last = next.public();
+            region.rotate_key(next, HOUR).await.unwrap();
+        }
+        let now = SystemTime::now();
+        let good = region.keys().await.unwrap().into_iter().filter(|entry| entry.is_good(now));
+        let mut good: Vec<_> = good.map(|entry| entry.key).collect();
+        good.sort_unstable();
+        let mut expected = [first, last];
+        expected.sort_unstable();
+        assert_eq!(good, expected);
     }
 
     #[tokio::test(start_paused = true)]
