@@ -16,6 +16,7 @@ mod exit;
 mod failure;
 mod keys;
 mod logging;
+mod membership;
 mod operator;
 mod private;
 mod ready;

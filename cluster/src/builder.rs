@@ -300,6 +300,7 @@ impl ClusterBuilder {
             told,
             pool,
             own_keys: OwnKeys::new(self.keep_keys, self.next_key_pair),
+            whereabouts: watch::Sender::default(),
         });
         answering_for.get_or_init(|| Arc::downgrade(&controller.inner));
         finder::start(&controller, services);

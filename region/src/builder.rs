@@ -19,6 +19,7 @@ use crate::known_keys::KnownKeys;
 use crate::registry::keys::{Enrolment, KeyEntry, Keys, MemoryKeys};
 use crate::registry::{MemoryRegistry, RegionEntry, Registry, RegistryError};
 use crate::responders::MeshResponders;
+use crate::rotation::Rotation;
 use crate::serve;
 use crate::sparing::Sparing;
 
@@ -314,6 +315,7 @@ impl RegionBuilder {
             entry,
             known,
             forgotten: Notify::new(),
+            rotation: Rotation::default(),
             strangers: Sparing::default(),
         });
         serve::start(&controller, self.services, listener);

@@ -14,6 +14,7 @@ use crate::handshakes::HandshakesMax;
 use crate::key_book::KeyBook;
 use crate::registry::{RegionEntry, Registry, RegistryError};
 use crate::report::MeshReport;
+use crate::rotation::Rotation;
 use crate::sparing::Sparing;
 
 /// A running region process. Cheap to clone; it runs until [`RegionController::shutdown`].
@@ -55,6 +56,8 @@ pub(crate) struct Inner {
     pub(crate) known: Arc<watch::Sender<Vec<RegionEntry>>>,
     /// Told when the registry has lost what was written down here.
     pub(crate) forgotten: Notify,
+    /// The change of the own key.
+    pub(crate) rotation: Rotation,
     /// Spares the log what strangers cause.
     pub(crate) strangers: Sparing,
 }

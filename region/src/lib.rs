@@ -18,6 +18,7 @@ mod registrar;
 pub mod registry;
 mod report;
 mod responders;
+mod rotation;
 mod serve;
 mod sparing;
 mod tell;

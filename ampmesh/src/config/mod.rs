@@ -17,7 +17,9 @@ mod values;
 pub(crate) use self::error::ConfigError;
 pub(crate) use self::file::File;
 pub(crate) use self::registry::{RegistryPlace, RegistryText, RegistryVariables};
-pub(crate) use self::settings::{ClusterSettings, CommonSettings, RegionSettings, SecretPlace};
+pub(crate) use self::settings::{
+    ClusterSettings, CommonSettings, JoinSettings, RegionSettings, SecretPlace,
+};
 pub(crate) use self::start_tls::StartTlsFiles;
 pub(crate) use self::surroundings::Surroundings;
 pub(crate) use self::values::{Ip, LogFormat, Name, Ports, RegionAddress, Span};

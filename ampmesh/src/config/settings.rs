@@ -11,7 +11,7 @@ use super::{
     ConfigError, File, LogFormat, Name, Ports, RegionAddress, RegistryPlace, StartTlsFiles,
     Surroundings,
 };
-use crate::cli::{ClusterArgs, CommonArgs, ProcessArgs, RegionArgs};
+use crate::cli::{ClusterArgs, CommonArgs, JoinArgs, ProcessArgs, RegionArgs};
 
 /// What every subcommand needs to know.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,7 +80,7 @@ pub(crate) struct RegionSettings {
 pub(crate) struct ClusterSettings {
     pub(crate) data_dir: PathBuf,
     pub(crate) name: Name,
-    /// `None`: as the data directory has it.
+    /// `None`: as it has joined, or as the data directory has it.
     pub(crate) uuid: Option<Uuid>,
     pub(crate) regions: Vec<RegionAddress>,
     /// `None`: known by key alone.
@@ -89,6 +89,15 @@ pub(crate) struct ClusterSettings {
     pub(crate) start_tls: Option<StartTlsFiles>,
     pub(crate) demo: bool,
     pub(crate) limits: Limits,
+}
+
+/// As whom a cluster joins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct JoinSettings {
+    pub(crate) data_dir: PathBuf,
+    pub(crate) name: Name,
+    /// `None`: as before, or as the data directory has it.
+    pub(crate) uuid: Option<Uuid>,
 }
 
 impl CommonSettings {
@@ -177,6 +186,28 @@ impl ClusterSettings {
             start_tls,
             demo: !flags.process.no_demo && table.demo.unwrap_or(true),
             limits: file.limits.limits()?,
+        })
+    }
+}
+
+impl JoinSettings {
+    /// Lays `flags` over `file` over the defaults, as [`ClusterSettings::resolve`] does: who joins
+    /// is who runs.
+    ///
+    /// # Errors
+    /// [`ConfigError::NoDataDirectory`].
+    pub(crate) fn resolve(
+        flags: &JoinArgs,
+        file: &File,
+        surroundings: &Surroundings,
+        common: &CommonSettings,
+    ) -> Result<Self, ConfigError> {
+        let table = &file.cluster;
+        let name = flags.name.as_ref().or(table.name.as_ref()).cloned();
+        Ok(Self {
+            data_dir: common.data_dir()?.to_owned(),
+            name: name.unwrap_or_else(|| surroundings.name()),
+            uuid: flags.uuid.or(table.uuid),
         })
     }
 }
