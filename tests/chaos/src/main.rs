@@ -11,6 +11,7 @@ mod floods;
 mod judge;
 mod ledger;
 mod load;
+mod memory_group;
 mod network;
 mod node;
 mod processes;

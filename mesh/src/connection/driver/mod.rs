@@ -131,6 +131,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Lost> {
         self.link.watch(cx);
         self.running.reap(&self.link, cx);
+        self.shed_if_memory_is_short();
         if self.inbound.is_at_rest() {
             self.inbound.lend(BUFFER.take());
         }
@@ -232,7 +233,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             match Incoming::of(fields).map_err(Lost::PeerMisbehaved)? {
                 Incoming::Ask(ask) if ask.tag.is_none() && is_streamed(&self.link, &ask)? => {}
                 Incoming::Ask(ask) if ask.tag.is_none() && ask.metadata.part.is_some() => {
+                    self.running.took(ask.fields.bytes_len());
                     let assembled = self.assembly.handle(&ask).map_err(Lost::PeerMisbehaved)?;
+                    self.shed_if_memory_is_short();
                     self.take_assembled(assembled)?;
                 }
                 Incoming::Ask(ask) if ask.command == Cancel::NAME.as_bytes() => {
