@@ -84,9 +84,9 @@ impl Places {
         Place { places: Arc::clone(self), number, out, _permit: permit }
     }
 
-    /// Asks one to go with which nothing is under way, and puts out one that has never asked anything
-    /// and those that were asked before:
-    /// one that is silent does not answer our pings either, which would have to end first.
+    /// Asks one to go with which nothing is under way, and puts out those that have never asked
+    /// anything or were asked before: one that is silent does not answer our pings either, which
+    /// would have to end first.
     fn send_one_away(&self) {
         let mut taken = self.taken();
         let idle = |guest: &Guest| guest.link.asks_answering() == 0;

@@ -89,6 +89,10 @@ impl Chance {
     }
 }
 
+/// As the program `ampmesh` has it.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() -> ExitCode {
     match carry_out(Cli::parse()) {
         Ok(true) => ExitCode::SUCCESS,
