@@ -197,9 +197,9 @@ impl ClusterBuilder {
         self
     }
 
-    /// How much memory this process may have, by its resident set, in bytes. Above four fifths of it what peers newly ask is
-    /// refused, `OVERLOADED`, until there is less. Default: what the operating system allows the process. Elsewhere
-    /// than on Linux no budget holds.
+    /// How much memory this process may have, by its resident set, in bytes. Above four fifths of
+    /// it what peers newly ask is refused, `OVERLOADED`, until there is less. Default: what the
+    /// operating system allows the process. Elsewhere than on Linux no budget holds.
     #[must_use]
     pub fn memory_budget(mut self, budget: MemoryBudget) -> Self {
         self.process.memory_budget = budget;

@@ -213,10 +213,10 @@ impl RegionBuilder {
         self
     }
 
-    /// How much memory this process may have, by its resident set, in bytes. Above four fifths of it what peers newly ask is
-    /// refused, `OVERLOADED`, above nine tenths no more connections are accepted, and both end when
-    /// there is less. Default: what the operating system allows the process. Elsewhere
-    /// than on Linux no budget holds.
+    /// How much memory this process may have, by its resident set, in bytes. Above four fifths of
+    /// it what peers newly ask is refused, `OVERLOADED`; above nine tenths no more connections are
+    /// accepted; both until there is less. Default: what the operating system allows the process.
+    /// Elsewhere than on Linux no budget holds.
     #[must_use]
     pub fn memory_budget(mut self, budget: MemoryBudget) -> Self {
         self.process.memory_budget = budget;

@@ -18,7 +18,8 @@ use crate::sparing::{Line, PERIOD};
 use crate::{key_book, registrar, tell, twins};
 
 /// How long to wait when there is no room for another connection, in the operating system or in the
-/// memory budget. Fixed: the system does not tell when there is room, and to ask ten times a second costs nothing.
+/// memory budget. Fixed: the system does not tell when there is room, and to ask ten times a second
+/// costs nothing.
 const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(100);
 
 /// Starts the tasks. All of them end when the controller stops.
@@ -71,7 +72,7 @@ async fn accept(inner: Arc<Inner>, mut listener: Box<dyn Listener>) {
             }
             Err(error) if is_closed(&error) => return,
             Err(error) => {
-                // One line for a while without file descriptors or memory, not one for every attempt.
+                // One line for a while without descriptors or memory, not one for every attempt.
                 let error = chain(&error).to_string();
                 if accepting.failed(error.clone()) {
                     tracing::error!(error, "cannot accept connections");

@@ -259,8 +259,8 @@ impl Accepting {
     }
 }
 
-/// Drives an operator's connection to its end, or until it has asked nothing for too long; once `draining` is cancelled, until nothing is under
-/// way on it.
+/// Drives an operator's connection to its end, or until it has asked nothing for too long; once
+/// `draining` is cancelled, until nothing is under way on it.
 async fn drive(
     client: Client<Cluster>,
     driving: impl Future<Output = Lost>,

@@ -14,8 +14,8 @@ use super::{BudgetTooSmall, MemoryBudget};
 
 /// How often is looked when little is taken. Fixed: one reading takes some microseconds.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
-/// How many times the budget is divided for the bytes after which is looked in any case. A crowd can
-/// send much in [`LOOK_EVERY`], and a busy runtime may look late.
+/// Whenever one of so many parts of the budget was taken is looked in any case: a crowd can send
+/// much in [`LOOK_EVERY`], and a busy runtime may look late.
 const LOOKS_PER_BUDGET: u64 = 64;
 /// The shares of the budget, in percent, at which new asks and new connections are refused.
 const HIGH_PERCENT: u64 = 80;

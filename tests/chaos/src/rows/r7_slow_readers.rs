@@ -53,12 +53,12 @@ impl Row for SlowReaders {
     fn target(&self, form: Form) -> &'static str {
         match form {
             Form::Short => {
-                "512 MiB, 100 peers, 50 MB/s: memory ≤ 1 MiB each + 64 MiB, cut 10 s after they took \
-                 nothing more, healthy peers keep ≥ 90 %"
+                "512 MiB, 100 peers, 50 MB/s: memory ≤ 1 MiB each + 64 MiB, cut 10 s after they \
+                 took nothing more, healthy peers keep ≥ 90 %"
             }
             Form::Long => {
-                "512 MiB, 1,000 peers, 50 MB/s: memory ≤ 1 MiB each + 64 MiB, cut 10 s after they took \
-                 nothing more, healthy peers keep ≥ 90 %"
+                "512 MiB, 1,000 peers, 50 MB/s: memory ≤ 1 MiB each + 64 MiB, cut 10 s after they \
+                 took nothing more, healthy peers keep ≥ 90 %"
             }
         }
     }
