@@ -6,10 +6,11 @@ use std::path::Path;
 use std::process::Output;
 use std::sync::mpsc;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::process::Signal;
 use serde_json::Value;
+use tokio::time::Instant;
 
 use crate::by_hand::{path, ready, region, scratch};
 use crate::support::{Dev, Running, ampmesh, failure, run};

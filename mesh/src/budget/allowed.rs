@@ -67,19 +67,19 @@ fn group(root: &Path, own: &str, mount: &str) -> Option<Group> {
     let mut place = place.split(' ').skip(3);
     let (mounted, at) = (place.next()?, place.next()?);
     let mut kind = kind.split(' ');
-    let (files, mut is_ours): (&'static [&'static str], Box<dyn FnMut(&str) -> bool>) =
-        match (kind.next()?, kind.nth(1)?) {
-            ("cgroup2", _) => (&OF_VERSION_2, Box::new(str::is_empty)),
-            ("cgroup", options) if options.split(',').any(|it| it == "memory") => {
-                let is_memory = |controllers: &str| controllers.split(',').any(|it| it == "memory");
-                (&OF_VERSION_1, Box::new(is_memory))
-            }
-            _ => return None,
-        };
+    let is_memory = |controllers: &str| controllers.split(',').any(|it| it == "memory");
+    // In the list of the groups of this process, the tree of version 2 has no controllers.
+    let (files, is_version_2): (&'static [&'static str], bool) = match (kind.next()?, kind.nth(1)?)
+    {
+        ("cgroup2", _) => (&OF_VERSION_2, true),
+        ("cgroup", options) if is_memory(options) => (&OF_VERSION_1, false),
+        _ => return None,
+    };
     // 4:memory:/system.slice/mesh.service, or 0::/system.slice/mesh.service of version 2.
     let path = own.lines().find_map(|line| {
         let (controllers, path) = line.split_once(':')?.1.split_once(':')?;
-        is_ours(controllers).then_some(path)
+        let is_ours = if is_version_2 { controllers.is_empty() } else { is_memory(controllers) };
+        is_ours.then_some(path)
     })?;
     let top = root.join(at.trim_start_matches('/'));
     // In a container the tree may begin at its own group, and the path at the machine's.

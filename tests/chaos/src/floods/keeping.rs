@@ -31,16 +31,12 @@ impl Keeping {
             let (keeping, client, water) = (Arc::clone(self), client.clone(), water.clone());
             self.begun.fetch_add(1, Ordering::Relaxed);
             self.tasks.spawn(async move {
-                match client.call(Keep { water }).await {
-                    Ok(()) => keeping.answered.fetch_add(1, Ordering::Relaxed),
-                    Err(CallError::Overloaded) => {
-                        keeping.overloaded.fetch_add(1, Ordering::Relaxed)
-                    }
-                    Err(error) => {
-                        tracing::error!(%error, "a call failed");
-                        return;
-                    }
+                let ended = match client.call(Keep { water }).await {
+                    Ok(()) => &keeping.answered,
+                    Err(CallError::Overloaded) => &keeping.overloaded,
+                    Err(error) => return tracing::error!(%error, "a call failed"),
                 };
+                ended.fetch_add(1, Ordering::Relaxed);
             });
         }
     }
