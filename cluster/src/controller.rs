@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use amp_proto::Region;
-use mesh::{BackoffSettings, Client, ClusterId, Pool, Process, RegionId};
+use mesh::{BackoffSettings, Client, ClusterId, Memory, MemoryPressure, Pool, Process, RegionId};
 use tokio::sync::watch;
 
 use crate::builder::{ClusterBuilder, Registration};
@@ -131,6 +131,19 @@ impl ClusterController {
     #[must_use]
     pub fn region_addresses(&self) -> watch::Receiver<Vec<String>> {
         self.inner.whereabouts.subscribe()
+    }
+
+    /// What memory the process has, what it may have, and whether that is short.
+    #[must_use]
+    pub fn memory(&self) -> Memory {
+        self.inner.process.memory.memory()
+    }
+
+    /// Tells when memory runs short, and when there is more again: an application may do without
+    /// something meanwhile.
+    #[must_use]
+    pub fn memory_changes(&self) -> watch::Receiver<MemoryPressure> {
+        self.inner.process.memory.changes()
     }
 
     /// Leaves the mesh in good order: tells the regions, lets what is under way finish, and closes.

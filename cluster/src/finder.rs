@@ -34,6 +34,7 @@ const DIALS_MAX: usize = 64;
 pub(crate) fn start(controller: &ClusterController, services: Services<ClusterController>) {
     let inner = &controller.inner;
     let lifetime = &inner.process.lifetime;
+    inner.process.watch_memory();
     lifetime.run_until_stopping(Finder::new(Arc::clone(inner)).run());
     services.start(lifetime, controller);
 }

@@ -6,8 +6,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use amp_proto::{CommandSchema, Limits, Region, ResponderTable, Role as _};
 use mesh::{
-    ClusterId, KeyPair, Listen, Pool, ProcessSettings, PublicKey, RegionId, Secret, Services,
-    SettingsError, Transport, X509Identity, host_name,
+    ClusterId, KeyPair, Listen, MemoryBudget, Pool, ProcessSettings, PublicKey, RegionId, Secret,
+    Services, SettingsError, Transport, X509Identity, host_name,
 };
 use tokio::sync::{Notify, watch};
 
@@ -212,6 +212,16 @@ impl RegionBuilder {
     #[must_use]
     pub fn connections_max(mut self, connections: usize) -> Self {
         self.connections_max = connections.max(1);
+        self
+    }
+
+    /// How much memory this process may have, by its resident set, in bytes. Above four fifths of
+    /// it what peers newly ask is refused, `OVERLOADED`; above nine tenths no more connections are
+    /// accepted; both until there is less. Default: what the operating system allows the process.
+    /// Elsewhere than on Linux no budget holds.
+    #[must_use]
+    pub fn memory_budget(mut self, budget: MemoryBudget) -> Self {
+        self.process.memory_budget = budget;
         self
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use amp_proto::{Cluster, Responders};
-use mesh::{Client, ClusterId, Pool, Process, RegionId};
+use mesh::{Client, ClusterId, Memory, MemoryPressure, Pool, Process, RegionId};
 use tokio::sync::{Notify, watch};
 
 use crate::admission::Admission;
@@ -189,6 +189,19 @@ impl RegionController {
     pub async fn report(&self) -> Result<MeshReport, RegistryError> {
         let registry = self.registry();
         Ok(MeshReport { regions: registry.regions().await?, links: registry.links().await? })
+    }
+
+    /// What memory the process has, what it may have, and whether that is short.
+    #[must_use]
+    pub fn memory(&self) -> Memory {
+        self.inner.process.memory.memory()
+    }
+
+    /// Tells when memory runs short, and when there is more again: an application may do without
+    /// something meanwhile.
+    #[must_use]
+    pub fn memory_changes(&self) -> watch::Receiver<MemoryPressure> {
+        self.inner.process.memory.changes()
     }
 
     /// Leaves the mesh in good order: takes itself out of the registry, tells the clusters, lets

@@ -27,8 +27,8 @@ mod twins;
 pub use amp_proto::{Cluster, Region};
 pub use mesh::{
     CallError, Client, ClusterId, GATHER_CONCURRENCY, Gathered, Gathering, InviteToken, KeyPair,
-    Limits, Listen, PeerExt, PublicKey, RegionId, Secret, SettingsError, X509Error, X509Identity,
-    gather, gather_with,
+    Limits, Listen, Memory, MemoryBudget, MemoryPressure, PeerExt, PublicKey, RegionId, Secret,
+    SettingsError, X509Error, X509Identity, gather, gather_with,
 };
 
 pub use crate::admission::{Admission, AdmissionError, Admissions};

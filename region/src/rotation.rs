@@ -86,7 +86,13 @@ impl RegionController {
         // Nothing of it may depend on the next answer of the store.
         if let Some(entry) = inner.book.known_entry(&present) {
             let since = to_the_millisecond(SystemTime::now());
-            let of_next = KeyEntry { key: next.public(), since, revoked: None, ..entry.clone() };
+            let of_next = KeyEntry {
+                key: next.public(),
+                since,
+                is_revoked: false,
+                revoked: None,
+                ..entry.clone()
+            };
             inner.book.learn(&[KeyEntry { revoked: Some(end), ..entry }, of_next]);
         }
         inner.rotation.taken.send_modify(|taken| *taken += 1);

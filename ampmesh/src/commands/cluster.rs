@@ -50,6 +50,7 @@ pub(crate) async fn run(
         .version(env!("CARGO_PKG_VERSION"))
         .regions(settings.regions.iter().map(RegionAddress::as_str))
         .drain_timeout(DRAIN_TIMEOUT)
+        .memory_budget(settings.memory_budget)
         .limits(settings.limits);
     if let Some(secret) = secret {
         builder = builder.secret(secret);

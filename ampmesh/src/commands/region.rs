@@ -60,6 +60,7 @@ pub(crate) async fn run(
         .keys(keys)
         .registry(registry)
         .drain_timeout(DRAIN_TIMEOUT)
+        .memory_budget(settings.memory_budget)
         .limits(settings.limits.clone());
     if let Some(max) = settings.connections_max {
         builder = builder.connections_max(max.get());

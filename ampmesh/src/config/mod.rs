@@ -5,6 +5,7 @@
 //! the file; [`settings`] lays them over each other. A mistake in the file is told with its file,
 //! line and column.
 
+mod budget;
 mod error;
 mod file;
 mod limits;
@@ -14,6 +15,7 @@ mod start_tls;
 mod surroundings;
 mod values;
 
+pub(crate) use self::budget::Budget;
 pub(crate) use self::error::ConfigError;
 pub(crate) use self::file::File;
 pub(crate) use self::registry::{RegistryPlace, RegistryText, RegistryVariables};

@@ -5,6 +5,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use amp_proto::Limits;
+use mesh::MemoryBudget;
 use uuid::Uuid;
 
 use super::{
@@ -72,6 +73,7 @@ pub(crate) struct RegionSettings {
     pub(crate) start_tls: Option<StartTlsFiles>,
     pub(crate) demo: bool,
     pub(crate) connections_max: Option<NonZeroUsize>,
+    pub(crate) memory_budget: MemoryBudget,
     pub(crate) limits: Limits,
 }
 
@@ -88,6 +90,7 @@ pub(crate) struct ClusterSettings {
     /// `None`: plain AMP is spoken in the clear.
     pub(crate) start_tls: Option<StartTlsFiles>,
     pub(crate) demo: bool,
+    pub(crate) memory_budget: MemoryBudget,
     pub(crate) limits: Limits,
 }
 
@@ -150,6 +153,7 @@ impl RegionSettings {
             start_tls,
             demo: !flags.process.no_demo && table.demo.unwrap_or(true),
             connections_max: table.connections_max,
+            memory_budget: memory_budget(&flags.process, file),
             limits: file.limits.limits()?,
         })
     }
@@ -185,6 +189,7 @@ impl ClusterSettings {
             secret,
             start_tls,
             demo: !flags.process.no_demo && table.demo.unwrap_or(true),
+            memory_budget: memory_budget(&flags.process, file),
             limits: file.limits.limits()?,
         })
     }
@@ -210,6 +215,11 @@ impl JoinSettings {
             uuid: flags.uuid.or(table.uuid),
         })
     }
+}
+
+/// By itself, what the operating system allows.
+fn memory_budget(flags: &ProcessArgs, file: &File) -> MemoryBudget {
+    flags.memory_budget.or(file.memory_budget).map(|budget| budget.0).unwrap_or_default()
 }
 
 /// A list is replaced as a whole, not lengthened.
@@ -289,6 +299,15 @@ mod tests {
         assert_eq!(file_of(&settings.registry), Some(Path::new("/d/registry.sqlite")));
         assert_eq!(settings.secret, Some(SecretPlace::Given("/s".into())));
         assert!(!settings.demo);
+    }
+
+    #[test]
+    fn the_memory_budget_is_what_the_system_allows_unless_somebody_says() {
+        let file = "memory-budget = '1GiB'";
+        assert_eq!(region(&[], "").memory_budget, MemoryBudget::Allowed);
+        assert_eq!(region(&[], file).memory_budget, MemoryBudget::Bytes(1 << 30));
+        let flagged = region(&["--memory-budget", "none"], file);
+        assert_eq!(flagged.memory_budget, MemoryBudget::Unlimited);
     }
 
     #[test]
