@@ -1,19 +1,21 @@
 //! What each target begins with: the vectors that Twisted wrote, and boxes of every kind.
 
 use super::targets::{ARGUMENT_TYPES, Target};
+use super::{config, tokens};
 
 const VECTORS: &str = include_str!("../../../amp-proto/src/argument/vectors.txt");
 
 /// Every target, and its seeds.
 pub fn all() -> Vec<(&'static str, Vec<Vec<u8>>)> {
-    let targets = [Target::Boxes, Target::Arguments, Target::Connection, Target::Handshake];
-    targets.into_iter().map(|target| (target.name(), of(target))).collect()
+    Target::ALL.into_iter().map(|target| (target.name(), of(target))).collect()
 }
 
 /// The seeds of one target.
 pub fn of(target: Target) -> Vec<Vec<u8>> {
     match target {
         Target::Arguments => arguments(),
+        Target::Config => config::seeds(),
+        Target::Tokens => tokens::seeds(),
         Target::Boxes => with_head(&conversations()),
         Target::Connection => with_head(&conversations()),
         Target::Handshake => conversations(),
