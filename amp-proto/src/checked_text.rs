@@ -78,8 +78,8 @@ fn checksum(word: &str, bytes: &[u8]) -> [u8; CHECKSUM_BYTES] {
         crc ^= u32::from(*byte) << 16;
         // Without a branch: what is checked may be a private key.
         for _ in 0..8 {
-            let carried = crc >> 23 & 1;
-            crc = crc << 1 ^ POLYNOMIAL * carried;
+            let carried = (crc >> 23) & 1;
+            crc = (crc << 1) ^ (POLYNOMIAL * carried);
         }
     }
     // Without this, a checksum that ends in a zero byte could lose that byte unnoticed: the rest

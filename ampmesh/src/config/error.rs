@@ -38,6 +38,9 @@ pub(crate) enum ConfigError {
         /// The place.
         whence: &'static str,
     },
+    /// A URL stands where the file with it should be named. It is not shown.
+    #[error("the file with the registry's URL: this is a URL; write it into a file, and name that")]
+    UrlForFile,
     /// Whoever lists processes can read their flags.
     #[error(
         "everybody on this machine can read a password in a flag: put the URL into \

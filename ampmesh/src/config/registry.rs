@@ -20,7 +20,8 @@ impl RegistryPlace {
     /// Lays flags over the environment over the file over the default.
     ///
     /// # Errors
-    /// [`ConfigError::TwoRegistries`], [`ConfigError::PasswordInFlag`], [`ConfigError::Registry`].
+    /// [`ConfigError::TwoRegistries`], [`ConfigError::UrlForFile`],
+    /// [`ConfigError::PasswordInFlag`], [`ConfigError::Registry`].
     pub(super) fn resolve(
         flags: &RegionArgs,
         file: &File,
@@ -43,6 +44,9 @@ impl RegistryPlace {
                     Some(url) => url.parse(),
                     None => return Ok(Self::Sqlite(text.path().to_owned())),
                 },
+                (None, Some(path)) if path.to_string_lossy().contains("://") => {
+                    return Err(ConfigError::UrlForFile);
+                }
                 (None, Some(path)) => PostgresSettings::from_file(path),
                 (None, None) => continue,
             };
