@@ -16,7 +16,7 @@ pub fn of(target: Target) -> Vec<Vec<u8>> {
         Target::Arguments => arguments(),
         Target::Config => config::seeds(),
         Target::Tokens => tokens::seeds(),
-        Target::Boxes => with_head(&conversations()),
+        Target::Boxes => [with_head(&conversations()), vec![one_key_too_many()]].concat(),
         Target::Connection => with_head(&conversations()),
         Target::Handshake => conversations(),
     }
@@ -54,6 +54,18 @@ fn box_of(fields: &[(&str, &[u8])]) -> Vec<u8> {
         bytes.extend(*value);
     }
     bytes.extend([0, 0]);
+    bytes
+}
+
+/// A box that has as many keys and but one byte less than it may, and goes on. It comes byte by
+/// byte.
+fn one_key_too_many() -> Vec<u8> {
+    let mut bytes = vec![1];
+    for length in [57, 57, 57, 57, 57, 57, 57, 64] {
+        bytes.extend([0, 2, b'k', b'k', 0, length]);
+        bytes.extend(std::iter::repeat_n(7, usize::from(length)));
+    }
+    bytes.extend([0, 1, b'k']);
     bytes
 }
 
