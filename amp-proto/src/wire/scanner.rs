@@ -66,12 +66,13 @@ impl Scanner {
     /// allows. A key length is judged as soon as its two bytes are there.
     pub fn scan(&mut self, bytes: &[u8], limits: &Limits) -> Result<Scanned, PeerMisbehaved> {
         loop {
+            // Before a look at what is there: what is wrong must not depend on how much has come.
+            let end = self.at + 2;
+            check_size(end, limits)?;
             let Some(key_bytes) = length_at(bytes, self.at) else {
-                return partial(self.at + 2, limits);
+                return Ok(Scanned::Partial { bytes_min: end });
             };
             if key_bytes == 0 {
-                let end = self.at + 2;
-                check_size(end, limits)?;
                 return Ok(Scanned::Whole { bytes: end });
             }
             let Ok(key_length) = u8::try_from(key_bytes) else {

@@ -4,42 +4,18 @@ use std::path::PathBuf;
 
 use uuid::Uuid;
 
+use super::FileError;
+
 /// The settings cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub(crate) enum ConfigError {
-    /// The configuration file cannot be read.
-    #[error("cannot read the configuration file {}", .path.display())]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// The operating system's reason.
-        #[source]
-        error: std::io::Error,
-    },
-    /// Something in the configuration file is not as it should be.
-    #[error("{}:{line}:{column}: {message}", .path.display())]
-    Malformed {
-        /// The file.
-        path: PathBuf,
-        /// The line, counted from 1.
-        line: usize,
-        /// The column in characters, counted from 1.
-        column: usize,
-        /// What is the matter, and what was perhaps meant.
-        message: String,
-    },
+    /// The configuration file cannot be used.
+    #[error(transparent)]
+    File(#[from] FileError),
     /// Neither a data directory nor a home to put it into is known.
     #[error("no data directory: give --data-dir, or set HOME or XDG_STATE_HOME")]
     NoDataDirectory,
-    /// With one of the limits nothing could work.
-    #[error("`{key}` in [limits] has to be {needs}")]
-    Limit {
-        /// The key.
-        key: String,
-        /// What it has to be.
-        needs: String,
-    },
     /// A cluster process was not told where any region process is.
     #[error("no region to connect to: give --region HOST:PORT, or `regions` in [cluster]")]
     NoRegion,
@@ -77,18 +53,15 @@ pub(crate) enum ConfigError {
         /// The place.
         whence: &'static str,
     },
+    /// A URL stands where the file with it should be named. It is not shown.
+    #[error("the file with the registry's URL: this is a URL; write it into a file, and name that")]
+    UrlForFile,
     /// Whoever lists processes can read their flags.
     #[error(
         "everybody on this machine can read a password in a flag: put the URL into \
          AMPMESH_REGISTRY or a file for --registry-url-file, or the password into ~/.pgpass"
     )]
     PasswordInFlag,
-    /// Others can read the configuration file, and there is a password in it.
-    #[error("there is a password in {} and others can read it: `chmod 600` it", .path.display())]
-    PasswordForAll {
-        /// The configuration file.
-        path: PathBuf,
-    },
     /// The keys beside the registry's file were brought along to a database, and a registry in a
     /// file would bring them back as they were then.
     #[error(

@@ -349,7 +349,7 @@ mod tests {
             place: Some("postgres://ada:geheim@a".parse().unwrap()),
             ..RegistryVariables::default()
         };
-        let cases: [(&[&str], RegistryVariables, &str); 4] = [
+        let cases: [(&[&str], RegistryVariables, &str); 5] = [
             (
                 &["--registry", "postgres://ada:geheim@a/mesh"],
                 RegistryVariables::default(),
@@ -357,6 +357,11 @@ mod tests {
             ),
             (&[], two, "AMPMESH_REGISTRY: name a registry, or a file with its URL, and not both"),
             (&[], bad, "AMPMESH_REGISTRY: the URL names no database"),
+            (
+                &["--registry-url-file", "postgres://ada:geheim@a/mesh"],
+                RegistryVariables::default(),
+                "the file with the registry's URL: this is a URL; write it into a file",
+            ),
             (
                 &["--registry-url-file", "/nowhere/url"],
                 RegistryVariables::default(),

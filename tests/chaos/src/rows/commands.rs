@@ -7,8 +7,11 @@ use crate::command::{CommandRow, Figure, words};
 pub(super) fn fuzzing() -> CommandRow {
     CommandRow {
         number: "R1",
-        property: "nothing that a peer sends makes the codec fail",
-        targets: ["a million runs of each target, 0 findings", "a hundred million of each"],
+        property: "nothing that a peer sends, or a person writes, makes what reads it fail",
+        targets: [
+            "a million runs of each target, 0 findings",
+            "a hundred million of each codec, ten million connections and handshakes",
+        ],
         commands: [words("tests/fuzz/fuzz all"), words("tests/fuzz/fuzz all 100000000")],
         figure: Figure::LastLineWith("R1: "),
         time_limits: [minutes(40), minutes(24 * 60)],
