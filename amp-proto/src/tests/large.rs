@@ -9,7 +9,7 @@ use core::time::Duration;
 use super::commands::{Say, Sum};
 use crate::{
     AmpBox, AskId, AskRefused, AskStopped, EncodeError, Exchange, LargeBody, Limits, Lost,
-    Metadata, Moment,
+    Metadata, Moment, SenderId,
 };
 
 const LARGE_BYTES_MAX: usize = 1024 * 1024;
@@ -109,7 +109,9 @@ fn an_ask_with_a_stream_goes_whole_so_that_no_item_overtakes_it() {
     let text = say(Exchange::PART_BYTES + 1000);
     let (_, stream) = exchange.ask_streaming(b"Say", &text, DEADLINE, &metadata).unwrap();
     let mut context = Context::from_waker(Waker::noop());
-    assert!(exchange.poll_send(stream, &Sum { a: 1, b: 2 }, &mut context).is_ready());
+    assert!(
+        exchange.poll_send(stream, SenderId::next(), &Sum { a: 1, b: 2 }, &mut context).is_ready()
+    );
     let mut out = Vec::new();
     exchange.swap_outbound(&mut out);
     let out = out.into();
