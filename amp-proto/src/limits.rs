@@ -137,6 +137,8 @@ impl Limits {
         needs("asks_in_flight_max", self.asks_in_flight_max > 0, "at least 1")?;
         needs("responders_running_max", self.responders_running_max > 0, "at least 1")?;
         needs("outbound_bytes_max", self.outbound_bytes_max > 0, "at least 1")?;
+        needs("large_bytes_max", self.large_bytes_max > 0, "at least 1")?;
+        needs("stream_window_bytes", self.stream_window_bytes > 0, "at least 1")?;
         for (limit, time) in [
             ("outbound_stalled_max", self.outbound_stalled_max),
             ("call_timeout", self.call_timeout),
@@ -170,6 +172,8 @@ mod tests {
             (Limits { asks_in_flight_max: 0, ..usual() }, "asks_in_flight_max"),
             (Limits { responders_running_max: 0, ..usual() }, "responders_running_max"),
             (Limits { outbound_bytes_max: 0, ..usual() }, "outbound_bytes_max"),
+            (Limits { large_bytes_max: 0, ..usual() }, "large_bytes_max"),
+            (Limits { stream_window_bytes: 0, ..usual() }, "stream_window_bytes"),
             (Limits { call_timeout: Duration::ZERO, ..usual() }, "call_timeout"),
             (Limits { dead_after: Duration::from_secs(1), ..usual() }, "dead_after"),
         ] {

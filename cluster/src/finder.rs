@@ -5,7 +5,7 @@
 //! a back-off of its own. One task owns all of this; attempts run beside it.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use amp_proto::{Lost, PublicKey, Region};
@@ -61,6 +61,8 @@ struct Finder {
     pins: Option<watch::Receiver<BTreeSet<PublicKey>>>,
     dials: Arc<Semaphore>,
     tasks: JoinSet<News>,
+    /// Every connection that was made, for as long as it lives, also while it is being left.
+    links: Vec<Weak<Link>>,
 }
 
 impl Finder {
@@ -72,7 +74,7 @@ impl Finder {
         let targets = seeds.map(target).collect();
         let dials = Arc::new(Semaphore::new(DIALS_MAX));
         let pins = inner.process.pins().map(Pins::changes);
-        Self { inner, targets, told, pins, dials, tasks: JoinSet::new() }
+        Self { inner, targets, told, pins, dials, tasks: JoinSet::new(), links: Vec::new() }
     }
 
     async fn run(mut self) {
@@ -144,6 +146,10 @@ impl Finder {
 
     fn reached(&mut self, reached: Reached) {
         let Reached { region, link, others } = reached;
+        self.links.retain(|link| link.strong_count() > 0);
+        self.links.push(Arc::downgrade(&link));
+        // Its key may have been revoked while it introduced itself.
+        self.close_unless_believed(&link);
         // An address of the settings that leads there need not be dialled to find that out.
         for (place, target) in &mut self.targets {
             let is_seed = matches!(place, Place::Seed(_));
@@ -185,15 +191,19 @@ impl Finder {
     /// Other keys are believed than before: whoever showed one that is not is left, and whoever was
     /// refused may be believed now.
     fn believe(&mut self) {
-        let Some(pins) = self.inner.process.pins() else { return };
-        for (region, link) in self.inner.pool.all() {
-            if link.peer().key.as_ref().is_some_and(|it| !pins.contains(&it.key)) {
-                tracing::warn!(%region, "the key of a region is not good any more");
-                link.close(Lost::ClosedHere);
-            }
+        for link in self.links.iter().filter_map(Weak::upgrade) {
+            self.close_unless_believed(&link);
         }
         for target in self.targets.values_mut().filter(|it| it.state == State::Waiting) {
             target.state = State::Due;
+        }
+    }
+
+    fn close_unless_believed(&self, link: &Link) {
+        let Some(pins) = self.inner.process.pins() else { return };
+        if link.peer().key.as_ref().is_some_and(|it| !pins.contains(&it.key)) {
+            tracing::warn!(region = link.ident(), "the key of a region is not good any more");
+            link.close(Lost::ClosedHere);
         }
     }
 

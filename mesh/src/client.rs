@@ -15,7 +15,7 @@ use crate::agreement::{Features, terms_of};
 use crate::commands::{KEY_REVOKED, KEYS_UNAVAILABLE, Leave, NOT_ENROLLED, Negotiate, Ping};
 use crate::connection::{Link, StreamingCall};
 use crate::context::CallContext;
-use crate::once::CallId;
+use crate::once::{CallId, OnceClient};
 
 /// A handle to ask one peer of role `R`. Cheap to clone, and safe to keep: when its connection is
 /// lost, calls fail at once and say so.
@@ -69,8 +69,8 @@ impl<R: Role> Client<R> {
         self
     }
 
-    /// The same client for one call that is carried out once, however often it is tried: with the
-    /// same id, the same process gives the answer that it gave before, or that of the run under
+    /// A client of the same peer for one call that is carried out once, however often it is tried:
+    /// with the same id, the same process gives the answer that it gave before, or that of the run under
     /// way. The second try may come through another connection, or through another process that
     /// asks the peer.
     ///
@@ -91,9 +91,9 @@ impl<R: Role> Client<R> {
     /// know such calls, as a stock peer; nothing is sent then. Any other failure may be tried again
     /// with the same id.
     #[must_use]
-    pub fn once(mut self, id: CallId) -> Self {
+    pub fn once(mut self, id: CallId) -> OnceClient<R> {
         self.once = Some(id);
-        self
+        OnceClient::new(self)
     }
 
     /// Asks the peer to carry out `command` and waits for its answer.

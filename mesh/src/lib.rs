@@ -62,7 +62,7 @@ pub use crate::keys::{
 };
 pub use crate::lifetime::Lifetime;
 pub use crate::local::{connect_trusted, run_trusted};
-pub use crate::once::{CallId, NotACallId, OnceStore};
+pub use crate::once::{CallId, NotACallId, OnceClient, OnceStore};
 pub use crate::peer::PeerExt;
 pub use crate::pool::Pool;
 pub use crate::process::{

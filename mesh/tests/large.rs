@@ -172,6 +172,21 @@ async fn what_is_larger_than_either_side_takes_is_refused_before_it_is_sent() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn at_every_length_about_the_limit_a_call_ends_alone() {
+    let small = Limits { large_bytes_max: 100_000, ..Limits::default() };
+    let ends = negotiated(small.clone(), small).await;
+    for bytes in 99_700..=100_000 {
+        match ends.cluster.call(Mirror { image: image(bytes) }).await {
+            Ok(_) | Err(CallError::Encode(EncodeError::BoxTooLarge { .. })) => {}
+            // The answer's names are longer than the ask's.
+            Err(CallError::Undeclared { code, .. }) if code == "UNKNOWN" => {}
+            Err(other) => panic!("{bytes}: {other:?}"),
+        }
+        assert_eq!(ends.cluster.call(Knock).await, Ok(()), "after {bytes}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_large_call_that_is_dropped_on_the_way_is_never_carried_out() {
     let ends = negotiated(Limits::default(), Limits::default()).await;
     let large = ends.cluster.call(Mirror { image: image(8 * 1024 * 1024) });

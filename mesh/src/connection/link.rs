@@ -38,6 +38,8 @@ pub struct Link {
     answering: AtomicUsize,
     /// Whether the peer has ever asked anything.
     was_asked: AtomicBool,
+    /// Commands of the peer that want no answer and failed.
+    failed_notices: AtomicU64,
     peer: PeerInfo,
     identity: OnceLock<Identity>,
     agreement: OnceLock<Agreement>,
@@ -92,6 +94,7 @@ impl Link {
             round_trip_us: AtomicU64::new(u64::MAX),
             answering: AtomicUsize::new(0),
             was_asked: AtomicBool::new(false),
+            failed_notices: AtomicU64::new(0),
             peer,
             identity: OnceLock::new(),
             agreement: OnceLock::new(),
@@ -218,6 +221,14 @@ impl Link {
         self.was_asked.store(true, Ordering::Relaxed);
     }
 
+    /// Counts a command of the peer that wants no answer and failed. Gives how many there were, if
+    /// that is worth a line in the log: the peer may send as many as it likes.
+    pub(super) fn note_failed_notice(&self) -> Option<u64> {
+        const TOLD_EACH: u64 = 10;
+        let times = self.failed_notices.fetch_add(1, Ordering::Relaxed) + 1;
+        (times <= TOLD_EACH || times.is_power_of_two()).then_some(times)
+    }
+
     /// How many streams are open, be they part of our calls or of the peer's.
     #[must_use]
     pub fn streams_open(&self) -> usize {
@@ -262,6 +273,7 @@ impl Link {
     pub(crate) fn set_peer_done(&self) {
         self.exchange().handle_peer_done(Lost::ClosedByPeer);
         self.turns.close();
+        self.room.made();
         self.lost.send_replace(Some(Lost::ClosedByPeer));
     }
 
@@ -428,19 +440,17 @@ impl Link {
         waiting >= self.limits.outbound_bytes_max
     }
 
-    /// The exchange, to write an ask to that waits for nothing, if there is room for one.
+    /// The exchange, to write an ask to that waits for nothing and goes whole, if there is room for
+    /// one.
     ///
     /// # Errors
     /// [`AskRefused::NoRoom`], [`AskRefused::Lost`].
-    pub(super) fn exchange_with_room(
-        &self,
-        bytes_hint: usize,
-    ) -> Result<MutexGuard<'_, Exchange>, AskRefused> {
+    pub(super) fn exchange_with_room(&self) -> Result<MutexGuard<'_, Exchange>, AskRefused> {
         let exchange = self.exchange();
         if let Some(lost) = exchange.refusing() {
             return Err(AskRefused::Lost(lost.clone()));
         }
-        if self.waits_too_much(&exchange, bytes_hint > Exchange::PART_BYTES) {
+        if self.waits_too_much(&exchange, false) {
             return Err(AskRefused::NoRoom { max: self.limits.outbound_bytes_max });
         }
         Ok(exchange)

@@ -350,8 +350,15 @@ fn refuse(link: &Link, tag: Option<&[u8]>, command: &[u8], refusal: Refusal) {
     let send = |code: &str, description: &str| {
         if let Some(tag) = tag {
             link.exchange().refuse(tag, code, description);
-        } else {
-            tracing::warn!(peer, command, code, description, "a command without answer failed");
+        } else if let Some(times) = link.note_failed_notice() {
+            tracing::warn!(
+                peer,
+                command,
+                code,
+                description,
+                times,
+                "a command without answer failed"
+            );
         }
     };
     let fatal = match refusal {

@@ -70,7 +70,7 @@ impl Link {
         };
         let deadline = self.clock().now().after(time.unwrap_or(Duration::MAX));
         let name = C::NAME.as_bytes();
-        let mut exchange = self.exchange_with_room(Arguments::bytes_hint(command))?;
+        let mut exchange = self.exchange_with_room()?;
         let (ask, stream) = exchange.ask_streaming(name, command, deadline, &metadata)?;
         drop(exchange);
         self.stir();
@@ -191,6 +191,8 @@ impl Open {
         let link = &self.link;
         let outcome: AskResult = std::future::poll_fn(|cx| link.poll_ask(ask, cx)).await;
         self.waiting = None;
+        // Nothing more comes or goes, so another may be opened in its place.
+        link.exchange().close_stream(self.stream);
         response_of::<C>(outcome, time.unwrap_or(link.limits().call_timeout))
     }
 }

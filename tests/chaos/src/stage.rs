@@ -34,7 +34,7 @@ pub(crate) struct Plan {
     pub(crate) proxied: usize,
     /// Processes have keys and speak TLS. Otherwise they have a secret.
     pub(crate) keys: bool,
-    /// The file with the URL of the database. Otherwise the registry is a file, and keys are in one.
+    /// The file with the URL of the database. Otherwise the registry and the keys are in files.
     pub(crate) postgres: Option<PathBuf>,
     /// `storm`, `retry` or `plain`.
     pub(crate) load: &'static str,

@@ -1,6 +1,6 @@
 //! Large asks and answers, put together from the pieces in which they come.
 
-use amp_proto::{Assembled, Exchange, Fields, Incoming, Lost, Scanner};
+use amp_proto::{Assembled, Exchange, Fields, Incoming, Lost, PeerMisbehaved, Scanned, Scanner};
 use bytes::Bytes;
 
 use super::Driver;
@@ -21,7 +21,10 @@ impl<S> Driver<S> {
     fn take_large(&mut self, whole: &Bytes) -> Result<(), Lost> {
         let limits = Exchange::large_limits(self.link.limits());
         let mut scanner = Scanner::default();
-        scanner.scan(whole, &limits).map_err(Lost::PeerMisbehaved)?;
+        let scanned = scanner.scan(whole, &limits).map_err(Lost::PeerMisbehaved)?;
+        if scanned != (Scanned::Whole { bytes: whole.len() }) {
+            return Err(Lost::PeerMisbehaved(PeerMisbehaved::NotOneBox));
+        }
         let fields = Fields::new(whole, scanner.spans(), &limits);
         match Incoming::of(fields).map_err(Lost::PeerMisbehaved)? {
             Incoming::Ask(ask) if self.full => self.running.refuse_overloaded(&self.link, &ask),

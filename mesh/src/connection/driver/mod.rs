@@ -16,7 +16,7 @@ use amp_proto::{
     Ask, AskEvent, AskId, Assembly, Command as _, Exchange, Inbound, Incoming, Lost, Moment,
 };
 use bytes::{Bytes, BytesMut};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::Sleep;
 use tokio_util::io::poll_read_buf;
 
@@ -122,8 +122,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             return Ended { lost, handed_over };
         }
         // The peer sees an orderly end where there can be one; a broken stream has none.
-        let closing = std::future::poll_fn(|cx| Pin::new(&mut self.stream).poll_shutdown(cx));
         let patience = self.link.limits().closing_timeout;
+        let is_ours = matches!(lost, Lost::ClosedHere | Lost::Fatal { .. });
+        let closing = async {
+            self.stream.shutdown().await?;
+            // Closed with bytes that nobody has read, TCP would take back what was written last.
+            let mut unread = [0; 1024];
+            while is_ours && self.stream.read(&mut unread).await? > 0 {}
+            std::io::Result::Ok(())
+        };
         let _closed = tokio::time::timeout(patience, closing).await;
         Ended { lost, handed_over: None }
     }
@@ -246,7 +253,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
                     let assembled = self.assembly.handle(&ask).map_err(Lost::PeerMisbehaved)?;
                     self.take_assembled(assembled)?;
                 }
-                Incoming::Ask(ask) if ask.command == Cancel::NAME.as_bytes() => {
+                Incoming::Ask(ask)
+                    if ask.tag.is_none() && ask.command == Cancel::NAME.as_bytes() =>
+                {
                     if let Some(tag) = ask.fields.get(b"tag") {
                         self.running.cancel(&self.link, tag.bytes());
                     }
