@@ -24,6 +24,8 @@ use crate::responders::Told;
 /// How many places are kept in mind; a list of more is cut. Fixed: far more than a mesh has, and
 /// there only against a region that tells nonsense.
 const PLACES_MAX: usize = 4096;
+/// How many addresses are told to whoever keeps them. Fixed, for the same reason.
+const ADDRESSES_MAX: usize = 4096;
 /// How many places are dialled at once; the others wait for their turn. Fixed: a mesh has fewer
 /// region processes, unless a region tells nonsense, and then it bounds what comes of it.
 const DIALS_MAX: usize = 64;
@@ -32,6 +34,7 @@ const DIALS_MAX: usize = 64;
 pub(crate) fn start(controller: &ClusterController, services: Services<ClusterController>) {
     let inner = &controller.inner;
     let lifetime = &inner.process.lifetime;
+    inner.process.watch_memory();
     lifetime.run_until_stopping(Finder::new(Arc::clone(inner)).run());
     services.start(lifetime, controller);
 }
@@ -292,6 +295,7 @@ impl Finder {
     /// Takes in a list of all region processes. Those that are not on it and not connected are
     /// forgotten; the addresses of the settings never are.
     fn learn(&mut self, regions: Vec<RegionRow>) {
+        self.tell_whereabouts(&regions);
         let pool = &self.inner.pool;
         self.targets.retain(|place, _| match place {
             Place::Seed(_) => true,
@@ -316,6 +320,21 @@ impl Finder {
                 }
             }
         }
+    }
+
+    fn tell_whereabouts(&self, regions: &[RegionRow]) {
+        let mut sorted: Vec<_> = regions.iter().collect();
+        // Every region process has an order of its own.
+        sorted.sort_by(|one, other| one.uuid.cmp(&other.uuid));
+        let addresses = sorted.into_iter().flat_map(|row| row.addresses.iter().cloned());
+        let addresses: Vec<_> = addresses.take(ADDRESSES_MAX).collect();
+        self.inner.whereabouts.send_if_modified(|before| {
+            let has_changed = !addresses.is_empty() && *before != addresses;
+            if has_changed {
+                *before = addresses;
+            }
+            has_changed
+        });
     }
 
     fn set_due(&mut self, place: &Place) {

@@ -8,7 +8,7 @@ use region::{RegionController, StartError};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
-use crate::world::{Wait, WhoAmI, World, client_for, dial, member};
+use crate::world::{HOUR, Wait, WhoAmI, World, client_for, dial, member};
 
 const SOON: Duration = Duration::from_secs(1);
 
@@ -60,6 +60,26 @@ async fn revoking_a_key_ends_its_connections_at_once_at_every_region_process() {
             "{refused:?}"
         );
     }
+}
+
+#[tokio::test]
+async fn a_key_that_was_revoked_by_a_clock_that_is_ahead_is_refused_at_once() {
+    let world = World::new();
+    let region = world.region().await;
+    let (me, other) = (member(&region).await, member(&region).await);
+    let mine = dial(&region, &me.pair).await.unwrap();
+    let others = dial(&region, &other.pair).await.unwrap();
+    for client in [&mine, &others] {
+        client.call(WhoAmI).await.unwrap();
+    }
+    // As another region process writes it down, whose clock is an hour ahead.
+    let ahead = std::time::SystemTime::now() + HOUR;
+    assert_eq!(world.keys.revoke(&me.pair.public(), ahead).await.unwrap().len(), 1);
+    timeout(PATIENCE, mine.link().closed()).await.expect("it does not wait for that hour");
+    let refused = dial(&region, &me.pair).await.unwrap().call(WhoAmI).await.unwrap_err();
+    let is_told = matches!(&refused, CallError::Undeclared { code, .. } if code == "KEY_REVOKED");
+    assert!(is_told, "{refused:?}");
+    others.call(WhoAmI).await.expect("nobody else is concerned");
 }
 
 #[tokio::test]

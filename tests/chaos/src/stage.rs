@@ -162,6 +162,7 @@ impl Stage {
                 ident: uuid_of(index).to_string(),
                 name: format!("cluster-{index}"),
                 since: SystemTime::now(),
+                is_revoked: false,
                 revoked: None,
             };
             ensure!(keys.enrol(&entry).await? == Enrolment::Enrolled, "a key is not enrolled");

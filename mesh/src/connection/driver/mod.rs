@@ -129,7 +129,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             // Closed with bytes that nobody has read, TCP would take back what was written last.
             let mut unread = [0; 1024];
             while is_ours && self.stream.read(&mut unread).await? > 0 {}
-            std::io::Result::Ok(())
+            io::Result::Ok(())
         };
         let _closed = tokio::time::timeout(patience, closing).await;
         Ended { lost, handed_over: None }
@@ -138,6 +138,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Lost> {
         self.link.watch(cx);
         self.running.reap(&self.link, cx);
+        self.shed_if_memory_is_short();
         if self.inbound.is_at_rest() {
             self.inbound.lend(BUFFER.take());
         }
@@ -250,7 +251,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             match incoming {
                 Incoming::Ask(ask) if ask.tag.is_none() && is_streamed(&self.link, &ask)? => {}
                 Incoming::Ask(ask) if ask.tag.is_none() && ask.metadata.part.is_some() => {
+                    self.running.took(ask.fields.bytes_len());
                     let assembled = self.assembly.handle(&ask).map_err(Lost::PeerMisbehaved)?;
+                    self.shed_if_memory_is_short();
                     self.take_assembled(assembled)?;
                 }
                 Incoming::Ask(ask)

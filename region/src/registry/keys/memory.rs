@@ -96,8 +96,8 @@ impl Keys for MemoryKeys {
         let mut book = self.book();
         let Some(named) = book.keys.get(key).cloned() else { return Ok(revoked) };
         for entry in book.keys.values_mut() {
-            if entry.is_of_same_owner(&named) && entry.is_good(now) {
-                entry.revoked = Some(now);
+            if entry.is_of_same_owner(&named) && !entry.is_revoked {
+                *entry = entry.clone().into_revoked(now);
                 revoked.push(entry.clone());
             }
         }
