@@ -273,6 +273,7 @@ impl Link {
     pub(crate) fn set_peer_done(&self) {
         self.exchange().handle_peer_done(Lost::ClosedByPeer);
         self.turns.close();
+        self.room.made();
         self.lost.send_replace(Some(Lost::ClosedByPeer));
     }
 
@@ -439,19 +440,17 @@ impl Link {
         waiting >= self.limits.outbound_bytes_max
     }
 
-    /// The exchange, to write an ask to that waits for nothing, if there is room for one.
+    /// The exchange, to write an ask to that waits for nothing and goes whole, if there is room for
+    /// one.
     ///
     /// # Errors
     /// [`AskRefused::NoRoom`], [`AskRefused::Lost`].
-    pub(super) fn exchange_with_room(
-        &self,
-        bytes_hint: usize,
-    ) -> Result<MutexGuard<'_, Exchange>, AskRefused> {
+    pub(super) fn exchange_with_room(&self) -> Result<MutexGuard<'_, Exchange>, AskRefused> {
         let exchange = self.exchange();
         if let Some(lost) = exchange.refusing() {
             return Err(AskRefused::Lost(lost.clone()));
         }
-        if self.waits_too_much(&exchange, bytes_hint > Exchange::PART_BYTES) {
+        if self.waits_too_much(&exchange, false) {
             return Err(AskRefused::NoRoom { max: self.limits.outbound_bytes_max });
         }
         Ok(exchange)

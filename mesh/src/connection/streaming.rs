@@ -70,7 +70,7 @@ impl Link {
         };
         let deadline = self.clock().now().after(time.unwrap_or(Duration::MAX));
         let name = C::NAME.as_bytes();
-        let mut exchange = self.exchange_with_room(Arguments::bytes_hint(command))?;
+        let mut exchange = self.exchange_with_room()?;
         let (ask, stream) = exchange.ask_streaming(name, command, deadline, &metadata)?;
         drop(exchange);
         self.stir();
