@@ -322,7 +322,7 @@ mod tests {
                 .transport(Arc::new(transport.clone()))
                 .listen(Listen::loopback())
                 .key_pair(KeyPair::generate())
-                .keys(Arc::clone(&keys) as Arc<dyn Keys>)
+                .keys(Arc::<Held>::clone(&keys))
                 .start()
                 .await
                 .unwrap();

@@ -250,7 +250,6 @@ async fn a_cluster_that_claims_the_uuid_of_another_is_always_told_why_it_is_clos
     let (uuid, name) = (ClusterId::random(), "north".to_owned());
     for _ in 0..50 {
         let client = dial(&region, &me.pair).await.unwrap();
-        // What is still on its way when the region closes must not cost the answer.
         let asked = RegisterCluster { uuid, name: name.clone(), version: String::new() };
         let (refused, _, _) =
             tokio::join!(client.call(asked), client.call(Identify), client.call(Identify));

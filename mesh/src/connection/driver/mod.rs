@@ -16,7 +16,7 @@ use amp_proto::{
     Ask, AskEvent, AskId, Assembly, Command as _, Exchange, Inbound, Incoming, Lost, Moment,
 };
 use bytes::{Bytes, BytesMut};
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::Sleep;
 use tokio_util::io::poll_read_buf;
 
@@ -123,15 +123,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         }
         // The peer sees an orderly end where there can be one; a broken stream has none.
         let patience = self.link.limits().closing_timeout;
-        let is_ours = matches!(lost, Lost::ClosedHere | Lost::Fatal { .. });
-        let closing = async {
-            self.stream.shutdown().await?;
-            // Closed with bytes that nobody has read, TCP would take back what was written last.
-            let mut unread = [0; 1024];
-            while is_ours && self.stream.read(&mut unread).await? > 0 {}
-            io::Result::Ok(())
-        };
-        let _closed = tokio::time::timeout(patience, closing).await;
+        let _closed = tokio::time::timeout(patience, self.stream.shutdown()).await;
         Ended { lost, handed_over: None }
     }
 
