@@ -56,8 +56,8 @@ pub(crate) fn make_closed_directory(path: &Path) -> Result<(), PrivateError> {
 /// Writes a new file with mode 0600, unless there is one. Gives whether it was written.
 ///
 /// The file appears with all its content or not at all, so that two processes that start at the
-/// same time agree on it, and is on the disk when this returns. Where there is one, nothing is made or written: whoever has all its files
-/// starts on a disk that is full, too.
+/// same time agree on it, and is on the disk when this returns. Where there is one, nothing is made
+/// or written: whoever has all its files starts on a disk that is full, too.
 ///
 /// # Errors
 /// [`PrivateError`].

@@ -122,9 +122,9 @@ impl ClusterController {
         &self.inner.pool
     }
 
-    /// Where all region processes are, as one of them last told: the addresses of each together, the
-    /// best first. Empty until one has. To be kept by whoever wants to begin there the next time,
-    /// when those of the settings may be gone.
+    /// Where all region processes are, as one of them last told: the addresses of each together,
+    /// the best first. Empty until one has. To be kept by whoever wants to begin there the next
+    /// time, when those of the settings may be gone.
     ///
     /// # Limits
     /// 4,096 addresses; further ones are left out.

@@ -23,8 +23,8 @@ pub enum KeysError {
     /// The next key is known already, the present one is not good any more, or as many keys of this
     /// process are good as one may have. Nothing has changed.
     #[error(
-        "the next key is not taken: it is known, the present one is not good, or too many follow it \
-         already: wait until the time of the last change is over"
+        "the next key is not taken: it is known, the present one is not good, or too many follow \
+         it already: wait until the time of the last change is over"
     )]
     NotTaken,
 }

@@ -41,9 +41,9 @@ impl RegionController {
     /// then on; but if the time of the present one is made shorter, the store lets it stand.
     ///
     /// # Errors
-    /// [`KeysError`]. After [`KeysError::Registry`] it is open whether the next key is taken, and it
-    /// has to be kept; this process looks until it knows, and then goes on as if the answer had not
-    /// been lost. After every other error nothing has changed.
+    /// [`KeysError`]. After [`KeysError::Registry`] it is open whether the next key is taken, and
+    /// it has to be kept; this process looks until it knows, and then goes on as if the answer had
+    /// not been lost. After every other error nothing has changed.
     ///
     /// # Cancellation
     /// Dropping the future leaves open whether the key is changed.
@@ -151,7 +151,8 @@ impl RegionController {
                 }
                 Ok(None) => return,
                 Err(error) => {
-                    tracing::debug!(error = %chain(&error), "it is open which key this process has");
+                    let error = chain(&error);
+                    tracing::debug!(%error, "it is open which key this process has");
                 }
             }
         }

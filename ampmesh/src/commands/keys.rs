@@ -124,8 +124,8 @@ async fn rotate(
     Ok(exit)
 }
 
-/// The key that is meant: in full, by its owner's uuid, by its owner's name, or by its beginning, in
-/// this order. A cluster chooses its name itself, so a name that may as well be the beginning of
+/// The key that is meant: in full, by its owner's uuid, by its owner's name, or by its beginning,
+/// in this order. A cluster chooses its name itself, so a name that may as well be the beginning of
 /// another's key means neither.
 fn choose(keys: &[ReportedKey], wanted: &str) -> Result<PublicKey, anyhow::Error> {
     if wanted.is_empty() {

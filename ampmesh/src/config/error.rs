@@ -66,8 +66,8 @@ pub(crate) enum ConfigError {
     /// file would bring them back as they were then.
     #[error(
         "the keys of this machine are in a database, says {}: name it with --registry-url-file, \
-         AMPMESH_REGISTRY_URL_FILE or `registry-url-file` in [region]; or, to have the keys as they \
-         were before, with those that were revoked since then, remove that file",
+         AMPMESH_REGISTRY_URL_FILE or `registry-url-file` in [region]; or, to have the keys as \
+         they were before, with those that were revoked since then, remove that file",
         .moved.display()
     )]
     KeysMoved {

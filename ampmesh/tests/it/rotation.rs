@@ -1,5 +1,5 @@
-//! The key of a region process is followed by the next, and the process is ended, killed and started
-//! again meanwhile: whatever happens, its clusters know it.
+//! The key of a region process is followed by the next, and the process is ended, killed and
+//! started again meanwhile: whatever happens, its clusters know it.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
