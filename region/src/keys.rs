@@ -73,6 +73,22 @@ impl RegionController {
         Ok(self.inner.book.keys.list().await?)
     }
 
+    /// So many of the keys that are known, sorted by the keys themselves: those that come after
+    /// that one, or the first. There are no more if there are fewer.
+    ///
+    /// # Errors
+    /// [`KeysError::Registry`].
+    ///
+    /// # Cancellation
+    /// Dropping the future changes nothing.
+    pub async fn keys_after(
+        &self,
+        after: Option<&PublicKey>,
+        max: usize,
+    ) -> Result<Vec<KeyEntry>, KeysError> {
+        Ok(self.inner.book.keys.list_after(after, max).await?)
+    }
+
     /// Revokes a key, and whatever other key its owner has. Connections that are open end at once
     /// here, and within a second at the other region processes, whatever the clocks of any of them
     /// say. Gives the keys that were good until now, by this process's clock: none if there were
