@@ -6,8 +6,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use amp_proto::{CommandSchema, Limits, Region, ResponderTable, Role as _};
 use mesh::{
-    ClusterId, KeyPair, Listen, Pool, ProcessSettings, PublicKey, RegionId, Secret, Services,
-    SettingsError, Transport, X509Identity, host_name,
+    ClusterId, KeyPair, Listen, MemoryBudget, Pool, ProcessSettings, PublicKey, RegionId, Secret,
+    Services, SettingsError, Transport, X509Identity, host_name,
 };
 use tokio::sync::{Notify, watch};
 
@@ -19,6 +19,7 @@ use crate::known_keys::KnownKeys;
 use crate::registry::keys::{Enrolment, KeyEntry, Keys, MemoryKeys};
 use crate::registry::{MemoryRegistry, RegionEntry, Registry, RegistryError};
 use crate::responders::MeshResponders;
+use crate::rotation::Rotation;
 use crate::serve;
 use crate::sparing::Sparing;
 
@@ -214,6 +215,16 @@ impl RegionBuilder {
         self
     }
 
+    /// How much memory this process may have, by its resident set, in bytes. Above four fifths of
+    /// it what peers newly ask is refused, `OVERLOADED`; above nine tenths no more connections are
+    /// accepted; both until there is less. Default: what the operating system allows the process.
+    /// Elsewhere than on Linux no budget holds.
+    #[must_use]
+    pub fn memory_budget(mut self, budget: MemoryBudget) -> Self {
+        self.process.memory_budget = budget;
+        self
+    }
+
     /// How long [`RegionController::get_client_for`] waits for a cluster to appear. Default 10 s.
     #[must_use]
     pub fn client_wait(mut self, wait: Duration) -> Self {
@@ -314,6 +325,7 @@ impl RegionBuilder {
             entry,
             known,
             forgotten: Notify::new(),
+            rotation: Rotation::default(),
             strangers: Sparing::default(),
         });
         serve::start(&controller, self.services, listener);

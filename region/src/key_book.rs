@@ -53,6 +53,11 @@ impl KeyBook {
         self.known.learn(entries);
     }
 
+    /// The entry of a key as the store was last seen.
+    pub(crate) fn known_entry(&self, key: &PublicKey) -> Option<KeyEntry> {
+        self.known.find(key)
+    }
+
     /// The entry of a key, if it has one. While the store cannot be asked, or does not answer until
     /// that time, what was known before has to do. An error of none is that of the time.
     async fn look_up(

@@ -18,6 +18,7 @@ mod registrar;
 pub mod registry;
 mod report;
 mod responders;
+mod rotation;
 mod serve;
 mod sparing;
 mod tell;
@@ -26,8 +27,8 @@ mod twins;
 pub use amp_proto::{Cluster, Region};
 pub use mesh::{
     CallError, Client, ClusterId, GATHER_CONCURRENCY, Gathered, Gathering, InviteToken, KeyPair,
-    Limits, Listen, PeerExt, PublicKey, RegionId, Secret, SettingsError, X509Error, X509Identity,
-    gather, gather_with,
+    Limits, Listen, Memory, MemoryBudget, MemoryPressure, PeerExt, PublicKey, RegionId, Secret,
+    SettingsError, X509Error, X509Identity, gather, gather_with,
 };
 
 pub use crate::admission::{Admission, AdmissionError, Admissions};

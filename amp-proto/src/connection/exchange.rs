@@ -77,6 +77,13 @@ pub enum AskRefused {
         /// The limit.
         max: usize,
     },
+    /// [`Limits::outbound_bytes_max`] bytes of asks wait to be sent. Ask again when the peer has
+    /// read some of them.
+    #[error("{max} bytes of asks wait to be sent already")]
+    NoRoom {
+        /// The limit.
+        max: usize,
+    },
     /// The connection is closed, or about to be.
     #[error(transparent)]
     Lost(Lost),
@@ -188,11 +195,13 @@ impl Exchange {
             header.push(TRACE_KEY, trace);
         }
         let before = self.out.len();
-        let (reader, limits) = reader_of(self.large.as_ref(), &self.limits);
+        // Items go ahead of pieces, and would come before the ask that they belong to.
+        let large = self.large.as_ref().filter(|_| !metadata.stream);
+        let (reader, limits) = reader_of(large, &self.limits);
         let fill = |out: &mut BoxWriter<'_>| fields.encode_fields(out);
         write_box_for(reader, &mut self.out, header.pairs(), limits, fill)
             .map_err(AskRefused::Encode)?;
-        let is_large = self.send_in_parts_if_large(before, Some(tag));
+        let is_large = !metadata.stream && self.send_in_parts_if_large(before, Some(tag));
         // A large one is not sent before its last piece is.
         let position = if is_large { u64::MAX } else { position };
         Ok(self.asks.insert(tag, deadline, position))
@@ -359,16 +368,19 @@ impl Exchange {
         Ok(())
     }
 
-    /// Ends every ask whose deadline has come.
-    pub fn handle_timeout(&mut self, now: Moment) {
+    /// Ends every ask whose deadline has come. Gives those that the peer has, or will have, and may
+    /// be working on, so that it can be told that nobody waits any more.
+    pub fn handle_timeout(&mut self, now: Moment) -> Vec<AskId> {
         if self.parts.waiting_bytes() > 0 {
             self.expire_parts(now);
         }
-        self.asks.expire(now);
+        let mut expired = self.asks.expire(now);
+        expired.retain(|ask| Some(*ask) != self.ping);
         if !self.streams.is_empty() {
             let asks = &self.asks;
             self.streams.over(|tag| !asks.is_waiting(tag));
         }
+        expired
     }
 
     /// The transport took `bytes` more of what [`Exchange::swap_outbound`] gave.
@@ -395,8 +407,11 @@ impl Exchange {
     /// The peer sends no more: every ask in flight ends, and no new one is made. Its own asks can
     /// still be answered.
     pub fn handle_peer_done(&mut self, lost: Lost) {
-        // What waits to be sent still goes out, with the answers, and the peer may act on it.
-        self.asks.lose(&lost, u64::MAX);
+        for ask in self.parts.asks().collect::<Vec<_>>() {
+            self.give_up_parts(AskId(ask));
+        }
+        // What else waits to be sent still goes out, with the answers, and the peer may act on it.
+        self.asks.lose(&lost, self.position());
         self.streams.over(|_| true);
         self.leave(lost);
     }
@@ -450,6 +465,7 @@ impl Exchange {
         if self.outbound_bytes() == 0 && !self.parts.is_ready() {
             return 0;
         }
+        let start = self.out_position;
         self.out_position = self.position();
         core::mem::swap(&mut self.out, spare);
         let answers_before = self.answer_bytes();
@@ -466,7 +482,7 @@ impl Exchange {
         if was_full && !self.is_bulk_full() {
             self.streams.made_room();
         }
-        taken += self.cut_parts(spare, Self::BULK_PIECE_BYTES.saturating_sub(taken));
+        taken += self.cut_parts(spare, start, Self::BULK_PIECE_BYTES.saturating_sub(taken));
         self.out_position += widen(taken);
         answers_before - self.answer_bytes()
     }

@@ -153,7 +153,7 @@ impl BoxWriter<'_> {
         let bytes = self.out.len() - length_at - 2;
         match u16::try_from(bytes) {
             Ok(length) => set_length(self.out, length_at, length),
-            Err(_) if self.reader == Reader::KnowsParts => self.put_parts(key, length_at),
+            Err(_) if self.reader == Reader::KnowsParts => return self.put_parts(key, length_at),
             Err(_) => {
                 let key = String::from_utf8_lossy(key).into_owned();
                 return Err(EncodeError::ValueTooLong { key, bytes });
@@ -163,12 +163,14 @@ impl BoxWriter<'_> {
     }
 
     /// Spreads the value after `length_at`, the last thing written, over several keys.
-    fn put_parts(&mut self, key: &[u8], length_at: usize) {
+    fn put_parts(&mut self, key: &[u8], length_at: usize) -> Result<(), EncodeError> {
         let value = self.out.split_off(length_at + 2);
         for (number, part) in (1_usize..).zip(value.chunks(VALUE_BYTES_MAX)) {
             if number > 1 {
                 let key = part_key(key, number);
-                let key_bytes = u8::try_from(key.len()).unwrap_or(u8::MAX);
+                let key_bytes = u8::try_from(key.len());
+                let key_bytes =
+                    key_bytes.map_err(|_| EncodeError::KeyLength { bytes: key.len() })?;
                 self.keys += 1;
                 self.out.extend_from_slice(&[0, key_bytes]);
                 self.out.extend_from_slice(&key);
@@ -179,6 +181,7 @@ impl BoxWriter<'_> {
             self.out.extend_from_slice(part);
         }
         self.parts = true;
+        Ok(())
     }
 
     /// Puts every key at its place.

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use uuid::Uuid;
+
 /// The settings cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -47,6 +49,19 @@ pub(crate) enum ConfigError {
          writes at a region; or give --plain, to speak plain AMP with a shared secret"
     )]
     NotJoined,
+    /// The key of the cluster stands for another uuid than the one that it is to run with.
+    #[error(
+        "this cluster has joined with the uuid {joined}, for which its key stands, and cannot run \
+         with {claimed}: leave out --uuid, AMPMESH_UUID and `uuid` in [cluster]; or, to have it be \
+         another cluster, remove cluster.key and regions.json from its data directory, and \
+         `ampmesh join` with a new token"
+    )]
+    JoinedAs {
+        /// The one that it has joined with.
+        joined: Uuid,
+        /// The one that it is to run with.
+        claimed: Uuid,
+    },
     /// What is said of the registry's database cannot be used.
     #[error("{whence}")]
     Registry {
@@ -73,6 +88,18 @@ pub(crate) enum ConfigError {
     PasswordForAll {
         /// The configuration file.
         path: PathBuf,
+    },
+    /// The keys beside the registry's file were brought along to a database, and a registry in a
+    /// file would bring them back as they were then.
+    #[error(
+        "the keys of this machine are in a database, says {}: name it with --registry-url-file, \
+         AMPMESH_REGISTRY_URL_FILE or `registry-url-file` in [region]; or, to have the keys as they \
+         were before, with those that were revoked since then, remove that file",
+        .moved.display()
+    )]
+    KeysMoved {
+        /// The file that says so.
+        moved: PathBuf,
     },
     /// There is no secret to join the mesh with.
     #[error(

@@ -36,7 +36,7 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 use super::limits::LimitsTable;
-use super::{ConfigError, Ip, LogFormat, Name, Ports, RegionAddress, RegistryText};
+use super::{Budget, ConfigError, Ip, LogFormat, Name, Ports, RegionAddress, RegistryText};
 
 /// Everything that a configuration file can say.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -48,6 +48,7 @@ pub(crate) struct File {
     pub(crate) start_tls_certificate_file: Option<PathBuf>,
     pub(crate) start_tls_key_file: Option<PathBuf>,
     pub(crate) start_tls_authorities_file: Option<PathBuf>,
+    pub(crate) memory_budget: Option<Budget>,
     pub(crate) log: Option<String>,
     pub(crate) log_format: Option<LogFormat>,
     pub(crate) region: RegionTable,

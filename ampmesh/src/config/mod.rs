@@ -5,6 +5,7 @@
 //! the file; [`settings`] lays them over each other. A mistake in the file is told with its file,
 //! line and column.
 
+mod budget;
 mod error;
 mod file;
 mod limits;
@@ -14,10 +15,13 @@ mod start_tls;
 mod surroundings;
 mod values;
 
+pub(crate) use self::budget::Budget;
 pub(crate) use self::error::ConfigError;
 pub(crate) use self::file::File;
 pub(crate) use self::registry::{RegistryPlace, RegistryText, RegistryVariables};
-pub(crate) use self::settings::{ClusterSettings, CommonSettings, RegionSettings, SecretPlace};
+pub(crate) use self::settings::{
+    ClusterSettings, CommonSettings, JoinSettings, RegionSettings, SecretPlace,
+};
 pub(crate) use self::start_tls::StartTlsFiles;
 pub(crate) use self::surroundings::Surroundings;
 pub(crate) use self::values::{Ip, LogFormat, Name, Ports, RegionAddress, Span};

@@ -5,13 +5,14 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use amp_proto::Limits;
+use mesh::MemoryBudget;
 use uuid::Uuid;
 
 use super::{
     ConfigError, File, LogFormat, Name, Ports, RegionAddress, RegistryPlace, StartTlsFiles,
     Surroundings,
 };
-use crate::cli::{ClusterArgs, CommonArgs, ProcessArgs, RegionArgs};
+use crate::cli::{ClusterArgs, CommonArgs, JoinArgs, ProcessArgs, RegionArgs};
 
 /// What every subcommand needs to know.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,6 +73,7 @@ pub(crate) struct RegionSettings {
     pub(crate) start_tls: Option<StartTlsFiles>,
     pub(crate) demo: bool,
     pub(crate) connections_max: Option<NonZeroUsize>,
+    pub(crate) memory_budget: MemoryBudget,
     pub(crate) limits: Limits,
 }
 
@@ -80,7 +82,7 @@ pub(crate) struct RegionSettings {
 pub(crate) struct ClusterSettings {
     pub(crate) data_dir: PathBuf,
     pub(crate) name: Name,
-    /// `None`: as the data directory has it.
+    /// `None`: as it has joined, or as the data directory has it.
     pub(crate) uuid: Option<Uuid>,
     pub(crate) regions: Vec<RegionAddress>,
     /// `None`: known by key alone.
@@ -88,7 +90,17 @@ pub(crate) struct ClusterSettings {
     /// `None`: plain AMP is spoken in the clear.
     pub(crate) start_tls: Option<StartTlsFiles>,
     pub(crate) demo: bool,
+    pub(crate) memory_budget: MemoryBudget,
     pub(crate) limits: Limits,
+}
+
+/// As whom a cluster joins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct JoinSettings {
+    pub(crate) data_dir: PathBuf,
+    pub(crate) name: Name,
+    /// `None`: as before, or as the data directory has it.
+    pub(crate) uuid: Option<Uuid>,
 }
 
 impl CommonSettings {
@@ -141,6 +153,7 @@ impl RegionSettings {
             start_tls,
             demo: !flags.process.no_demo && table.demo.unwrap_or(true),
             connections_max: table.connections_max,
+            memory_budget: memory_budget(&flags.process, file),
             limits: file.limits.limits()?,
         })
     }
@@ -176,9 +189,37 @@ impl ClusterSettings {
             secret,
             start_tls,
             demo: !flags.process.no_demo && table.demo.unwrap_or(true),
+            memory_budget: memory_budget(&flags.process, file),
             limits: file.limits.limits()?,
         })
     }
+}
+
+impl JoinSettings {
+    /// Lays `flags` over `file` over the defaults, as [`ClusterSettings::resolve`] does: who joins
+    /// is who runs.
+    ///
+    /// # Errors
+    /// [`ConfigError::NoDataDirectory`].
+    pub(crate) fn resolve(
+        flags: &JoinArgs,
+        file: &File,
+        surroundings: &Surroundings,
+        common: &CommonSettings,
+    ) -> Result<Self, ConfigError> {
+        let table = &file.cluster;
+        let name = flags.name.as_ref().or(table.name.as_ref()).cloned();
+        Ok(Self {
+            data_dir: common.data_dir()?.to_owned(),
+            name: name.unwrap_or_else(|| surroundings.name()),
+            uuid: flags.uuid.or(table.uuid),
+        })
+    }
+}
+
+/// By itself, what the operating system allows.
+fn memory_budget(flags: &ProcessArgs, file: &File) -> MemoryBudget {
+    flags.memory_budget.or(file.memory_budget).map(|budget| budget.0).unwrap_or_default()
 }
 
 /// A list is replaced as a whole, not lengthened.
@@ -258,6 +299,15 @@ mod tests {
         assert_eq!(file_of(&settings.registry), Some(Path::new("/d/registry.sqlite")));
         assert_eq!(settings.secret, Some(SecretPlace::Given("/s".into())));
         assert!(!settings.demo);
+    }
+
+    #[test]
+    fn the_memory_budget_is_what_the_system_allows_unless_somebody_says() {
+        let file = "memory-budget = '1GiB'";
+        assert_eq!(region(&[], "").memory_budget, MemoryBudget::Allowed);
+        assert_eq!(region(&[], file).memory_budget, MemoryBudget::Bytes(1 << 30));
+        let flagged = region(&["--memory-budget", "none"], file);
+        assert_eq!(flagged.memory_budget, MemoryBudget::Unlimited);
     }
 
     #[test]

@@ -9,6 +9,8 @@ use std::time::Duration;
 use serde::de::{self, Deserializer, Visitor};
 use serde::{Deserialize, Serialize};
 
+use super::Budget;
+
 /// How log lines are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
@@ -237,7 +239,7 @@ macro_rules! deserialize_from_text {
     )*};
 }
 
-deserialize_from_text!(Ip, Name, Ports, RegionAddress, Span);
+deserialize_from_text!(Budget, Ip, Name, Ports, RegionAddress, Span);
 
 #[cfg(test)]
 mod tests {

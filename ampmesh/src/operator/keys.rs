@@ -7,10 +7,11 @@ use amp_proto::responders;
 use amp_proto::{AnsweredBy, Arguments, CallError, Command, CommandError, PublicKey, Region};
 use mesh::{KeyPair, chain};
 use region::{KeyEntry, KeysError, RegionController};
+use tokio::sync::Mutex;
 
 use super::client::{Operator, OperatorError, PATIENCE};
 use super::desk::page;
-use crate::keys::KeyFile;
+use crate::keys::{KeyFile, KeyFileError};
 
 /// How many keys are looked up for one page. Fixed: as many as it has room for, if their names are
 /// short.
@@ -117,16 +118,24 @@ impl From<KeysError> for KeysRefused {
     }
 }
 
+impl From<KeyFileError> for KeysRefused {
+    fn from(error: KeyFileError) -> Self {
+        Self::Refused(chain(&error).to_string())
+    }
+}
+
 /// Answers for one region process.
 #[derive(Debug)]
 pub(super) struct KeyDesk {
     region: RegionController,
     own: KeyFile,
+    /// One change of the own key at a time.
+    changing: Mutex<()>,
 }
 
 impl KeyDesk {
     pub(super) fn new(region: RegionController, own: KeyFile) -> Self {
-        Self { region, own }
+        Self { region, own, changing: Mutex::default() }
     }
 }
 
@@ -160,13 +169,24 @@ impl KeyDesk {
         let not_kept = |error: std::io::Error| {
             KeysRefused::Refused(format!("the next key cannot be kept: {error}"))
         };
+        let _changing = self.changing.lock().await;
+        // One of before may be the key in use, or will be: an answer was lost. Its file is its only
+        // copy.
+        if let Some(before) = self.own.next()? {
+            let found = self.region.find_key(&before.public()).await?;
+            self.own.change_if_enrolled(found.as_ref()).map_err(not_kept)?;
+        }
         let (next, overlap) = (KeyPair::generate(), Duration::from_millis(it.overlap_ms));
-        // It is written down before anybody hears of it. Should this process be started again, it
-        // goes on with the next key.
+        // It is written down before anybody hears of it.
         self.own.keep_next(&next).map_err(not_kept)?;
-        if let Err(error) = self.region.rotate_key(next.clone(), overlap).await {
-            self.own.forget_next().map_err(not_kept)?;
-            return Err(error.into());
+        match self.region.rotate_key(next.clone(), overlap).await {
+            Ok(()) => self.own.change().map_err(not_kept)?,
+            // It is open whether it is the next key by now, so it stays where it is.
+            Err(error @ KeysError::Registry(_)) => return Err(error.into()),
+            Err(error) => {
+                self.own.forget_next().map_err(not_kept)?;
+                return Err(error.into());
+            }
         }
         Ok(RegionKeyRotated { next: next.public() })
     }

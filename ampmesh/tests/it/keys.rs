@@ -11,15 +11,15 @@ use tokio::net::TcpSocket;
 
 use crate::support::{Running, ampmesh, failure, mode, run};
 
-fn scratch() -> TempDir {
+pub(crate) fn scratch() -> TempDir {
     tempfile::Builder::new().prefix("amp").tempdir().unwrap()
 }
 
-fn in_dir(data_dir: &Path, arguments: &[&str]) -> Output {
+pub(crate) fn in_dir(data_dir: &Path, arguments: &[&str]) -> Output {
     run(&[arguments, &["--data-dir", data_dir.to_str().unwrap()]].concat())
 }
 
-fn json(output: &Output) -> Value {
+pub(crate) fn json(output: &Output) -> Value {
     assert!(output.status.success(), "{output:?}");
     serde_json::from_slice(&output.stdout).unwrap()
 }
@@ -29,7 +29,7 @@ pub(crate) fn region(data_dir: &Path, name: &str) -> Running {
 }
 
 /// A region process, and its address.
-fn region_at(data_dir: &Path, name: &str) -> (Running, String) {
+pub(crate) fn region_at(data_dir: &Path, name: &str) -> (Running, String) {
     let data_dir = data_dir.to_str().unwrap();
     let usual = ["region", "--listen", "127.0.0.1", "--ports", "0", "--json"];
     let mut region =

@@ -10,7 +10,7 @@ use amp_proto::{
     AskId, AskRefused, AskResult, Authentication, Command, EncodeError, EncodeFields, Exchange,
     LargeBody, Limits, Lost, Metadata, Moment, PublicKey, RoleName,
 };
-use tokio::sync::{Mutex as Mutual, MutexGuard as Turn, Semaphore, watch};
+use tokio::sync::{Mutex as Mutual, MutexGuard as Turn, OwnedSemaphorePermit, Semaphore, watch};
 
 use crate::agreement::{Agreement, Features};
 use crate::clock::Clock;
@@ -25,9 +25,11 @@ use crate::sync::MutexGuard;
 pub struct Link {
     shared: Shared,
     /// One permit for each ask in flight.
-    turns: Semaphore,
+    turns: Arc<Semaphore>,
     /// Told when bytes went out and there is room for more.
     room: Room,
+    /// Whose large ask is written next.
+    large_ask: Mutual<()>,
     /// Whose long answer is written next.
     long_answer: Mutual<()>,
     lost: watch::Sender<Option<Lost>>,
@@ -36,6 +38,8 @@ pub struct Link {
     answering: AtomicUsize,
     /// Whether the peer has ever asked anything.
     was_asked: AtomicBool,
+    /// Commands of the peer that want no answer and failed.
+    failed_notices: AtomicU64,
     peer: PeerInfo,
     identity: OnceLock<Identity>,
     agreement: OnceLock<Agreement>,
@@ -82,13 +86,15 @@ impl Link {
     pub(crate) fn new(exchange: Exchange, peer: PeerInfo, limits: Arc<Limits>) -> Arc<Self> {
         Arc::new(Self {
             shared: Shared::new(exchange),
-            turns: Semaphore::new(limits.asks_in_flight_max.min(Semaphore::MAX_PERMITS)),
+            turns: Arc::new(Semaphore::new(limits.asks_in_flight_max.min(Semaphore::MAX_PERMITS))),
             room: Room::default(),
+            large_ask: Mutual::new(()),
             long_answer: Mutual::new(()),
             lost: watch::Sender::new(None),
             round_trip_us: AtomicU64::new(u64::MAX),
             answering: AtomicUsize::new(0),
             was_asked: AtomicBool::new(false),
+            failed_notices: AtomicU64::new(0),
             peer,
             identity: OnceLock::new(),
             agreement: OnceLock::new(),
@@ -215,6 +221,14 @@ impl Link {
         self.was_asked.store(true, Ordering::Relaxed);
     }
 
+    /// Counts a command of the peer that wants no answer and failed. Gives how many there were, if
+    /// that is worth a line in the log: the peer may send as many as it likes.
+    pub(super) fn note_failed_notice(&self) -> Option<u64> {
+        const TOLD_EACH: u64 = 10;
+        let times = self.failed_notices.fetch_add(1, Ordering::Relaxed) + 1;
+        (times <= TOLD_EACH || times.is_power_of_two()).then_some(times)
+    }
+
     /// How many streams are open, be they part of our calls or of the peer's.
     #[must_use]
     pub fn streams_open(&self) -> usize {
@@ -322,6 +336,16 @@ impl Link {
             },
         };
         let is_large = fields.bytes_hint() > Exchange::PART_BYTES;
+        // Large ones are encoded one after another, so that there is never more than one beyond the
+        // limit.
+        let large_turn = if is_large {
+            match tokio::time::timeout_at(instant, self.large_ask.lock()).await {
+                Ok(turn) => Some(turn),
+                Err(_) => return late(),
+            }
+        } else {
+            None
+        };
         let room = self.room.wait_until(|| !self.is_full(is_large));
         if self.is_full(is_large) && tokio::time::timeout_at(instant, room).await.is_err() {
             return late();
@@ -338,6 +362,7 @@ impl Link {
             Some(body) => self.exchange().ask_large(name, body, deadline, &metadata),
             None => self.exchange().ask_encoded(name, fields, deadline, &metadata),
         }?;
+        drop(large_turn);
         self.stir();
         let mut in_flight = InFlight { link: self, id: Some(id) };
         let outcome = std::future::poll_fn(|cx| self.poll_ask(id, cx)).await;
@@ -379,11 +404,23 @@ impl Link {
     /// Drops all interest in an ask, and has the peer stop working on it.
     pub(super) fn abandon(&self, id: AskId) {
         let mut exchange = self.exchange();
-        if exchange.forget(id) && self.has(Features::CANCEL) {
-            // If it cannot be said any more there is nobody to stop.
-            let _said = exchange.notify(&Cancel { tag: id.tag().into() });
-            drop(exchange);
-            self.stir();
+        if exchange.forget(id) {
+            self.call_off(&mut exchange, [id]);
+        }
+        drop(exchange);
+        // What was not sent of it waits no more, and the peer may have to be told so.
+        self.made_room();
+        self.stir();
+    }
+
+    /// Tells the peer that nobody waits for these asks any more, if it wants to know. The caller
+    /// stirs the driver.
+    pub(super) fn call_off(&self, exchange: &mut Exchange, asks: impl IntoIterator<Item = AskId>) {
+        if self.has(Features::CANCEL) {
+            for ask in asks {
+                // If it cannot be said any more there is nobody to stop.
+                let _said = exchange.notify(&Cancel { tag: ask.tag().into() });
+            }
         }
     }
 
@@ -394,9 +431,45 @@ impl Link {
     /// Whether so much waits that a new ask has to wait as well. What is large waits for what is
     /// large, and nothing else does.
     fn is_full(&self, is_large: bool) -> bool {
-        let exchange = self.exchange();
+        self.waits_too_much(&self.exchange(), is_large)
+    }
+
+    fn waits_too_much(&self, exchange: &Exchange, is_large: bool) -> bool {
         let waiting = exchange.calls_bytes() + if is_large { exchange.large_bytes() } else { 0 };
         waiting >= self.limits.outbound_bytes_max
+    }
+
+    /// The exchange, to write an ask to that waits for nothing, if there is room for one.
+    ///
+    /// # Errors
+    /// [`AskRefused::NoRoom`], [`AskRefused::Lost`].
+    pub(super) fn exchange_with_room(
+        &self,
+        bytes_hint: usize,
+    ) -> Result<MutexGuard<'_, Exchange>, AskRefused> {
+        let exchange = self.exchange();
+        if let Some(lost) = exchange.refusing() {
+            return Err(AskRefused::Lost(lost.clone()));
+        }
+        if self.waits_too_much(&exchange, bytes_hint > Exchange::PART_BYTES) {
+            return Err(AskRefused::NoRoom { max: self.limits.outbound_bytes_max });
+        }
+        Ok(exchange)
+    }
+
+    /// A turn for an ask that waits for none: one of those in flight, until it is dropped.
+    ///
+    /// # Errors
+    /// [`AskRefused::TooManyInFlight`], [`AskRefused::Lost`].
+    pub(super) fn turn_now(&self) -> Result<OwnedSemaphorePermit, AskRefused> {
+        Arc::clone(&self.turns).try_acquire_owned().map_err(|_| match self.refusing() {
+            Some(lost) => AskRefused::Lost(lost),
+            None => {
+                let own = self.limits.asks_in_flight_max;
+                let agreed = self.agreement().map(|agreement| agreement.asks_in_flight_max);
+                AskRefused::TooManyInFlight { max: agreed.unwrap_or(own) }
+            }
+        })
     }
 
     /// Whether an answer of about this length may be written now, or has to wait until the peer has

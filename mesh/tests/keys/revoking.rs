@@ -5,6 +5,7 @@ use std::time::Duration;
 use amp_proto::{CallError, Lost};
 use mesh::KeyPair;
 use region::{RegionController, StartError};
+use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
 use crate::world::{HOUR, Wait, WhoAmI, World, client_for, dial, member};
@@ -113,6 +114,45 @@ async fn a_region_process_whose_key_was_revoked_is_left_and_not_believed_any_mor
     client_for(&first, me.uuid).await.call(WhoAmI).await.unwrap();
     let back = second.get_client_for_within(me.uuid, Duration::from_millis(300)).await;
     assert!(back.is_err(), "nobody comes back to it");
+    cluster.shutdown().await;
+}
+
+#[tokio::test]
+async fn whoever_has_the_key_of_a_region_and_is_leaving_is_left_at_once_when_it_is_revoked() {
+    let (world, pair) = (World::new(), KeyPair::generate());
+    let first = world.region().await;
+    let owner = world.region_builder().key_pair(pair.clone()).start().await.unwrap();
+    let me = member(&first).await;
+    owner.shutdown().await;
+    // The thief knows what there is to know, and hears of nothing that becomes of it.
+    let elsewhere = World::new();
+    for known in world.keys.list().await.unwrap() {
+        elsewhere.keys.enrol(&known).await.unwrap();
+    }
+    let thief = elsewhere.region_builder().key_pair(pair.clone()).start().await.unwrap();
+    let cluster = world.cluster_builder(&me).region(thief.address()).start().await.unwrap();
+    client_for(&first, me.uuid).await;
+    let client = client_for(&thief, me.uuid).await;
+    let mut waiting = JoinSet::new();
+    let waiter = client.clone().within(Duration::from_secs(60));
+    waiting.spawn(async move { waiter.call(Wait).await });
+    timeout(PATIENCE, async {
+        while world.desk.asked.load(std::sync::atomic::Ordering::SeqCst) == 0 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+    .expect("it is being waited");
+    client.leave().await;
+    // The cluster has heard of it, and goes on with what it was asked.
+    let left = cluster.pool().wait_until(|pool| (pool.all().len() == 1).then_some(()));
+    timeout(PATIENCE, left).await.expect("nobody asks it any more");
+    assert!(waiting.try_join_next().is_none());
+
+    first.revoke(&pair.public()).await.unwrap();
+    let ended = timeout(PATIENCE, waiting.join_next()).await.expect("nothing goes on");
+    let ended = ended.unwrap().unwrap();
+    assert!(matches!(ended, Err(CallError::Lost { .. })), "{ended:?}");
     cluster.shutdown().await;
 }
 

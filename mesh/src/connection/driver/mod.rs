@@ -16,7 +16,7 @@ use amp_proto::{
     Ask, AskEvent, AskId, Assembly, Command as _, Exchange, Inbound, Incoming, Lost, Moment,
 };
 use bytes::{Bytes, BytesMut};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::Sleep;
 use tokio_util::io::poll_read_buf;
 
@@ -122,8 +122,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             return Ended { lost, handed_over };
         }
         // The peer sees an orderly end where there can be one; a broken stream has none.
-        let closing = std::future::poll_fn(|cx| Pin::new(&mut self.stream).poll_shutdown(cx));
         let patience = self.link.limits().closing_timeout;
+        let is_ours = matches!(lost, Lost::ClosedHere | Lost::Fatal { .. });
+        let closing = async {
+            self.stream.shutdown().await?;
+            // Closed with bytes that nobody has read, TCP would take back what was written last.
+            let mut unread = [0; 1024];
+            while is_ours && self.stream.read(&mut unread).await? > 0 {}
+            io::Result::Ok(())
+        };
         let _closed = tokio::time::timeout(patience, closing).await;
         Ended { lost, handed_over: None }
     }
@@ -131,6 +138,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Lost> {
         self.link.watch(cx);
         self.running.reap(&self.link, cx);
+        self.shed_if_memory_is_short();
         if self.inbound.is_at_rest() {
             self.inbound.lend(BUFFER.take());
         }
@@ -173,7 +181,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
     }
 
     fn is_reading(&self) -> bool {
-        !self.is_deaf() && self.half_closed_since.is_none() && self.closing_since.is_none()
+        !self.is_deaf() && self.half_closed_since.is_none() && !self.has_heard_all()
+    }
+
+    /// Whether nothing more is read because the connection is being closed. A large answer only
+    /// goes out as the peer gives credit for it, so while one waits that is still read, and
+    /// everything else dropped.
+    fn has_heard_all(&self) -> bool {
+        self.closing_since.is_some() && !self.link.exchange().has_large_answers()
     }
 
     /// Whether nothing more is read until the peer has read what waits for it.
@@ -197,7 +212,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
     fn read(&mut self, cx: &mut Context<'_>) -> Result<bool, Lost> {
         // What an earlier turn left because too much waited to be written.
         self.take_boxes(cx)?;
-        if self.is_deaf() {
+        if self.is_deaf() || self.has_heard_all() {
             return Ok(false);
         }
         let stream = Pin::new(&mut self.stream);
@@ -225,17 +240,25 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
     }
 
     fn take_boxes(&mut self, cx: &mut Context<'_>) -> Result<(), Lost> {
-        while !self.is_deaf() {
+        while !self.is_deaf() && !self.has_heard_all() {
             let Some(fields) = self.inbound.next_box().map_err(Lost::PeerMisbehaved)? else {
                 break;
             };
-            match Incoming::of(fields).map_err(Lost::PeerMisbehaved)? {
+            let incoming = Incoming::of(fields).map_err(Lost::PeerMisbehaved)?;
+            if self.closing_since.is_some() && !Assembly::is_credit(&incoming) {
+                continue;
+            }
+            match incoming {
                 Incoming::Ask(ask) if ask.tag.is_none() && is_streamed(&self.link, &ask)? => {}
                 Incoming::Ask(ask) if ask.tag.is_none() && ask.metadata.part.is_some() => {
+                    self.running.took(ask.fields.bytes_len());
                     let assembled = self.assembly.handle(&ask).map_err(Lost::PeerMisbehaved)?;
+                    self.shed_if_memory_is_short();
                     self.take_assembled(assembled)?;
                 }
-                Incoming::Ask(ask) if ask.command == Cancel::NAME.as_bytes() => {
+                Incoming::Ask(ask)
+                    if ask.tag.is_none() && ask.command == Cancel::NAME.as_bytes() =>
+                {
                     if let Some(tag) = ask.fields.get(b"tag") {
                         self.running.cancel(&self.link, tag.bytes());
                     }

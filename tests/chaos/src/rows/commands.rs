@@ -50,6 +50,21 @@ pub(super) fn simulation() -> CommandRow {
     }
 }
 
+/// R8, for those who reach the operators' socket.
+pub(super) fn operators() -> CommandRow {
+    CommandRow {
+        number: "R8b",
+        property: "operators that do not go on are left, and keep nobody out",
+        targets: [
+            "50 of each of 2 kinds: all closed ≤ 10 s, others are answered",
+            "1,000 of each of 2 kinds: all closed ≤ 10 s, others are answered",
+        ],
+        commands: [words("tests/operators 50"), words("tests/operators 1000")],
+        figure: Figure::LastLineWith("R8b "),
+        time_limits: [minutes(20); 2],
+    }
+}
+
 /// R14: whoever should not be believed.
 pub(super) fn wrong_keys() -> CommandRow {
     CommandRow::tests(
