@@ -70,9 +70,9 @@ impl<R: Role> Client<R> {
     }
 
     /// A client of the same peer for one call that is carried out once, however often it is tried:
-    /// with the same id, the same process gives the answer that it gave before, or that of the run under
-    /// way. The second try may come through another connection, or through another process that
-    /// asks the peer.
+    /// with the same id, the same process gives the answer that it gave before, or that of the run
+    /// under way. The second try may come through another connection, or through another process
+    /// that asks the peer.
     ///
     /// The run does not end with the connection, nor with the caller's time; whoever tries again
     /// gets its answer.

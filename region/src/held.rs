@@ -67,6 +67,14 @@ impl Keys for Held {
         listed
     }
 
+    async fn list_after(
+        &self,
+        after: Option<&PublicKey>,
+        max: usize,
+    ) -> Result<Vec<KeyEntry>, RegistryError> {
+        self.keys.list_after(after, max).await
+    }
+
     async fn revoke(
         &self,
         key: &PublicKey,

@@ -318,11 +318,12 @@ mod tests {
     impl World {
         async fn new() -> Self {
             let (keys, transport) = (Arc::new(Held::new()), MemoryTransport::new());
+            let own = Arc::clone(&keys);
             let region = RegionController::builder()
                 .transport(Arc::new(transport.clone()))
                 .listen(Listen::loopback())
                 .key_pair(KeyPair::generate())
-                .keys(Arc::<Held>::clone(&keys))
+                .keys(own)
                 .start()
                 .await
                 .unwrap();

@@ -75,6 +75,22 @@ impl RegionController {
         Ok(self.inner.book.keys.list().await?)
     }
 
+    /// So many of the keys that are known, sorted by the keys themselves: those that come after
+    /// that one, or the first. There are no more if there are fewer.
+    ///
+    /// # Errors
+    /// [`KeysError::Registry`].
+    ///
+    /// # Cancellation
+    /// Dropping the future changes nothing.
+    pub async fn keys_after(
+        &self,
+        after: Option<&PublicKey>,
+        max: usize,
+    ) -> Result<Vec<KeyEntry>, KeysError> {
+        Ok(self.inner.book.keys.list_after(after, max).await?)
+    }
+
     /// Whose a key is, if it is known. It may be revoked.
     ///
     /// # Errors

@@ -18,13 +18,13 @@ use crate::registry::keys::{KeyEntry, Keys};
 /// The keys as they were when the store was last asked, with what was learned since.
 #[derive(Debug, Default)]
 pub(crate) struct KnownKeys {
-    copy: watch::Sender<Copy>,
+    copy: watch::Sender<Kept>,
     /// Held from the question to the end of it: of two answers the older one must not come last.
     refreshing: Mutex<()>,
 }
 
 #[derive(Debug, Default)]
-struct Copy {
+struct Kept {
     entries: HashMap<PublicKey, KeyEntry>,
     /// What was learned since the store was last asked: its answer may be older. As many as there
     /// are keys, at the most.

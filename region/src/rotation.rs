@@ -280,6 +280,14 @@ mod tests {
             self.answer(self.keys.list().await)
         }
 
+        async fn list_after(
+            &self,
+            after: Option<&PublicKey>,
+            max: usize,
+        ) -> Result<Vec<KeyEntry>, RegistryError> {
+            self.answer(self.keys.list_after(after, max).await)
+        }
+
         async fn revoke(
             &self,
             key: &PublicKey,

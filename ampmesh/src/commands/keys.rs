@@ -72,8 +72,16 @@ async fn revoke(
     terminal: &mut Terminal<'_>,
 ) -> anyhow::Result<()> {
     let operator = Operator::connect_any(data_dir, Duration::MAX).await?;
-    let key = choose(&operator.keys().await?, &args.key)?;
+    // Whoever names a key in full needs no list of all.
+    let key = match args.key.parse() {
+        Ok(key) => key,
+        Err(_) => choose(&operator.keys().await?, &args.key)?,
+    };
     let revoked = operator.revoke(key).await?;
+    if revoked.is_empty() {
+        // It was revoked before, or there is no such key.
+        choose(&operator.keys().await?, &args.key)?;
+    }
     if args.json {
         let revoked = revoked.iter().map(ToString::to_string).collect();
         terminal.json(&Revoked { revoked })?;

@@ -93,6 +93,21 @@ fn a_cluster_joins_by_a_token_is_called_and_revoked() {
 }
 
 #[test]
+fn a_key_in_full_is_revoked_once_and_one_that_nobody_has_never() {
+    let (home, site) = (scratch(), scratch());
+    let _north = region(home.path(), "north");
+    let joined = join(site.path(), &invite(home.path()));
+    let key = joined["key"].as_str().unwrap();
+    let revoke = |key: &str| in_dir(home.path(), &["keys", "revoke", key]);
+    assert_eq!(String::from_utf8(revoke(key).stdout).unwrap(), format!("revoked {key}\n"));
+    let again = String::from_utf8(revoke(key).stdout).unwrap();
+    assert_eq!(again, format!("{key} was revoked before\n"));
+    let unknown = mesh::KeyPair::generate().public().to_string();
+    let (_, err) = failure(&revoke(&unknown));
+    assert!(err.contains(&format!("no key is `{unknown}`")), "{err}");
+}
+
+#[test]
 fn a_token_is_good_once_and_a_damaged_one_never() {
     let (home, site, other) = (scratch(), scratch(), scratch());
     let _north = region(home.path(), "north");

@@ -9,8 +9,8 @@ use tokio::time::{Instant, timeout_at};
 use super::handshake::{HandshakeError, Handshaking};
 use crate::clock::later;
 
-/// How long the end of a stream may take, of what the handshake has left. Fixed: the answer has been
-/// sent by then, and nothing is waited for but the peer's reading it.
+/// How long the end of a stream may take, of what the handshake has left. Fixed: the answer has
+/// been sent by then, and nothing is waited for but the peer's reading it.
 const FAREWELL: Duration = Duration::from_secs(1);
 
 /// How an ask is refused that is not carried out.

@@ -56,6 +56,7 @@ macro_rules! conformance {
 
 conformance!(
     what_was_enrolled_is_found_and_listed_everywhere,
+    keys_are_listed_page_by_page_each_of_them_once,
     a_key_has_one_owner_and_an_owner_one_key,
     a_revoked_key_stays_revoked_and_its_owner_may_get_another,
     an_invite_lets_one_key_in_and_no_second,
@@ -119,6 +120,31 @@ async fn what_was_enrolled_is_found_and_listed_everywhere(kind: impl Kind) -> Te
         assert_eq!(keys.list().await?, [north.clone(), south.clone(), region.clone()]);
         assert_eq!(keys.find(&key()).await?, None);
     }
+    Ok(())
+}
+
+async fn keys_are_listed_page_by_page_each_of_them_once(kind: impl Kind) -> TestResult {
+    let keys = kind.open().await;
+    assert_eq!(keys.list_after(None, 3).await?, []);
+    let mut expected = Vec::new();
+    for number in 0..7 {
+        let entry = entry(&format!("cluster-{number}"), 0);
+        keys.enrol(&entry).await?;
+        expected.push(entry);
+    }
+    let mut listed: Vec<KeyEntry> = Vec::new();
+    for page in [3, 3, 1, 0] {
+        let after = listed.last().map(|last| last.key);
+        let found = keys.list_after(after.as_ref(), 3).await?;
+        assert_eq!(found.len(), page);
+        listed.extend(found);
+        // One that comes and goes between moves nobody to another page.
+        keys.revoke(&listed[0].key, at(1)).await?;
+    }
+    listed.sort_by_key(|entry| entry.key);
+    expected.sort_by_key(|entry| entry.key);
+    let of = |entries: &[KeyEntry]| entries.iter().map(|it| it.key).collect::<Vec<_>>();
+    assert_eq!(of(&listed), of(&expected));
     Ok(())
 }
 

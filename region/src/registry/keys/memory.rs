@@ -1,6 +1,7 @@
 //! Keys within one process, for tests.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
@@ -85,6 +86,17 @@ impl Keys for MemoryKeys {
         let mut keys: Vec<_> = self.book().keys.values().cloned().collect();
         rules::sort(&mut keys);
         Ok(keys)
+    }
+
+    async fn list_after(
+        &self,
+        after: Option<&PublicKey>,
+        max: usize,
+    ) -> Result<Vec<KeyEntry>, RegistryError> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let book = self.book();
+        let rest = book.keys.range::<PublicKey, _>((from, Bound::Unbounded));
+        Ok(rest.take(max).map(|(_, entry)| entry.clone()).collect())
     }
 
     async fn revoke(

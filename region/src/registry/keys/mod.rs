@@ -118,6 +118,20 @@ pub trait Keys: fmt::Debug + Send + Sync + 'static {
     /// Dropping the future changes nothing.
     async fn list(&self) -> Result<Vec<KeyEntry>, RegistryError>;
 
+    /// So many keys, sorted by the keys themselves: those that come after that one, or the first.
+    /// There are no more if there are fewer.
+    ///
+    /// # Errors
+    /// [`RegistryError`].
+    ///
+    /// # Cancellation
+    /// Dropping the future changes nothing.
+    async fn list_after(
+        &self,
+        after: Option<&PublicKey>,
+        max: usize,
+    ) -> Result<Vec<KeyEntry>, RegistryError>;
+
     /// Revokes a key, and every other key of the same owner: whoever stole one may have announced
     /// the next. It does not depend on any clock: those whose end was set are revoked as well, for
     /// another process may think that they are still good. Gives those that were not revoked until

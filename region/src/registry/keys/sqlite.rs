@@ -299,6 +299,22 @@ impl Keys for SqliteKeys {
         Ok(listed)
     }
 
+    async fn list_after(
+        &self,
+        after: Option<&PublicKey>,
+        max: usize,
+    ) -> Result<Vec<KeyEntry>, RegistryError> {
+        let after = after.map(ToString::to_string).unwrap_or_default();
+        let listed = self.file.read_in_place(move |database| {
+            let names = Columns::NAMES;
+            let sql = format!("SELECT {names} FROM keys WHERE key > ?1 ORDER BY key");
+            let mut select = database.prepare_cached(&sql)?;
+            let rows = select.query_map([after], entry_of)?;
+            rows.filter_map(Result::transpose).take(max).collect::<rusqlite::Result<Vec<_>>>()
+        });
+        listed.await
+    }
+
     async fn revoke(
         &self,
         key: &PublicKey,

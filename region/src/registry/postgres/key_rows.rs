@@ -42,6 +42,28 @@ pub(super) async fn find(
     Ok(rows.first().map(entry_of).transpose()?.flatten())
 }
 
+/// So many entries, sorted by their keys, from the one after this on. A database that is sorted by
+/// a language sorts keys in one way as well.
+pub(super) async fn list_after(
+    client: &impl GenericClient,
+    after: Option<&PublicKey>,
+    max: usize,
+) -> Result<Vec<KeyEntry>, Trouble> {
+    let names = Columns::NAMES;
+    let sql = format!("SELECT {names} FROM ampmesh_keys WHERE key > $1 ORDER BY key LIMIT $2");
+    let mut after = after.map(ToString::to_string).unwrap_or_default();
+    let mut entries = Vec::new();
+    while entries.len() < max {
+        let most = limit(max.saturating_sub(entries.len()));
+        let rows = client.query_typed(&sql, &[(&after, Type::TEXT), (&most, Type::INT8)]).await?;
+        // Without those that this program cannot have written there may be too few.
+        let Some(last) = rows.last() else { break };
+        after = last.try_get(0)?;
+        entries.extend(entries_of(&rows)?);
+    }
+    Ok(entries)
+}
+
 async fn write(client: &impl GenericClient, entry: &KeyEntry) -> Result<(), Trouble> {
     let Columns { key, role, ident, name, since_ms, revoked_ms, is_revoked } = Columns::of(entry);
     let sql = format!(

@@ -172,6 +172,14 @@ impl Keys for PostgresKeys {
         Ok(listed)
     }
 
+    async fn list_after(
+        &self,
+        after: Option<&PublicKey>,
+        max: usize,
+    ) -> Result<Vec<KeyEntry>, RegistryError> {
+        self.line.ask(async |client| rows::list_after(client, after, max).await).await
+    }
+
     async fn revoke(
         &self,
         key: &PublicKey,

@@ -40,8 +40,8 @@ const BEGIN: &str = "
 /// still at work on what nobody waits for.
 const GO_ON: &str = "SET statement_timeout = '2s'";
 
-/// Begins a transaction each of whose statements sees what was done before it, whatever the server's
-/// default is: what others did before a lock was ours is to be seen.
+/// Begins a transaction each of whose statements sees what was done before it, whatever the
+/// server's default is: what others did before a lock was ours is to be seen.
 pub(super) async fn begin(client: &mut Client) -> Result<Transaction<'_>, tokio_postgres::Error> {
     client.build_transaction().isolation_level(IsolationLevel::ReadCommitted).start().await
 }
