@@ -109,10 +109,11 @@ pub fn seeds() -> Vec<Vec<u8>> {
         "once-window = '9999h'",
         "closing-timeout = '2 parsecs'",
     ];
-    const LINES: [&str; 14] = [
+    const LINES: [&str; 16] = [
         "[region]\nname = 'any'",
         "[region]\nports = 7",
         "[region]\nports = '9-7'",
+        "[region]\nports = 'postgres://ada:geheim@a/mesh'",
         "[region]\nlisten = '[::1]:1'",
         "[region]\nregistry = 'registry.sqlite'",
         "[region]\nregistry = 'postgres://ada:geheim@[::1]:5432/mesh'",
@@ -121,6 +122,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
         "[region]\nregistry = postgres://ada:geheim@a/mesh",
         "[cluster]\nregions = ['a:1', '[::1]:2', 'http://ada:geheim@a:80/']",
         "[region]\nlissten = '::'",
+        "[region]\n'postgres://ada:geheim@a/mesh' = 1",
         "a.b.c = [[{}]]",
         "\u{feff}log = \"\"\"\n\\u00e9\"\"\"",
         "",
