@@ -253,6 +253,15 @@ async fn join(inner: &Arc<Inner>, key: PublicKey, it: Join) -> Result<Joined, Ca
     if name.is_empty() || name.len() > NAME_BYTES_MAX || name.chars().any(char::is_control) {
         return Err(CannotJoin::BadIdentity("the name cannot be used".to_owned()));
     }
+    // Operators call clusters and region processes alike by their identities.
+    let is_region = inner.known.borrow().iter().any(|region| region.id.as_str() == uuid);
+    if is_region || book.known.is_of(RoleName::Region, &cluster.to_string()) {
+        return Err(CannotJoin::UuidTaken);
+    }
+    // Nobody believes this process: who joins had better join through another.
+    if inner.process.key().is_some_and(|own| book.known.is_bad(&own)) {
+        return Err(CannotJoin::Unavailable);
+    }
     let id = InviteId(invite[..].try_into().map_err(|_| CannotJoin::NoSuchInvite)?);
     let secret = InviteSecret::from_bytes(&secret).map_err(|_| CannotJoin::NoSuchInvite)?;
     let since = to_the_millisecond(SystemTime::now());

@@ -17,6 +17,13 @@ pub enum KeysError {
     /// This region process has no key, so nobody can be invited to it.
     #[error("this region process has no key of its own")]
     NoKey,
+    /// The key of this region process was revoked: no cluster believes it, and nobody can join
+    /// through it. Stop it, and start it with another key.
+    #[error("the key {key} of this region process was revoked: start it with another")]
+    Revoked {
+        /// The key.
+        key: PublicKey,
+    },
     /// The keys cannot be looked up.
     #[error("the keys cannot be looked up")]
     Registry(#[from] RegistryError),
@@ -50,7 +57,11 @@ impl RegionController {
         // Any process will do, the own one first; also one that has just come, of which this one
         // has not been told yet.
         let own = self.key().ok_or(KeysError::NoKey)?;
-        let others = inner.book.keys.list().await?.into_iter().filter(|entry| {
+        let known = inner.book.keys.list().await?;
+        if !known.iter().any(|entry| entry.key == own && entry.is_good(now)) {
+            return Err(KeysError::Revoked { key: own });
+        }
+        let others = known.into_iter().filter(|entry| {
             entry.role == RoleName::Region && entry.is_good(now) && entry.key != own
         });
         let keys = std::iter::once(own).chain(others.map(|entry| entry.key)).collect();

@@ -87,6 +87,17 @@ impl KnownKeys {
         })
     }
 
+    /// Whether somebody is known by this identity in this role, now or once.
+    pub(crate) fn is_of(&self, role: RoleName, ident: &str) -> bool {
+        let copy = self.copy.borrow();
+        copy.entries.values().any(|entry| entry.role == role && entry.ident == ident)
+    }
+
+    /// Whether a key is known and not good.
+    pub(crate) fn is_bad(&self, key: &PublicKey) -> bool {
+        self.find(key).is_some_and(|entry| !entry.is_good(SystemTime::now()))
+    }
+
     /// The keys of all region processes, in order.
     pub(crate) fn of_regions(&self) -> Vec<PublicKey> {
         let now = SystemTime::now();

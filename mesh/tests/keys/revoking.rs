@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use amp_proto::{CallError, Lost};
+use cluster::JoinError;
 use mesh::KeyPair;
+use mesh::commands::CannotJoin;
 use region::{RegionController, StartError};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
-use crate::world::{HOUR, Wait, WhoAmI, World, client_for, dial, member};
+use crate::world::{HOUR, Wait, WhoAmI, World, client_for, dial, join, member};
 
 const SOON: Duration = Duration::from_secs(1);
 
@@ -114,7 +116,35 @@ async fn a_region_process_whose_key_was_revoked_is_left_and_not_believed_any_mor
     client_for(&first, me.uuid).await.call(WhoAmI).await.unwrap();
     let back = second.get_client_for_within(me.uuid, Duration::from_millis(300)).await;
     assert!(back.is_err(), "nobody comes back to it");
+    let key = second.key().unwrap();
+    let refused = second.invite(HOUR).await.map(drop);
+    assert!(
+        matches!(&refused, Err(region::KeysError::Revoked { key: own }) if *own == key),
+        "{refused:?}"
+    );
     cluster.shutdown().await;
+}
+
+#[tokio::test]
+async fn nobody_joins_through_a_region_process_whose_key_was_revoked() {
+    let world = World::new();
+    let region = world.region().await;
+    let token = region.invite(HOUR).await.unwrap();
+    region.revoke(&region.key().unwrap()).await.unwrap();
+    let refused = join(&token).await.unwrap_err();
+    assert!(
+        matches!(
+            &refused,
+            JoinError::Refused { error: CallError::Declared(CannotJoin::Unavailable), .. }
+        ),
+        "{refused:?}"
+    );
+    // The invite is as good as it was, with whoever is believed.
+    let other = world.region().await;
+    let mut elsewhere = token;
+    elsewhere.keys = vec![other.key().unwrap()];
+    elsewhere.addresses = vec![other.address().to_owned()];
+    join(&elsewhere).await.unwrap();
 }
 
 #[tokio::test]
