@@ -60,8 +60,21 @@ impl Regions {
         Self { homes, _processes: processes, addresses }
     }
 
-    /// A cluster that has joined.
+    /// A cluster that has joined, and knows every region process: the one that it joins through
+    /// hears within a second of those that have just come.
     async fn member(&self) -> TestResult<Member> {
+        let knows_all = async {
+            loop {
+                let member = self.join().await?;
+                if member.membership.keys.len() == REGIONS {
+                    return Ok(member);
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, knows_all).await?
+    }
+
+    async fn join(&self) -> TestResult<Member> {
         let token = said(self.homes[1].path(), &["invite", "--json"]).await?;
         let token: Value = serde_json::from_slice(&token)?;
         let token = token["token"].as_str().unwrap().parse::<InviteToken>()?;
