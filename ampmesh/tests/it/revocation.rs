@@ -71,7 +71,7 @@ impl Regions {
                 }
             }
         };
-        tokio::time::timeout(PATIENCE, knows_all).await?
+        timeout(PATIENCE, knows_all).await?
     }
 
     async fn join(&self) -> TestResult<Member> {
