@@ -1,4 +1,4 @@
-//! For tests: keys whose answers come when the test says so.
+//! For tests: keys whose answers come when the test says so, or are lost.
 
 use std::collections::VecDeque;
 use std::sync::Mutex;
@@ -17,6 +17,7 @@ pub(crate) struct Held {
     keys: MemoryKeys,
     lists: Mutex<VecDeque<oneshot::Receiver<()>>>,
     are_finds_held: AtomicBool,
+    are_answers_lost: AtomicBool,
     /// How many times all keys were asked for.
     pub(crate) listed: AtomicUsize,
 }
@@ -27,6 +28,7 @@ impl Held {
             keys: MemoryKeys::new(),
             lists: Mutex::default(),
             are_finds_held: AtomicBool::new(false),
+            are_answers_lost: AtomicBool::new(false),
             listed: AtomicUsize::new(0),
         }
     }
@@ -42,19 +44,29 @@ impl Held {
     pub(crate) fn hold_finds(&self) {
         self.are_finds_held.store(true, Ordering::SeqCst);
     }
+
+    /// From now on does what it is asked for and says that it cannot, or no longer so.
+    pub(crate) fn lose_answers(&self, are_lost: bool) {
+        self.are_answers_lost.store(are_lost, Ordering::SeqCst);
+    }
+
+    fn answer<T>(&self, answer: Result<T, RegistryError>) -> Result<T, RegistryError> {
+        let is_lost = self.are_answers_lost.load(Ordering::SeqCst);
+        if is_lost { Err(RegistryError::Closing) } else { answer }
+    }
 }
 
 #[async_trait]
 impl Keys for Held {
     async fn enrol(&self, entry: &KeyEntry) -> Result<Enrolment, RegistryError> {
-        self.keys.enrol(entry).await
+        self.answer(self.keys.enrol(entry).await)
     }
 
     async fn find(&self, key: &PublicKey) -> Result<Option<KeyEntry>, RegistryError> {
         if self.are_finds_held.load(Ordering::SeqCst) {
             std::future::pending::<()>().await;
         }
-        self.keys.find(key).await
+        self.answer(self.keys.find(key).await)
     }
 
     async fn list(&self) -> Result<Vec<KeyEntry>, RegistryError> {
@@ -64,7 +76,7 @@ impl Keys for Held {
         if let Some(held) = held {
             let _released = held.await;
         }
-        listed
+        self.answer(listed)
     }
 
     async fn list_after(
@@ -72,7 +84,7 @@ impl Keys for Held {
         after: Option<&PublicKey>,
         max: usize,
     ) -> Result<Vec<KeyEntry>, RegistryError> {
-        self.keys.list_after(after, max).await
+        self.answer(self.keys.list_after(after, max).await)
     }
 
     async fn revoke(
@@ -80,11 +92,11 @@ impl Keys for Held {
         key: &PublicKey,
         now: SystemTime,
     ) -> Result<Vec<KeyEntry>, RegistryError> {
-        self.keys.revoke(key, now).await
+        self.answer(self.keys.revoke(key, now).await)
     }
 
     async fn invite(&self, invite: &Invite, now: SystemTime) -> Result<(), RegistryError> {
-        self.keys.invite(invite, now).await
+        self.answer(self.keys.invite(invite, now).await)
     }
 
     async fn join(
@@ -93,7 +105,7 @@ impl Keys for Held {
         hash: &InviteHash,
         entry: &KeyEntry,
     ) -> Result<Enrolment, RegistryError> {
-        self.keys.join(invite, hash, entry).await
+        self.answer(self.keys.join(invite, hash, entry).await)
     }
 
     async fn succeed(
@@ -103,7 +115,7 @@ impl Keys for Held {
         now: SystemTime,
         until: SystemTime,
     ) -> Result<Enrolment, RegistryError> {
-        self.keys.succeed(present, next, now, until).await
+        self.answer(self.keys.succeed(present, next, now, until).await)
     }
 
     fn changes(&self) -> watch::Receiver<u64> {

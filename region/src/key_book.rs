@@ -431,6 +431,7 @@ mod tests {
         drop(held);
         assert_eq!(world.keys.list().await.unwrap().len(), 4);
     }
+
     /// How long a stranger's connection lives who says nothing after TLS, from when it was made.
     async fn lives(world: &World, silent_first: Duration) -> Duration {
         let address = world.region.address().to_owned();

@@ -162,29 +162,26 @@ impl RegionController {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
-    use std::sync::atomic::{AtomicBool, Ordering};
 
-    use async_trait::async_trait;
-    use mesh::{InviteHash, InviteId, Listen};
+    use mesh::Listen;
 
     use super::*;
-    use crate::registry::RegistryError;
-    use crate::registry::keys::{Invite, Keys, MemoryKeys};
+    use crate::held::Held;
+    use crate::registry::keys::{Keys, MemoryKeys};
 
     const MINUTE: Duration = Duration::from_secs(60);
     const HOUR: Duration = Duration::from_secs(3600);
 
-    async fn region(keys: impl Keys) -> (RegionController, PublicKey) {
+    async fn region(keys: Arc<dyn Keys>) -> (RegionController, PublicKey) {
         let (pair, listen) = (KeyPair::generate(), Listen::loopback());
         let key = pair.public();
-        let builder =
-            RegionController::builder().listen(listen).key_pair(pair).keys(Arc::new(keys));
+        let builder = RegionController::builder().listen(listen).key_pair(pair).keys(keys);
         (builder.start().await.unwrap(), key)
     }
 
     #[tokio::test(start_paused = true)]
     async fn the_next_key_is_shown_when_half_of_the_time_is_over() {
-        let (region, first) = region(MemoryKeys::new()).await;
+        let (region, first) = region(Arc::new(MemoryKeys::new())).await;
         let next = KeyPair::generate();
         region.rotate_key(next.clone(), HOUR).await.unwrap();
         tokio::time::sleep(29 * MINUTE).await;
@@ -196,7 +193,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn of_two_changes_the_last_holds_whichever_is_quicker() {
         for (one, other) in [(2 * HOUR, HOUR), (HOUR, 2 * HOUR)] {
-            let (region, _) = region(MemoryKeys::new()).await;
+            let (region, _) = region(Arc::new(MemoryKeys::new())).await;
             let (slow, last) = (KeyPair::generate(), KeyPair::generate());
             region.rotate_key(slow, one).await.unwrap();
             region.rotate_key(last.clone(), other).await.unwrap();
@@ -210,7 +207,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_key_that_gives_way_is_of_no_use_and_not_in_the_way() {
-        let (region, first) = region(MemoryKeys::new()).await;
+        let (region, first) = region(Arc::new(MemoryKeys::new())).await;
         let mut last = first;
         for _ in 0..5 {
             let next = KeyPair::generate();
@@ -228,7 +225,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_change_that_is_refused_does_not_undo_the_one_before() {
-        let (region, first) = region(MemoryKeys::new()).await;
+        let (region, first) = region(Arc::new(MemoryKeys::new())).await;
         let next = KeyPair::generate();
         region.rotate_key(next.clone(), HOUR).await.unwrap();
         let refused = region.rotate_key(next.clone(), HOUR).await;
@@ -240,87 +237,16 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_change_whose_answer_was_lost_is_gone_on_with() {
-        let keys = Arc::new(Forgetful::default());
-        let (region, first) = region(Arc::clone(&keys)).await;
+        let keys = Arc::new(Held::new());
+        let (region, first) = region(Arc::<Held>::clone(&keys)).await;
         let next = KeyPair::generate();
-        keys.is_gone.store(true, Ordering::SeqCst);
+        keys.lose_answers(true);
         let open = region.rotate_key(next.clone(), HOUR).await;
         assert!(matches!(open, Err(KeysError::Registry(_))), "{open:?}");
         tokio::time::sleep(10 * MINUTE).await;
-        keys.is_gone.store(false, Ordering::SeqCst);
+        keys.lose_answers(false);
         assert_eq!(region.key(), Some(first));
         tokio::time::sleep(31 * MINUTE).await;
         assert_eq!(region.key(), Some(next.public()));
-    }
-
-    /// Does what it is asked for, and while it is gone its answers are lost.
-    #[derive(Debug, Default)]
-    struct Forgetful {
-        keys: MemoryKeys,
-        is_gone: AtomicBool,
-    }
-
-    impl Forgetful {
-        fn answer<T>(&self, answer: Result<T, RegistryError>) -> Result<T, RegistryError> {
-            if self.is_gone.load(Ordering::SeqCst) { Err(RegistryError::Closing) } else { answer }
-        }
-    }
-
-    #[async_trait]
-    impl Keys for Arc<Forgetful> {
-        async fn enrol(&self, entry: &KeyEntry) -> Result<Enrolment, RegistryError> {
-            self.answer(self.keys.enrol(entry).await)
-        }
-
-        async fn find(&self, key: &PublicKey) -> Result<Option<KeyEntry>, RegistryError> {
-            self.answer(self.keys.find(key).await)
-        }
-
-        async fn list(&self) -> Result<Vec<KeyEntry>, RegistryError> {
-            self.answer(self.keys.list().await)
-        }
-
-        async fn list_after(
-            &self,
-            after: Option<&PublicKey>,
-            max: usize,
-        ) -> Result<Vec<KeyEntry>, RegistryError> {
-            self.answer(self.keys.list_after(after, max).await)
-        }
-
-        async fn revoke(
-            &self,
-            key: &PublicKey,
-            now: SystemTime,
-        ) -> Result<Vec<KeyEntry>, RegistryError> {
-            self.answer(self.keys.revoke(key, now).await)
-        }
-
-        async fn invite(&self, invite: &Invite, now: SystemTime) -> Result<(), RegistryError> {
-            self.answer(self.keys.invite(invite, now).await)
-        }
-
-        async fn join(
-            &self,
-            invite: InviteId,
-            hash: &InviteHash,
-            entry: &KeyEntry,
-        ) -> Result<Enrolment, RegistryError> {
-            self.answer(self.keys.join(invite, hash, entry).await)
-        }
-
-        async fn succeed(
-            &self,
-            present: &PublicKey,
-            next: &PublicKey,
-            now: SystemTime,
-            until: SystemTime,
-        ) -> Result<Enrolment, RegistryError> {
-            self.answer(self.keys.succeed(present, next, now, until).await)
-        }
-
-        fn changes(&self) -> watch::Receiver<u64> {
-            self.keys.changes()
-        }
     }
 }
