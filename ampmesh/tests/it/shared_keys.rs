@@ -173,7 +173,7 @@ fn whoever_joins_while_the_database_is_gone_is_told_to_come_again() {
     on_server(server.stop());
     north.line_with("the keys cannot be looked up");
     let (exit, err) = failure(&join(site.path(), &token));
-    assert_eq!(exit, 3, "{err}");
+    assert_eq!(exit, 5, "{err}");
     assert!(err.contains("the region cannot look its keys up now"), "{err}");
     for command in [&["invite"][..], &["keys", "ls"], &["keys", "revoke", "rack-7"]] {
         let (_, err) = failure(&in_dir(home.path(), command));
