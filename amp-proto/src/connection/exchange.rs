@@ -88,7 +88,7 @@ pub enum AskRefused {
 impl Exchange {
     /// The longest error description that is sent, in bytes; the rest is cut off.
     const DESCRIPTION_BYTES_MAX: usize = 4096;
-    /// An emptied buffer above this size is given back to the allocator.
+    /// An emptied buffer above this size is given back to the allocator when no ask is in flight.
     const KEPT_BYTES_MAX: usize = 16 * 1024;
     /// How much of what streams have to say is sent before the calls have their turn again.
     const BULK_PIECE_BYTES: usize = 32 * 1024;
@@ -444,8 +444,9 @@ impl Exchange {
     /// Swaps the waiting bytes with `spare`, which has to be empty and will be used for the next
     /// ones. Says how many of those that it gives counted as [`Exchange::answer_bytes`].
     pub fn swap_outbound(&mut self, spare: &mut Vec<u8>) -> usize {
-        if spare.capacity() > Self::KEPT_BYTES_MAX {
-            *spare = Vec::new();
+        if self.asks.in_flight() == 0 {
+            give_back_above(Self::KEPT_BYTES_MAX, spare);
+            give_back_above(Self::KEPT_BYTES_MAX, &mut self.out);
         }
         if self.outbound_bytes() == 0 && !self.parts.is_ready() {
             return 0;
@@ -552,12 +553,22 @@ impl Exchange {
     }
 
     pub(super) fn check_open(&self) -> Result<(), AskRefused> {
-        self.refusing().map_or(Ok(()), |lost| Err(AskRefused::Lost(lost.clone())))
+        match &self.phase {
+            Phase::Open => Ok(()),
+            Phase::Leaving(why) | Phase::Lost(why) => Err(AskRefused::Lost(why.clone())),
+        }
     }
 
     /// Where the next byte will stand in the stream of all bytes we ever send.
     fn position(&self) -> u64 {
         self.out_position + widen(self.out.len())
+    }
+}
+
+/// Gives an empty buffer back to the allocator if it has room for more than `bytes`.
+fn give_back_above(bytes: usize, buffer: &mut Vec<u8>) {
+    if buffer.is_empty() && buffer.capacity() > bytes {
+        *buffer = Vec::new();
     }
 }
 

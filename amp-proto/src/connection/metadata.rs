@@ -3,7 +3,6 @@
 //! A stock peer ignores keys that a command does not declare, so it never notices. These are only
 //! written to peers that said they read them.
 
-use core::str;
 use core::time::Duration;
 
 /// The metadata of an ask.
@@ -44,23 +43,27 @@ impl<'a> Metadata<'a> {
     /// Takes one key of a box in, if it is metadata. What cannot be read is as if it were absent:
     /// metadata is no reason to refuse an ask.
     pub(super) fn take(&mut self, key: &[u8], value: &'a [u8]) {
-        if key == DEADLINE_KEY {
-            let number = str::from_utf8(value).ok().and_then(|text| text.parse().ok());
-            self.deadline = number.map(Duration::from_millis);
-        } else if key == TRACE_KEY && value.len() <= TRACE_BYTES_MAX {
-            self.trace = Some(value);
-        } else if key == ONCE_KEY {
-            self.once = Some(value);
-        } else if key == PART_KEY {
-            self.part = Some(value);
-        } else if key == STREAM_KEY {
-            self.stream = true;
-        } else if key == STREAM_ASK_KEY {
-            self.of_ask = Some(value);
-        } else if key == STREAM_ANSWER_KEY {
-            self.of_answer = Some(value);
+        match key {
+            DEADLINE_KEY => self.deadline = number(value).map(Duration::from_millis),
+            TRACE_KEY if value.len() <= TRACE_BYTES_MAX => self.trace = Some(value),
+            ONCE_KEY => self.once = Some(value),
+            PART_KEY => self.part = Some(value),
+            STREAM_KEY => self.stream = true,
+            STREAM_ASK_KEY => self.of_ask = Some(value),
+            STREAM_ANSWER_KEY => self.of_answer = Some(value),
+            _ => {}
         }
     }
+}
+
+/// A number, in decimal digits and nothing else.
+pub(super) fn number(digits: &[u8]) -> Option<u64> {
+    let add = |number: u64, digit: &u8| {
+        let digit = digit.wrapping_sub(b'0');
+        let number = number.checked_mul(10).filter(|_| digit <= 9)?;
+        number.checked_add(u64::from(digit))
+    };
+    if digits.is_empty() { None } else { digits.iter().try_fold(0, add) }
 }
 
 /// Decimal digits of a number of milliseconds, without an allocation.

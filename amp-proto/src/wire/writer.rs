@@ -90,14 +90,15 @@ impl BoxWriter<'_> {
     /// # Errors
     /// [`EncodeError`] when the key is one of AMP's own, the key's or the value's length does not
     /// fit, or from `encode`.
+    // A derived key is known where this is called: inlined, all that is done with it is constant.
+    #[inline]
     pub fn put(
         &mut self,
         key: &[u8],
         encode: impl FnOnce(&mut Vec<u8>) -> Result<(), EncodeError>,
     ) -> Result<(), EncodeError> {
         if key.first() == Some(&b'_') && RESERVED_KEYS.contains(&key) {
-            let key = String::from_utf8_lossy(key).into_owned();
-            return Err(EncodeError::ReservedKey { key });
+            return Err(reserved_key(key));
         }
         self.put_any(key, encode)
     }
@@ -119,47 +120,70 @@ impl BoxWriter<'_> {
     }
 
     /// As [`BoxWriter::put`], for those who write whole boxes.
+    #[inline]
     pub(crate) fn put_any(
         &mut self,
         key: &[u8],
         encode: impl FnOnce(&mut Vec<u8>) -> Result<(), EncodeError>,
     ) -> Result<(), EncodeError> {
-        while let Some(((reserved, value), rest)) = self.reserved.split_first() {
-            if *reserved > key {
-                break;
-            }
-            self.reserved = rest;
-            self.put_pair(reserved, |out| {
-                out.extend_from_slice(value);
-                Ok(())
-            })?;
+        if !self.reserved.is_empty() {
+            self.put_reserved(Some(key))?;
         }
         self.put_pair(key, encode)
     }
 
+    /// Puts the reserved keys that come before `before`, or all that are left.
+    fn put_reserved(&mut self, before: Option<&[u8]>) -> Result<(), EncodeError> {
+        while let Some(((key, value), rest)) = self.reserved.split_first() {
+            if before.is_some_and(|before| *key > before) {
+                break;
+            }
+            self.reserved = rest;
+            self.put_pair(key, |out| {
+                out.extend_from_slice(value);
+                Ok(())
+            })?;
+        }
+        Ok(())
+    }
+
+    #[inline]
     fn put_pair(
         &mut self,
         key: &[u8],
         encode: impl FnOnce(&mut Vec<u8>) -> Result<(), EncodeError>,
     ) -> Result<(), EncodeError> {
-        let key_bytes = u8::try_from(key.len()).ok().filter(|bytes| *bytes > 0);
-        let key_bytes = key_bytes.ok_or(EncodeError::KeyLength { bytes: key.len() })?;
+        let key_bytes = match u8::try_from(key.len()) {
+            Ok(key_bytes) if key_bytes > 0 => key_bytes,
+            _ => return Err(EncodeError::KeyLength { bytes: key.len() }),
+        };
         self.keys += 1;
         self.out.extend_from_slice(&[0, key_bytes]);
         self.out.extend_from_slice(key);
-        let length_at = self.out.len();
         self.out.extend_from_slice(&[0, 0]);
+        let value_at = self.out.len();
         encode(self.out)?;
-        let bytes = self.out.len() - length_at - 2;
+        let bytes = self.out.len() - value_at;
         match u16::try_from(bytes) {
-            Ok(length) => set_length(self.out, length_at, length),
-            Err(_) if self.reader == Reader::KnowsParts => self.put_parts(key, length_at),
-            Err(_) => {
-                let key = String::from_utf8_lossy(key).into_owned();
-                return Err(EncodeError::ValueTooLong { key, bytes });
+            Ok(length) => {
+                set_length(self.out, value_at - 2, length);
+                Ok(())
             }
+            Err(_) => self.put_long(key, value_at),
         }
-        Ok(())
+    }
+
+    /// Spreads the value from `value_at` on, the last thing written, over several keys, if the
+    /// reader can put it together again.
+    #[cold]
+    fn put_long(&mut self, key: &[u8], value_at: usize) -> Result<(), EncodeError> {
+        if self.reader == Reader::KnowsParts {
+            self.put_parts(key, value_at - 2);
+            return Ok(());
+        }
+        let bytes = self.out.len() - value_at;
+        let key = String::from_utf8_lossy(key).into_owned();
+        Err(EncodeError::ValueTooLong { key, bytes })
     }
 
     /// Spreads the value after `length_at`, the last thing written, over several keys.
@@ -204,12 +228,7 @@ impl BoxWriter<'_> {
     }
 
     fn finish(mut self, limits: &Limits) -> Result<(), EncodeError> {
-        for (key, value) in core::mem::take(&mut self.reserved) {
-            self.put_pair(key, |out| {
-                out.extend_from_slice(value);
-                Ok(())
-            })?;
-        }
+        self.put_reserved(None)?;
         self.out.extend_from_slice(&[0, 0]);
         if self.parts && self.reader == Reader::AnyPeer {
             self.sort();
@@ -244,6 +263,12 @@ pub(crate) fn put_prefixed(
     Ok(())
 }
 
+#[cold]
+fn reserved_key(key: &[u8]) -> EncodeError {
+    EncodeError::ReservedKey { key: String::from_utf8_lossy(key).into_owned() }
+}
+
+#[inline]
 fn set_length(out: &mut [u8], length_at: usize, length: u16) {
     if let Some(place) = out.get_mut(length_at..length_at + 2) {
         place.copy_from_slice(&length.to_be_bytes());
