@@ -15,6 +15,7 @@
 mod agreement;
 mod answering;
 mod backoff;
+mod bell;
 mod chain;
 mod client;
 mod clock;
@@ -39,6 +40,7 @@ mod secret;
 mod services;
 mod sync;
 mod transport;
+mod until;
 mod x509;
 
 pub use amp_proto::{CallError, Limits, Lost, NotAKey, PublicKey};
