@@ -17,7 +17,7 @@ use crate::clock::Clock;
 use crate::commands::{Cancel, Terms};
 use crate::connection::room::Room;
 use crate::connection::shared::Shared;
-use crate::context::CallContext;
+use crate::context::TraceParent;
 use crate::once::CallId;
 use crate::sync::MutexGuard;
 
@@ -42,6 +42,19 @@ pub struct Link {
     since: SystemTime,
     clock: Clock,
     limits: Arc<Limits>,
+}
+
+/// What belongs to a call beside its command.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CallTerms {
+    /// What the clock says.
+    pub(crate) now: Moment,
+    /// When nobody waits any more.
+    pub(crate) deadline: Moment,
+    /// The trace that it belongs to.
+    pub(crate) trace: Option<TraceParent>,
+    /// Its id, if it is to be carried out once.
+    pub(crate) once: Option<CallId>,
 }
 
 /// What is known of the peer from the connection itself.
@@ -293,11 +306,16 @@ impl Link {
         self.shared.watch(cx);
     }
 
+    /// Whether it is to be closed, now or when nothing is under way.
+    pub(super) fn is_ending(&self) -> bool {
+        self.shared.is_ending()
+    }
+
     pub(crate) fn made_room(&self) {
         self.room.made();
     }
 
-    /// Makes an ask and waits for its outcome, both no longer than until `deadline`.
+    /// Makes an ask and waits for its outcome, both no longer than until its deadline.
     ///
     /// # Cancellation
     /// Dropping the future before the ask has its turn sends nothing; after that it forgets the
@@ -306,41 +324,80 @@ impl Link {
         &self,
         name: &str,
         fields: &F,
-        deadline: Moment,
-        once: Option<CallId>,
+        terms: CallTerms,
     ) -> Result<AskResult, AskRefused> {
+        let CallTerms { mut now, deadline, trace, once } = terms;
         let late = || Ok(Err(amp_proto::AskStopped::TimedOut { sent: false }));
-        let instant = self.clock.instant(deadline);
         let _turn = match self.turns.try_acquire() {
             Ok(turn) => turn,
-            Err(_) => match tokio::time::timeout_at(instant, self.turns.acquire()).await {
-                Ok(Ok(turn)) => turn,
-                Ok(Err(_)) => return Err(AskRefused::Lost(self.lost_now())),
-                Err(_) => return late(),
-            },
+            Err(_) => {
+                let instant = self.clock.instant(deadline);
+                let Ok(turn) = tokio::time::timeout_at(instant, self.turns.acquire()).await else {
+                    return late();
+                };
+                now = self.clock.now();
+                turn.map_err(|_| AskRefused::Lost(self.lost_now()))?
+            }
         };
-        let is_large = fields.bytes_hint() > Exchange::PART_BYTES;
-        let room = self.room.wait_until(|| !self.is_full(is_large));
-        if self.is_full(is_large) && tokio::time::timeout_at(instant, room).await.is_err() {
-            return late();
-        }
-        let trace = self.trace();
-        let metadata = Metadata {
-            deadline: self.has(Features::DEADLINE).then(|| deadline.since(self.clock.now())),
+        let trace = self.trace(trace);
+        let mut metadata = Metadata {
             trace: trace.as_deref().map(str::as_bytes),
             once: once.as_ref().map(CallId::as_bytes),
             ..Metadata::default()
         };
-        let name = name.as_bytes();
-        let id = match self.large_body(fields).map_err(AskRefused::Encode)? {
-            Some(body) => self.exchange().ask_large(name, body, deadline, &metadata),
-            None => self.exchange().ask_encoded(name, fields, deadline, &metadata),
-        }?;
+        let mut in_flight = InFlight { link: self, id: None };
+        loop {
+            metadata.deadline = self.has(Features::DEADLINE).then(|| deadline.since(now));
+            let outcome = std::future::poll_fn(|cx| match in_flight.id {
+                Some(id) => self.poll_ask(id, cx).map(|outcome| Ok(Some(outcome))),
+                None => match self.begin(name, fields, deadline, &metadata, cx) {
+                    Ok(Some(id)) => {
+                        in_flight.id = Some(id);
+                        Poll::Pending
+                    }
+                    Ok(None) => Poll::Ready(Ok(None)),
+                    Err(refused) => Poll::Ready(Err(refused)),
+                },
+            });
+            if let Some(outcome) = outcome.await? {
+                in_flight.id = None;
+                return Ok(outcome);
+            }
+            let is_large = fields.bytes_hint() > Exchange::PART_BYTES;
+            let room = self.room.wait_until(|| !self.is_full(is_large));
+            if tokio::time::timeout_at(self.clock.instant(deadline), room).await.is_err() {
+                return late();
+            }
+            now = self.clock.now();
+        }
+    }
+
+    /// Writes an ask whose outcome the task of `cx` waits for, unless so much waits to be sent that
+    /// it has to wait as well. All of it in one go: whoever asks much waits for nobody in between.
+    fn begin<F: EncodeFields + ?Sized>(
+        &self,
+        name: &str,
+        fields: &F,
+        deadline: Moment,
+        metadata: &Metadata<'_>,
+        cx: &mut Context<'_>,
+    ) -> Result<Option<AskId>, AskRefused> {
+        let (name, is_large) = (name.as_bytes(), fields.bytes_hint() > Exchange::PART_BYTES);
+        if is_large && self.is_full(true) {
+            return Ok(None);
+        }
+        let body = self.large_body(fields).map_err(AskRefused::Encode)?;
+        let mut exchange = self.exchange();
+        let id = match body {
+            Some(body) => exchange.ask_large(name, body, deadline, metadata)?,
+            None if self.is_full_of(&exchange, is_large) => return Ok(None),
+            None => exchange.ask_encoded(name, fields, deadline, metadata)?,
+        };
+        // There is no outcome yet: it is told who waits for it.
+        let _pending = exchange.poll_ask(id, cx);
+        drop(exchange);
         self.stir();
-        let mut in_flight = InFlight { link: self, id: Some(id) };
-        let outcome = std::future::poll_fn(|cx| self.poll_ask(id, cx)).await;
-        in_flight.id = None;
-        Ok(outcome)
+        Ok(Some(id))
     }
 
     /// Sends a command that wants no answer, once there is room for it.
@@ -368,10 +425,10 @@ impl Link {
         LargeBody::encode(fields, bytes_max).map(Some)
     }
 
-    /// The trace that a call made now belongs to, if the peer wants to know.
-    pub(super) fn trace(&self) -> Option<String> {
-        let trace = CallContext::current().trace().filter(|_| self.has(Features::TRACE));
-        trace.map(|trace| trace.child().to_string())
+    /// What the peer is told of the trace that a call belongs to, if it wants to know.
+    pub(super) fn trace(&self, trace: Option<TraceParent>) -> Option<String> {
+        let trace = trace.filter(|_| self.has(Features::TRACE))?;
+        Some(trace.child().to_string())
     }
 
     /// Drops all interest in an ask, and has the peer stop working on it.
@@ -392,15 +449,36 @@ impl Link {
     /// Whether so much waits that a new ask has to wait as well. What is large waits for what is
     /// large, and nothing else does.
     fn is_full(&self, is_large: bool) -> bool {
-        let exchange = self.exchange();
+        self.is_full_of(&self.exchange(), is_large)
+    }
+
+    fn is_full_of(&self, exchange: &Exchange, is_large: bool) -> bool {
         let waiting = exchange.calls_bytes() + if is_large { exchange.large_bytes() } else { 0 };
         waiting >= self.limits.outbound_bytes_max
     }
 
-    /// Whether an answer of about this length may be written now, or has to wait until the peer has
-    /// read others.
-    pub(super) fn has_room_for_answer(&self, bytes_hint: usize) -> bool {
-        self.has_room(self.is_large(bytes_hint))
+    /// Writes an answer for which there is room.
+    pub(super) fn answer(&self, tag: &[u8], fields: &dyn EncodeFields) -> Result<(), EncodeError> {
+        match self.large_body(fields)? {
+            Some(body) => self.exchange().answer_large(tag, body),
+            None => self.exchange().answer(tag, fields),
+        }
+    }
+
+    /// Writes an answer if there is room for it, and says whether there was: if not it has to wait
+    /// until the peer has read others.
+    pub(super) fn try_answer(
+        &self,
+        tag: &[u8],
+        fields: &dyn EncodeFields,
+    ) -> Result<bool, EncodeError> {
+        if self.is_large(fields.bytes_hint()) {
+            let has_room = self.has_room(true);
+            return if has_room { self.answer(tag, fields).map(|()| true) } else { Ok(false) };
+        }
+        let mut exchange = self.exchange();
+        let has_room = exchange.has_room_for_answer(false);
+        if has_room { exchange.answer(tag, fields).map(|()| true) } else { Ok(false) }
     }
 
     /// Waits until an answer of about this length may be written. Long ones take turns, so that

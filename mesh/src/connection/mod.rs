@@ -21,6 +21,7 @@ mod streaming;
 
 pub use self::driver::Ended;
 pub use self::handshake::{HandshakeError, Handshaking, Open};
+pub(crate) use self::link::CallTerms;
 pub use self::link::{Link, PeerInfo, PeerKey};
 pub(crate) use self::proof::{is_challenge_of, proof};
 pub use self::stranger::RefusedAsk;

@@ -10,6 +10,7 @@ use amp_proto::{
 };
 
 use super::link::Link;
+use crate::context::CallContext;
 
 impl StreamHost for Link {
     fn poll_send(
@@ -56,7 +57,7 @@ impl Link {
         command: &C,
         deadline: Moment,
     ) -> Result<StreamingCall<C>, AskRefused> {
-        let trace = self.trace();
+        let trace = self.trace(CallContext::current().trace());
         let trace = trace.as_deref().map(str::as_bytes);
         let metadata = Metadata { trace, ..Metadata::default() };
         let name = C::NAME.as_bytes();

@@ -17,7 +17,7 @@ use amp_proto::{
 };
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::Sleep;
+use tokio::time::{Instant, Sleep};
 use tokio_util::io::poll_read_buf;
 
 use super::link::Link;
@@ -52,6 +52,8 @@ pub(super) struct Driver<S> {
     broken: Option<Lost>,
     /// Since when the stream has taken nothing although something waits.
     stalled_since: Option<Moment>,
+    /// What the clock said last, if it was asked since the driver was woken.
+    now: Option<Moment>,
     /// When the peer was last heard, or was seen to read.
     heard: Moment,
     /// When the stream last took something.
@@ -91,6 +93,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             full: false,
             broken: None,
             stalled_since: None,
+            now: None,
             heard,
             said: heard,
             ping: None,
@@ -106,7 +109,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
     pub(super) fn answer_held(&mut self, held: &AskEvent) {
         let mut cx = Context::from_waker(Waker::noop());
         if let Ok(Incoming::Ask(ask)) = Incoming::of(held.received.fields()) {
-            self.running.begin(&self.link, &ask, &mut cx);
+            self.running.begin(&self.link, &ask, Instant::now(), &mut cx);
         }
     }
 
@@ -129,6 +132,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Lost> {
+        self.now = None;
         self.link.watch(cx);
         self.running.reap(&self.link, cx);
         if self.inbound.is_at_rest() {
@@ -150,25 +154,32 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
 
     /// Does all there is to do now.
     fn turn(&mut self, cx: &mut Context<'_>) -> Result<(), Lost> {
+        let mut is_written = false;
         loop {
+            let progress = self.is_reading() && self.read(cx)?;
             let was_reading = self.is_reading();
-            let progress = was_reading && self.read(cx)?;
             if let Some(lost) = &self.broken {
                 if progress {
                     continue;
                 }
                 return Err(lost.clone());
             }
-            if let Err(lost) = self.write(cx) {
-                // A peer that answered and closed has left its answers behind.
-                self.broken = Some(lost);
-                continue;
+            // Whoever else has something to be sent stirs this up again.
+            if progress || !is_written {
+                if let Err(lost) = self.write(cx) {
+                    // A peer that answered and closed has left its answers behind.
+                    self.broken = Some(lost);
+                    continue;
+                }
+                self.check_ended()?;
+                is_written = true;
             }
-            self.check_ended()?;
             let resumed = !was_reading && self.is_reading();
             if !progress && !resumed && !self.wait(cx)? {
                 return Ok(());
             }
+            // What is left of the last read is still to be dealt with, or something became due.
+            is_written &= progress && !resumed;
         }
     }
 
@@ -205,13 +216,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             Poll::Pending => Ok(false),
             Poll::Ready(Err(error)) => Err(broken(&error)),
             Poll::Ready(Ok(0)) => {
-                self.half_closed_since = Some(self.link.clock().now());
+                self.half_closed_since = Some(self.now());
                 self.link.set_peer_done();
                 Ok(true)
             }
             Poll::Ready(Ok(bytes)) => {
                 self.inbound.handle_read(bytes);
-                self.heard = self.link.clock().now();
+                self.now = None;
+                self.heard = self.now();
                 self.take_boxes(cx)?;
                 Ok(true)
             }
@@ -225,11 +237,24 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
     }
 
     fn take_boxes(&mut self, cx: &mut Context<'_>) -> Result<(), Lost> {
-        while !self.is_deaf() {
+        let (link, came) = (Arc::clone(&self.link), self.link.clock().instant(self.heard));
+        // Answers come many at a time, and the exchange is at hand for all of them.
+        let mut at_hand = None;
+        loop {
+            if self.full {
+                at_hand = None;
+                if self.is_deaf() {
+                    break;
+                }
+            }
             let Some(fields) = self.inbound.next_box().map_err(Lost::PeerMisbehaved)? else {
                 break;
             };
-            match Incoming::of(fields).map_err(Lost::PeerMisbehaved)? {
+            let incoming = Incoming::of(fields).map_err(Lost::PeerMisbehaved)?;
+            if matches!(incoming, Incoming::Ask(_)) {
+                at_hand = None;
+            }
+            match incoming {
                 Incoming::Ask(ask) if ask.tag.is_none() && is_streamed(&self.link, &ask)? => {}
                 Incoming::Ask(ask) if ask.tag.is_none() && ask.metadata.part.is_some() => {
                     let assembled = self.assembly.handle(&ask).map_err(Lost::PeerMisbehaved)?;
@@ -246,7 +271,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
                 }
                 Incoming::Ask(ask) => {
                     self.link.set_asked();
-                    self.running.begin(&self.link, &ask, cx);
+                    self.running.begin(&self.link, &ask, came, cx);
                     self.full = self.is_full(&self.link.exchange());
                     self.closing_since = self.link.closing().map(|_| self.link.clock().now());
                     if self.closing_since.is_some() {
@@ -254,8 +279,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
                     }
                 }
                 reply => {
-                    let settled = self.link.exchange().handle_reply(&reply);
-                    settled.map_err(Lost::PeerMisbehaved)?;
+                    let exchange = at_hand.get_or_insert_with(|| link.exchange());
+                    exchange.handle_reply(&reply).map_err(Lost::PeerMisbehaved)?;
                 }
             }
         }
@@ -277,7 +302,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
                 self.full = self.is_full(&exchange);
             }
             if newly_written > 0 {
-                self.said = self.link.clock().now();
+                self.said = self.now();
                 if self.stalled_since.take().is_some() {
                     // It reads, so it lives, though what we asked it waits behind all of this.
                     self.heard = self.said;
@@ -296,7 +321,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
                 }
                 Poll::Ready(Err(error)) => return Err(broken(&error)),
                 Poll::Pending => {
-                    self.stalled_since.get_or_insert_with(|| self.link.clock().now());
+                    let now = self.now();
+                    self.stalled_since.get_or_insert(now);
                     break;
                 }
             }
@@ -308,10 +334,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
     }
 
     fn check_ended(&mut self) -> Result<(), Lost> {
+        if self.half_closed_since.is_none() && !self.link.is_ending() {
+            return Ok(());
+        }
         let closing = self.link.closing();
         let nothing_waits = self.written == self.writing.len() && self.link.exchange().is_empty();
         if let Some(lost) = closing {
-            let now = self.link.clock().now();
+            let now = self.now();
             let since = *self.closing_since.get_or_insert(now);
             if nothing_waits || now.since(since) >= self.link.limits().closing_timeout {
                 return Err(lost);
