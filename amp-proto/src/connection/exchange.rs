@@ -10,15 +10,13 @@ use crate::Limits;
 use crate::command::{Command, EncodeFields};
 use crate::connection::asks::{AskId, AskResult, AskStopped, Asks};
 use crate::connection::large::reader_of;
-use crate::connection::metadata::{
-    DEADLINE_KEY, Header, Milliseconds, ONCE_KEY, STREAM_KEY, TRACE_KEY,
-};
+use crate::connection::metadata::{DEADLINE_KEY, Milliseconds, ONCE_KEY, STREAM_KEY, TRACE_KEY};
 use crate::connection::parts::{AT_ONCE_MAX, Sending};
 use crate::connection::streams::{Side, StreamId, Streams};
 use crate::connection::tag::{TagText, parse_tag};
 use crate::connection::{Incoming, Lost, Metadata, Moment};
 use crate::error::{EncodeError, PeerMisbehaved};
-use crate::wire::{BoxWriter, Fields, write_box, write_box_for};
+use crate::wire::{Fields, write_box, write_box_for};
 
 /// Numbers our asks, holds what is in flight, and gathers the bytes to send.
 #[derive(Debug)]
@@ -171,27 +169,26 @@ impl Exchange {
         let position = self.position();
         let tag = self.asks.reserve();
         let text = TagText::of(tag);
-        let deadline_ms = metadata.deadline.map(Milliseconds::of);
-        let mut header = Header::default();
-        header.push(b"_ask", text.as_bytes());
-        header.push(b"_command", name);
-        if let Some(deadline_ms) = &deadline_ms {
-            header.push(DEADLINE_KEY, deadline_ms.as_bytes());
-        }
-        if let Some(once) = metadata.once {
-            header.push(ONCE_KEY, once);
-        }
-        if metadata.stream {
-            header.push(STREAM_KEY, b"");
-        }
-        if let Some(trace) = metadata.trace {
-            header.push(TRACE_KEY, trace);
-        }
         let before = self.out.len();
         let (reader, limits) = reader_of(self.large.as_ref(), &self.limits);
-        let fill = |out: &mut BoxWriter<'_>| fields.encode_fields(out);
-        write_box_for(reader, &mut self.out, header.pairs(), limits, fill)
-            .map_err(AskRefused::Encode)?;
+        write_box_for(reader, &mut self.out, limits, |out| {
+            out.put_reserved(b"_ask", text.as_bytes())?;
+            out.put_reserved(b"_command", name)?;
+            if let Some(left) = metadata.deadline {
+                out.put_reserved(DEADLINE_KEY, Milliseconds::of(left).as_bytes())?;
+            }
+            if let Some(once) = metadata.once {
+                out.put_reserved(ONCE_KEY, once)?;
+            }
+            if metadata.stream {
+                out.put_reserved(STREAM_KEY, b"")?;
+            }
+            if let Some(trace) = metadata.trace {
+                out.put_reserved(TRACE_KEY, trace)?;
+            }
+            fields.encode_fields(out)
+        })
+        .map_err(AskRefused::Encode)?;
         let is_large = self.send_in_parts_if_large(before, Some(tag));
         // A large one is not sent before its last piece is.
         let position = if is_large { u64::MAX } else { position };
@@ -217,10 +214,9 @@ impl Exchange {
         if self.is_lost() {
             return Ok(());
         }
-        let reserved = [(&b"_answer"[..], tag)];
-        let stream = self.stream_of_peer(tag);
-        if let Some(stream) = stream {
+        if let Some(stream) = self.stream_of_peer(tag) {
             // Behind its items.
+            let reserved = [(&b"_answer"[..], tag)];
             let bytes = self.write_bulk(&reserved, response)?;
             self.count_bulk_answer(bytes);
             self.streams.close(stream);
@@ -228,8 +224,10 @@ impl Exchange {
         }
         let before = self.out.len();
         let (reader, limits) = reader_of(self.large.as_ref(), &self.limits);
-        let fill = |out: &mut BoxWriter<'_>| response.encode_fields(out);
-        write_box_for(reader, &mut self.out, &reserved, limits, fill)?;
+        write_box_for(reader, &mut self.out, limits, |out| {
+            out.put_reserved(b"_answer", tag)?;
+            response.encode_fields(out)
+        })?;
         if !self.send_in_parts_if_large(before, None) {
             self.answer_bytes += self.out.len() - before;
         }

@@ -179,6 +179,7 @@ impl<'a> Incoming<'a> {
     ///
     /// # Errors
     /// [`PeerMisbehaved`] when it has none of them.
+    #[inline]
     pub fn of(fields: Fields<'a>) -> Result<Self, PeerMisbehaved> {
         let (mut answer, mut error, mut command, mut tag) = (None, None, None, None);
         let mut metadata = Metadata::default();

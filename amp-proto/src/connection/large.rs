@@ -37,7 +37,7 @@ impl LargeBody {
         let mut body = Vec::with_capacity(fields.bytes_hint().min(bytes_max));
         let fill = |out: &mut BoxWriter<'_>| fields.encode_fields(out);
         let limits = large_limits(&Limits::default(), bytes_max);
-        write_box_for(Reader::KnowsParts, &mut body, &[], &limits, fill)?;
+        write_box_for(Reader::KnowsParts, &mut body, &limits, fill)?;
         Ok(Self(body))
     }
 }
@@ -177,7 +177,7 @@ impl Exchange {
                     (PART_KEY, number.as_bytes()),
                 ];
                 // A piece is shorter than a value may be.
-                let _fits = write_box_for(Reader::AnyPeer, out, &reserved, &unlimited, |out| {
+                let _fits = write_box(out, &reserved, &unlimited, |out| {
                     out.put(b"bytes", |out| {
                         out.extend_from_slice(part.bytes);
                         Ok(())

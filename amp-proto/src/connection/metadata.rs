@@ -94,24 +94,3 @@ impl Milliseconds {
         self.digits.get(self.from..).unwrap_or_default()
     }
 }
-
-/// The keys of an ask that are not its arguments, in ascending order.
-#[derive(Debug, Default)]
-pub(super) struct Header<'a> {
-    pairs: [(&'a [u8], &'a [u8]); 6],
-    count: usize,
-}
-
-impl<'a> Header<'a> {
-    /// Adds a key that comes after all that are there. There is room for every key of an ask.
-    pub(super) fn push(&mut self, key: &'a [u8], value: &'a [u8]) {
-        if let Some(place) = self.pairs.get_mut(self.count) {
-            *place = (key, value);
-            self.count += 1;
-        }
-    }
-
-    pub(super) fn pairs(&self) -> &[(&'a [u8], &'a [u8])] {
-        self.pairs.get(..self.count).unwrap_or_default()
-    }
-}

@@ -45,7 +45,7 @@ impl<'a> Fields<'a> {
 
     /// The value under `key`, if there is one.
     // A derived key is known where this is called: inlined, it is compared without a call.
-    #[inline]
+    #[inline(always)]
     #[must_use]
     pub fn get(&self, key: &[u8]) -> Option<Value<'a>> {
         let of_length = |span: &&Span| span.key_range().len() == key.len();
@@ -54,7 +54,7 @@ impl<'a> Fields<'a> {
         Some(self.value_at(*span))
     }
 
-    #[inline]
+    #[inline(always)]
     fn value_at(&self, span: Span) -> Value<'a> {
         let Self { bytes, shared, decompressed_bytes_max, .. } = *self;
         let bytes = bytes.get(span.value_range()).unwrap_or_default();
@@ -65,7 +65,7 @@ impl<'a> Fields<'a> {
     ///
     /// A part is followed by another only if it is as long as a value can be. What is put together
     /// is no larger than the box.
-    #[inline]
+    #[inline(always)]
     #[must_use]
     pub fn whole(&self, key: &[u8]) -> Option<WholeValue<'a>> {
         let first = self.get(key)?;
@@ -166,7 +166,7 @@ impl ReceivedBox {
         let (box_bytes_max, keys_per_box_max) = (usize::MAX, usize::MAX);
         let unlimited = Limits { box_bytes_max, keys_per_box_max, ..usual };
         let mut wire = Vec::new();
-        write_box_for(Reader::KnowsParts, &mut wire, &[], &unlimited, fill)?;
+        write_box_for(Reader::KnowsParts, &mut wire, &unlimited, fill)?;
         let mut scanner = Scanner::default();
         // What was just written can be read.
         let _whole = scanner.scan(&wire, &unlimited);

@@ -89,7 +89,6 @@ impl Scanner {
             if end > bytes.len() {
                 return partial(end, limits);
             }
-            check_size(end, limits)?;
             self.spans.push(Span {
                 key_at: u32::try_from(self.at + 2)
                     .map_err(|_| PeerMisbehaved::BoxTooLarge { max: limits.box_bytes_max })?,
@@ -126,6 +125,6 @@ fn check_size(bytes: usize, limits: &Limits) -> Result<(), PeerMisbehaved> {
 }
 
 fn length_at(bytes: &[u8], at: usize) -> Option<usize> {
-    let pair = bytes.get(at..at + 2)?;
-    Some(usize::from(u16::from_be_bytes([*pair.first()?, *pair.get(1)?])))
+    let pair = bytes.get(at..)?.first_chunk()?;
+    Some(usize::from(u16::from_be_bytes(*pair)))
 }

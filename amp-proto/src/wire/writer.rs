@@ -7,8 +7,8 @@ use super::{Fields, Scanner, VALUE_BYTES_MAX, part_key};
 use crate::Limits;
 use crate::error::EncodeError;
 
-/// Lays one box down at the end of `out`: what `fill` puts into it, merged with the `reserved` keys
-/// (sorted by key) at their places.
+/// Lays one box down at the end of `out`: the `reserved` keys (sorted by key) and what `fill` puts
+/// into it, each at its place.
 ///
 /// # Errors
 /// [`EncodeError`] when a key or value does not fit, the box is over `limits`, or `fill` fails.
@@ -19,7 +19,10 @@ pub fn write_box(
     limits: &Limits,
     fill: impl FnOnce(&mut BoxWriter<'_>) -> Result<(), EncodeError>,
 ) -> Result<(), EncodeError> {
-    write_box_for(Reader::AnyPeer, out, reserved, limits, fill)
+    write_box_for(Reader::AnyPeer, out, limits, |writer| {
+        reserved.iter().try_for_each(|(key, value)| writer.put_reserved(key, value))?;
+        fill(writer)
+    })
 }
 
 /// Who reads a box.
@@ -32,18 +35,18 @@ pub(crate) enum Reader {
     KnowsParts,
 }
 
-/// As [`write_box`], for a known reader.
+/// As [`write_box`], for a known reader. `fill` puts the reserved keys first.
 pub(crate) fn write_box_for(
     reader: Reader,
     out: &mut Vec<u8>,
-    reserved: &[(&[u8], &[u8])],
     limits: &Limits,
     fill: impl FnOnce(&mut BoxWriter<'_>) -> Result<(), EncodeError>,
 ) -> Result<(), EncodeError> {
     let mut unfinished = Unfinished { start: out.len(), out, is_whole: false };
     let start = unfinished.start;
-    let (keys, parts) = (0, false);
-    let mut writer = BoxWriter { out: unfinished.out, reserved, start, keys, reader, parts };
+    let out = &mut *unfinished.out;
+    let (has_reserved, is_sorted) = (false, true);
+    let mut writer = BoxWriter { out, start, keys: 0, reader, has_reserved, is_sorted };
     let written = fill(&mut writer).and_then(|()| writer.finish(limits));
     unfinished.is_whole = written.is_ok();
     written
@@ -76,12 +79,14 @@ const RESERVED_KEYS: [&[u8]; 6] =
 #[derive(Debug)]
 pub struct BoxWriter<'a> {
     out: &'a mut Vec<u8>,
-    reserved: &'a [(&'a [u8], &'a [u8])],
     start: usize,
     keys: usize,
     reader: Reader,
-    /// Some value went on under further keys, which are not at their places.
-    parts: bool,
+    /// Reserved keys stand before all others.
+    has_reserved: bool,
+    /// Whether all keys are at their places. They are not when some belong before the reserved
+    /// ones, or when a value went on under further keys.
+    is_sorted: bool,
 }
 
 impl BoxWriter<'_> {
@@ -91,7 +96,7 @@ impl BoxWriter<'_> {
     /// [`EncodeError`] when the key is one of AMP's own, the key's or the value's length does not
     /// fit, or from `encode`.
     // A derived key is known where this is called: inlined, all that is done with it is constant.
-    #[inline]
+    #[inline(always)]
     pub fn put(
         &mut self,
         key: &[u8],
@@ -114,40 +119,39 @@ impl BoxWriter<'_> {
         encode: impl FnOnce(&mut Vec<u8>) -> Result<(), EncodeError>,
     ) -> Result<(), EncodeError> {
         let reader = core::mem::replace(&mut self.reader, Reader::KnowsParts);
+        let keys = self.keys;
         let written = self.put(key, encode);
         self.reader = reader;
+        // Any reader wants further keys at their places.
+        self.is_sorted &= self.keys == keys + 1 || reader == Reader::KnowsParts;
         written
     }
 
     /// As [`BoxWriter::put`], for those who write whole boxes.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn put_any(
         &mut self,
         key: &[u8],
         encode: impl FnOnce(&mut Vec<u8>) -> Result<(), EncodeError>,
     ) -> Result<(), EncodeError> {
-        if !self.reserved.is_empty() {
-            self.put_reserved(Some(key))?;
+        // All that is reserved begins so; hardly any other key does, or with what comes before.
+        if self.has_reserved && key.first() <= Some(&b'_') {
+            self.is_sorted = false;
         }
         self.put_pair(key, encode)
     }
 
-    /// Puts the reserved keys that come before `before`, or all that are left.
-    fn put_reserved(&mut self, before: Option<&[u8]>) -> Result<(), EncodeError> {
-        while let Some(((key, value), rest)) = self.reserved.split_first() {
-            if before.is_some_and(|before| *key > before) {
-                break;
-            }
-            self.reserved = rest;
-            self.put_pair(key, |out| {
-                out.extend_from_slice(value);
-                Ok(())
-            })?;
-        }
-        Ok(())
+    /// Puts one of the keys that say what a box is. They come first, in ascending order.
+    #[inline(always)]
+    pub(crate) fn put_reserved(&mut self, key: &[u8], value: &[u8]) -> Result<(), EncodeError> {
+        self.has_reserved = true;
+        self.put_pair(key, |out| {
+            out.extend_from_slice(value);
+            Ok(())
+        })
     }
 
-    #[inline]
+    #[inline(always)]
     fn put_pair(
         &mut self,
         key: &[u8],
@@ -202,7 +206,6 @@ impl BoxWriter<'_> {
             set_length(self.out, length_at, u16::try_from(part.len()).unwrap_or(u16::MAX));
             self.out.extend_from_slice(part);
         }
-        self.parts = true;
     }
 
     /// Puts every key at its place.
@@ -228,9 +231,8 @@ impl BoxWriter<'_> {
     }
 
     fn finish(mut self, limits: &Limits) -> Result<(), EncodeError> {
-        self.put_reserved(None)?;
         self.out.extend_from_slice(&[0, 0]);
-        if self.parts && self.reader == Reader::AnyPeer {
+        if !self.is_sorted {
             self.sort();
         }
         let bytes = self.out.len() - self.start;
@@ -268,7 +270,7 @@ fn reserved_key(key: &[u8]) -> EncodeError {
     EncodeError::ReservedKey { key: String::from_utf8_lossy(key).into_owned() }
 }
 
-#[inline]
+#[inline(always)]
 fn set_length(out: &mut [u8], length_at: usize, length: u16) {
     if let Some(place) = out.get_mut(length_at..length_at + 2) {
         place.copy_from_slice(&length.to_be_bytes());
