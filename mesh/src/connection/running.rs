@@ -103,43 +103,62 @@ impl Running {
         }
     }
 
-    /// Answers an ask that came at the time `came`, now or later.
+    /// Answers an ask that came at the time `came`, now or later. If now, it says how many bytes of
+    /// answers wait in the exchange by then.
     pub(super) fn begin(
         &mut self,
         link: &Arc<Link>,
         ask: &Ask<'_>,
         came: Instant,
         cx: &mut Context<'_>,
-    ) {
+    ) -> Option<usize> {
+        let outcome = self.carry_out(link, ask, came, cx)?;
+        self.settle(link, ask, outcome)
+    }
+
+    /// Carries an ask out as far as that goes without waiting. `None` if it goes on by itself.
+    fn carry_out(
+        &mut self,
+        link: &Arc<Link>,
+        ask: &Ask<'_>,
+        came: Instant,
+        cx: &mut Context<'_>,
+    ) -> Option<Outcome> {
         if !self.has_room(link, ask) {
-            return self.refuse_overloaded(link, ask);
+            self.refuse_overloaded(link, ask);
+            return None;
         }
         if let Some(id) = ask.metadata.once {
-            return self.begin_once(link, ask, id);
+            self.begin_once(link, ask, id);
+            return None;
         }
-        let Some(peer) = self.asker(link, ask) else { return self.refuse_overloaded(link, ask) };
+        let Some(peer) = self.asker(link, ask) else {
+            self.refuse_overloaded(link, ask);
+            return None;
+        };
         let responded = catch_unwind(AssertUnwindSafe(|| {
             self.responders.respond(ask.command, &ask.fields, &peer)
         }));
         self.is_overloaded = false;
         let mut answering = match responded {
             Ok(Some(Reply::Pending(answering))) => answering,
-            Ok(Some(Reply::Ready(outcome))) => return self.settle(link, ask, outcome),
+            Ok(Some(Reply::Ready(outcome))) => return Some(outcome),
             Ok(None) => {
                 let command = Escaped(ask.command).to_string();
-                return finish(link, ask.tag, ask.command, Err(Refusal::Unhandled { command }));
+                return Some(Err(Refusal::Unhandled { command }));
             }
-            Err(panic) => return finish(link, ask.tag, ask.command, Err(panicked(&*panic))),
+            Err(panic) => return Some(Err(panicked(&*panic))),
         };
         let context = context_of(ask, came);
         let polled = AssertUnwindSafe(|| context.run_sync(|| answering.as_mut().poll(cx)));
         match catch_unwind(polled) {
-            Ok(Poll::Ready(outcome)) => self.settle(link, ask, outcome),
+            Ok(Poll::Ready(outcome)) => Some(outcome),
             Ok(Poll::Pending) => {
                 let held = self.hold(ask);
                 self.go_on(link, ask, context, answering, held);
+                None
             }
-            Err(panic) => finish(link, ask.tag, ask.command, Err(panicked(&*panic))),
+            Err(panic) => Some(Err(panicked(&*panic))),
         }
     }
 
@@ -154,24 +173,29 @@ impl Running {
         Held::new(&self.asks_bytes, ask.fields.bytes_len())
     }
 
-    /// Sends an outcome that is there at once, unless that has to wait for the peer to read.
-    fn settle(&mut self, link: &Arc<Link>, ask: &Ask<'_>, outcome: Outcome) {
+    /// Sends an outcome that is there at once, unless that has to wait for the peer to read. As
+    /// [`Running::begin`].
+    fn settle(&mut self, link: &Arc<Link>, ask: &Ask<'_>, outcome: Outcome) -> Option<usize> {
         let (Ok(answered), Some(tag)) = (&outcome, ask.tag) else {
-            return finish(link, ask.tag, ask.command, outcome);
+            finish(link, ask.tag, ask.command, outcome);
+            return None;
         };
         // How a response is encoded is the application's code too.
         let answer = AssertUnwindSafe(|| link.try_answer(tag, &*answered.fields));
-        match catch_unwind(answer) {
-            Ok(Ok(false)) => {
-                let (context, held) = (CallContext::default(), self.hold(ask));
-                let answering = Box::pin(std::future::ready(outcome));
-                self.go_on(link, ask, context, answering, held);
-            }
-            written => {
-                let written = written.map(|written| written.map(|_| answered.afterwards));
-                conclude(link, tag, ask.command, written);
-            }
+        let written = catch_unwind(answer);
+        if let Ok(Ok(None)) = written {
+            let (context, held) = (CallContext::default(), self.hold(ask));
+            let answering = Box::pin(std::future::ready(outcome));
+            self.go_on(link, ask, context, answering, held);
+            return None;
         }
+        let waiting = match &written {
+            Ok(Ok(waiting)) => *waiting,
+            _ => None,
+        };
+        let written = written.map(|written| written.map(|_| answered.afterwards));
+        conclude(link, tag, ask.command, written);
+        waiting
     }
 
     /// Answers a large ask. To read it takes a while, so it is read where nobody waits for that.

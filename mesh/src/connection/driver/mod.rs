@@ -12,9 +12,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use amp_proto::{
-    Ask, AskEvent, AskId, Assembly, Command as _, Exchange, Inbound, Incoming, Lost, Moment,
-};
+use amp_proto::{Ask, AskEvent, AskId, Assembly, Command as _, Inbound, Incoming, Lost, Moment};
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, Sleep};
@@ -109,7 +107,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
     pub(super) fn answer_held(&mut self, held: &AskEvent) {
         let mut cx = Context::from_waker(Waker::noop());
         if let Ok(Incoming::Ask(ask)) = Incoming::of(held.received.fields()) {
-            self.running.begin(&self.link, &ask, Instant::now(), &mut cx);
+            let _waiting = self.running.begin(&self.link, &ask, Instant::now(), &mut cx);
         }
     }
 
@@ -195,19 +193,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         self.full && {
             let exchange = self.link.exchange();
             let waiting_max = self.link.limits().outbound_bytes_max.saturating_mul(2);
-            exchange.calls_in_flight() == 0 || self.answers_waiting(&exchange) >= waiting_max
+            exchange.calls_in_flight() == 0
+                || self.answers_waiting(exchange.answer_bytes()) >= waiting_max
         }
     }
 
-    /// How many bytes wait to be written that the peer's boxes have brought about.
-    fn answers_waiting(&self, exchange: &Exchange) -> usize {
-        exchange.answer_bytes() + self.answers_writing
+    /// How many bytes wait to be written that the peer's boxes have brought about, with those that
+    /// wait in the exchange.
+    fn answers_waiting(&self, answer_bytes: usize) -> usize {
+        answer_bytes + self.answers_writing
     }
 
     /// Deals with the boxes that are there, and reads once. Says whether to look again.
     fn read(&mut self, cx: &mut Context<'_>) -> Result<bool, Lost> {
-        // What an earlier turn left because too much waited to be written.
-        self.take_boxes(cx)?;
+        if self.inbound.buffered_bytes() > 0 {
+            // What an earlier turn left because too much waited to be written.
+            self.take_boxes(cx)?;
+        }
         if self.is_deaf() {
             return Ok(false);
         }
@@ -232,8 +234,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
 
     /// Whether so many answers wait for the peer that it must not ask more for now. Our own asks do
     /// not count: those who make them wait for room.
-    fn is_full(&self, exchange: &Exchange) -> bool {
-        self.answers_waiting(exchange) >= self.link.limits().outbound_bytes_max
+    fn is_full(&self, answer_bytes: usize) -> bool {
+        self.answers_waiting(answer_bytes) >= self.link.limits().outbound_bytes_max
     }
 
     fn take_boxes(&mut self, cx: &mut Context<'_>) -> Result<(), Lost> {
@@ -254,10 +256,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             if matches!(incoming, Incoming::Ask(_)) {
                 at_hand = None;
             }
-            match incoming {
-                Incoming::Ask(ask) if ask.tag.is_none() && is_streamed(&self.link, &ask)? => {}
+            match &incoming {
+                Incoming::Ask(ask) if ask.tag.is_none() && is_streamed(&self.link, ask)? => {}
                 Incoming::Ask(ask) if ask.tag.is_none() && ask.metadata.part.is_some() => {
-                    let assembled = self.assembly.handle(&ask).map_err(Lost::PeerMisbehaved)?;
+                    let assembled = self.assembly.handle(ask).map_err(Lost::PeerMisbehaved)?;
                     self.take_assembled(assembled)?;
                 }
                 Incoming::Ask(ask) if ask.command == Cancel::NAME.as_bytes() => {
@@ -267,12 +269,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
                 }
                 Incoming::Ask(ask) if self.full => {
                     self.link.set_asked();
-                    self.running.refuse_overloaded(&self.link, &ask);
+                    self.running.refuse_overloaded(&self.link, ask);
                 }
                 Incoming::Ask(ask) => {
                     self.link.set_asked();
-                    self.running.begin(&self.link, &ask, came, cx);
-                    self.full = self.is_full(&self.link.exchange());
+                    let waiting = self.running.begin(&self.link, ask, came, cx);
+                    let waiting = waiting.unwrap_or_else(|| self.link.exchange().answer_bytes());
+                    self.full = self.is_full(waiting);
                     self.closing_since = self.link.closing().map(|_| self.link.clock().now());
                     if self.closing_since.is_some() {
                         break;
@@ -280,7 +283,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
                 }
                 reply => {
                     let exchange = at_hand.get_or_insert_with(|| link.exchange());
-                    exchange.handle_reply(&reply).map_err(Lost::PeerMisbehaved)?;
+                    exchange.handle_reply(reply).map_err(Lost::PeerMisbehaved)?;
                 }
             }
         }
@@ -299,7 +302,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
                     self.written = 0;
                     self.answers_writing = exchange.swap_outbound(&mut self.writing);
                 }
-                self.full = self.is_full(&exchange);
+                self.full = self.is_full(exchange.answer_bytes());
             }
             if newly_written > 0 {
                 self.said = self.now();
