@@ -39,10 +39,9 @@ impl Place {
 
 /// The first eight bytes; where there are fewer, zeros stand for the rest.
 fn beginning(name: &[u8]) -> u64 {
-    match name.first_chunk() {
-        Some(eight) => u64::from_be_bytes(*eight),
-        None => (0..8).fold(0, |all, at| all << 8 | u64::from(name.get(at).copied().unwrap_or(0))),
-    }
+    let mut eight = [0; 8];
+    eight.iter_mut().zip(name).for_each(|(place, byte)| *place = *byte);
+    u64::from_be_bytes(eight)
 }
 
 trait Dispatch: Send + Sync {

@@ -179,18 +179,26 @@ impl<'a> Incoming<'a> {
     ///
     /// # Errors
     /// [`PeerMisbehaved`] when it has none of them.
-    #[inline]
+    // Inlined, what is found stays where it is: an ask is large to hand about.
+    #[inline(always)]
     pub fn of(fields: Fields<'a>) -> Result<Self, PeerMisbehaved> {
         let (mut answer, mut error, mut command, mut tag) = (None, None, None, None);
         let mut metadata = Metadata::default();
         for (key, value) in fields.iter() {
-            let [b'_', name @ ..] = key else { continue };
-            match name {
-                b"answer" => answer = Some(value.bytes()),
-                b"error" => error = Some(value.bytes()),
-                b"command" => command = Some(value.bytes()),
-                b"ask" => tag = Some(value.bytes()),
-                _ => metadata.take(key, value.bytes()),
+            if key.first() != Some(&b'_') {
+                continue;
+            }
+            // Compared as a whole, and not byte by byte as patterns are.
+            if key == b"_ask" {
+                tag = Some(value.bytes());
+            } else if key == b"_command" {
+                command = Some(value.bytes());
+            } else if key == b"_answer" {
+                answer = Some(value.bytes());
+            } else if key == b"_error" {
+                error = Some(value.bytes());
+            } else {
+                metadata.take(key, value.bytes());
             }
         }
         if let Some(tag) = answer {

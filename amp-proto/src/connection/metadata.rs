@@ -43,15 +43,21 @@ impl<'a> Metadata<'a> {
     /// Takes one key of a box in, if it is metadata. What cannot be read is as if it were absent:
     /// metadata is no reason to refuse an ask.
     pub(super) fn take(&mut self, key: &[u8], value: &'a [u8]) {
-        match key {
-            DEADLINE_KEY => self.deadline = number(value).map(Duration::from_millis),
-            TRACE_KEY if value.len() <= TRACE_BYTES_MAX => self.trace = Some(value),
-            ONCE_KEY => self.once = Some(value),
-            PART_KEY => self.part = Some(value),
-            STREAM_KEY => self.stream = true,
-            STREAM_ASK_KEY => self.of_ask = Some(value),
-            STREAM_ANSWER_KEY => self.of_answer = Some(value),
-            _ => {}
+        // Compared as a whole, and not byte by byte as patterns are.
+        if key == DEADLINE_KEY {
+            self.deadline = number(value).map(Duration::from_millis);
+        } else if key == TRACE_KEY && value.len() <= TRACE_BYTES_MAX {
+            self.trace = Some(value);
+        } else if key == ONCE_KEY {
+            self.once = Some(value);
+        } else if key == PART_KEY {
+            self.part = Some(value);
+        } else if key == STREAM_KEY {
+            self.stream = true;
+        } else if key == STREAM_ASK_KEY {
+            self.of_ask = Some(value);
+        } else if key == STREAM_ANSWER_KEY {
+            self.of_answer = Some(value);
         }
     }
 }

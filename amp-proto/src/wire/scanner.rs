@@ -66,13 +66,13 @@ impl Scanner {
     /// allows. A key length is judged as soon as its two bytes are there.
     pub fn scan(&mut self, bytes: &[u8], limits: &Limits) -> Result<Scanned, PeerMisbehaved> {
         loop {
-            let Some(key_bytes) = length_at(bytes, self.at) else {
-                return partial(self.at + 2, limits);
+            let key_at = self.at + 2;
+            let Some((key_bytes, rest)) = bytes.get(self.at..).and_then(split_length) else {
+                return partial(key_at, limits);
             };
             if key_bytes == 0 {
-                let end = self.at + 2;
-                check_size(end, limits)?;
-                return Ok(Scanned::Whole { bytes: end });
+                check_size(key_at, limits)?;
+                return Ok(Scanned::Whole { bytes: key_at });
             }
             let Ok(key_length) = u8::try_from(key_bytes) else {
                 let looks_like = LooksLike::guess(bytes);
@@ -81,16 +81,16 @@ impl Scanner {
             if self.spans.len() == limits.keys_per_box_max {
                 return Err(PeerMisbehaved::TooManyKeys { max: limits.keys_per_box_max });
             }
-            let value_length_at = self.at + 2 + key_bytes;
-            let Some(value_bytes) = length_at(bytes, value_length_at) else {
-                return partial(value_length_at + 2, limits);
+            let value_at = key_at + key_bytes + 2;
+            let Some((value_bytes, rest)) = rest.get(key_bytes..).and_then(split_length) else {
+                return partial(value_at, limits);
             };
-            let end = value_length_at + 2 + value_bytes;
-            if end > bytes.len() {
+            let end = value_at + value_bytes;
+            if rest.len() < value_bytes {
                 return partial(end, limits);
             }
             self.spans.push(Span {
-                key_at: u32::try_from(self.at + 2)
+                key_at: u32::try_from(key_at)
                     .map_err(|_| PeerMisbehaved::BoxTooLarge { max: limits.box_bytes_max })?,
                 key_bytes: key_length,
                 value_bytes: u16::try_from(value_bytes).unwrap_or(u16::MAX),
@@ -124,7 +124,8 @@ fn check_size(bytes: usize, limits: &Limits) -> Result<(), PeerMisbehaved> {
     Ok(())
 }
 
-fn length_at(bytes: &[u8], at: usize) -> Option<usize> {
-    let pair = bytes.get(at..)?.first_chunk()?;
-    Some(usize::from(u16::from_be_bytes(*pair)))
+/// The length that `bytes` begin with, and what stands behind it.
+fn split_length(bytes: &[u8]) -> Option<(usize, &[u8])> {
+    let (length, rest) = bytes.split_first_chunk()?;
+    Some((usize::from(u16::from_be_bytes(*length)), rest))
 }
