@@ -135,7 +135,7 @@ impl<E> CallError<E> {
 impl<E> From<AskRefused> for CallError<E> {
     fn from(refused: AskRefused) -> Self {
         match refused {
-            AskRefused::TooManyInFlight { .. } => Self::Overloaded,
+            AskRefused::TooManyInFlight { .. } | AskRefused::NoRoom { .. } => Self::Overloaded,
             AskRefused::Lost(lost) => Self::Lost { lost, maybe_done: false },
             AskRefused::Encode(error) => Self::Encode(error),
         }

@@ -76,11 +76,10 @@ fn checksum(word: &str, bytes: &[u8]) -> [u8; CHECKSUM_BYTES] {
     let mut crc = 0x00b7_04ce_u32;
     for byte in word.as_bytes().iter().chain(bytes) {
         crc ^= u32::from(*byte) << 16;
+        // Without a branch: what is checked may be a private key.
         for _ in 0..8 {
-            crc <<= 1;
-            if crc & 0x0100_0000 != 0 {
-                crc ^= POLYNOMIAL;
-            }
+            let carried = (crc >> 23) & 1;
+            crc = (crc << 1) ^ (POLYNOMIAL * carried);
         }
     }
     // Without this, a checksum that ends in a zero byte could lose that byte unnoticed: the rest

@@ -183,6 +183,9 @@ pub enum PeerMisbehaved {
         /// The limit.
         max: usize,
     },
+    /// The pieces of a large box make no box, or more than one.
+    #[error("the pieces of a large box are not one box")]
+    NotOneBox,
     /// It sent an item of a stream, or a piece of a large box, without having credit for it.
     #[error("more than may be sent ahead")]
     OverCredit,

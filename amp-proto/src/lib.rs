@@ -80,8 +80,8 @@ pub use crate::command::{
 };
 pub use crate::connection::{
     Ask, AskEvent, AskId, AskRefused, AskResult, AskStopped, Assembled, Assembly, Connection,
-    Exchange, Inbound, Incoming, ItemRefused, LargeBody, Lost, Metadata, Moment, StreamId,
-    StreamStopped,
+    Exchange, Inbound, Incoming, ItemRefused, LargeBody, Lost, Metadata, Moment, SenderId,
+    StreamId, StreamStopped,
 };
 pub use crate::error::{
     DecodeError, EncodeError, Escaped, LooksLike, OneLine, PeerMisbehaved, ValueError,

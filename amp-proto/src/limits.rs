@@ -16,8 +16,9 @@ pub struct Limits {
     /// Bytes that one compressed value may decompress to. Beyond it that one ask is refused.
     /// Default 4 MiB.
     pub decompressed_bytes_max: usize,
-    /// Asks of ours that may be in flight on one connection. Further calls wait for their turn,
-    /// each no longer than its own deadline. Default 1,024.
+    /// Asks of ours that may be in flight on one connection, those with streams among them. Further
+    /// calls wait for their turn, each no longer than its own deadline; with a stream they are
+    /// refused, `OVERLOADED`. Default 1,024.
     pub asks_in_flight_max: usize,
     /// Asks whose caller went away and whose answers are still due. Beyond it late answers are no
     /// longer told from answers to nothing. Default 4,096.
@@ -25,14 +26,15 @@ pub struct Limits {
     /// Asks of the peer that we work on at once. Further ones are refused with the code
     /// `OVERLOADED`. Default 1,024.
     pub responders_running_max: usize,
-    /// Bytes that wait to be written. Beyond it calls wait. When so much are answers to the peer,
-    /// nothing more is read from it; sixteen times as much while we expect answers ourselves, for
-    /// the two sides might else wait for each other. Default 1 MiB.
+    /// Bytes that wait to be written. Beyond it calls wait, and with streams none is begun. When so
+    /// much are answers to the peer, nothing more is read from it; sixteen times as much while we
+    /// expect answers ourselves, for the two sides might else wait for each other. Default 1 MiB.
     pub outbound_bytes_max: usize,
     /// How long waiting bytes may make no progress at all before the peer counts as a reader that
     /// went away, and the connection is closed. Default 10 s.
     pub outbound_stalled_max: Duration,
-    /// How long a connection that closes may take to send what it still has. Default 2 s.
+    /// How long a connection that closes may take to send what it still has, large answers
+    /// included. Default 2 s.
     pub closing_timeout: Duration,
     /// How long a peer that has closed its side may wait for the answers that are still due to it.
     /// Default 5 s.
@@ -135,6 +137,8 @@ impl Limits {
         needs("asks_in_flight_max", self.asks_in_flight_max > 0, "at least 1")?;
         needs("responders_running_max", self.responders_running_max > 0, "at least 1")?;
         needs("outbound_bytes_max", self.outbound_bytes_max > 0, "at least 1")?;
+        needs("large_bytes_max", self.large_bytes_max > 0, "at least 1")?;
+        needs("stream_window_bytes", self.stream_window_bytes > 0, "at least 1")?;
         for (limit, time) in [
             ("outbound_stalled_max", self.outbound_stalled_max),
             ("call_timeout", self.call_timeout),
@@ -168,6 +172,8 @@ mod tests {
             (Limits { asks_in_flight_max: 0, ..usual() }, "asks_in_flight_max"),
             (Limits { responders_running_max: 0, ..usual() }, "responders_running_max"),
             (Limits { outbound_bytes_max: 0, ..usual() }, "outbound_bytes_max"),
+            (Limits { large_bytes_max: 0, ..usual() }, "large_bytes_max"),
+            (Limits { stream_window_bytes: 0, ..usual() }, "stream_window_bytes"),
             (Limits { call_timeout: Duration::ZERO, ..usual() }, "call_timeout"),
             (Limits { dead_after: Duration::from_secs(1), ..usual() }, "dead_after"),
         ] {

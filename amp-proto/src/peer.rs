@@ -40,6 +40,11 @@ pub trait PeerView: Send + Sync + 'static {
         None
     }
 
+    /// Whether nobody on the way can read what goes over the connection. Default: `false`.
+    fn is_encrypted(&self) -> bool {
+        false
+    }
+
     /// The transport's own view, for its extension traits.
     fn as_any(&self) -> &dyn Any;
 }
@@ -111,6 +116,13 @@ impl Peer {
         self.view.key()
     }
 
+    /// Whether nobody on the way can read what goes over the connection: it is TLS, from its first
+    /// byte or since `StartTLS`. `false` for a socket that only this user can open.
+    #[must_use]
+    pub fn is_encrypted(&self) -> bool {
+        self.view.is_encrypted()
+    }
+
     /// The transport's own view, for its extension traits.
     #[must_use]
     pub fn view(&self) -> &dyn Any {
@@ -126,6 +138,7 @@ impl fmt::Debug for Peer {
             .field("address", &self.address())
             .field("authentication", &self.authentication())
             .field("key", &self.key())
+            .field("is_encrypted", &self.is_encrypted())
             .finish()
     }
 }

@@ -21,13 +21,23 @@ pub struct PublicKey {
 
 /// The text is no public key.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a key is `amp1` and 56 letters and digits; `{text}` is not, or a letter of it is wrong")]
+#[error("a key is `amp1` and 56 letters and digits; `{text}…` is not, or a letter of it is wrong")]
 pub struct NotAKey {
-    /// The text, its beginning if it is long.
+    /// The beginning of the text, 12 letters of it at the most: whoever takes a private key for a
+    /// public one has it shown nowhere.
     pub text: String,
 }
 
+/// Enough to see which text it is.
+const LETTERS_SHOWN: usize = 12;
+
 const WORD: &str = "amp1";
+
+impl NotAKey {
+    fn of(text: &str) -> Self {
+        Self { text: text.chars().take(LETTERS_SHOWN).collect() }
+    }
+}
 
 impl PublicKey {
     /// How many bytes a key has.
@@ -63,7 +73,7 @@ impl FromStr for PublicKey {
 
     fn from_str(text: &str) -> Result<Self, NotAKey> {
         let bytes = checked_text::read(WORD, text).and_then(|bytes| bytes.try_into().ok());
-        bytes.map(Self::from_bytes).ok_or_else(|| NotAKey { text: text.chars().take(80).collect() })
+        bytes.map(Self::from_bytes).ok_or_else(|| NotAKey::of(text))
     }
 }
 
@@ -101,8 +111,10 @@ mod tests {
     fn what_is_no_key_is_refused() {
         let text = PublicKey::from_bytes([7; 32]).to_string();
         for wrong in ["", "amp1", &text[1..], &text[..59], &text.replacen('a', "b", 2)] {
-            assert_eq!(wrong.parse::<PublicKey>(), Err(NotAKey { text: wrong.into() }));
+            assert_eq!(wrong.parse::<PublicKey>(), Err(NotAKey::of(wrong)));
         }
+        let private = checked_text::write("ampkey1", &[7; 32]);
+        assert_eq!(private.parse::<PublicKey>().unwrap_err().text, private[..12]);
         let short = checked_text::write(WORD, &[7; 31]);
         assert!(short.parse::<PublicKey>().is_err());
     }

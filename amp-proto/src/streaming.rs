@@ -8,7 +8,7 @@ use core::task::{Context, Poll};
 
 use crate::Peer;
 use crate::command::{Arguments, Command, EncodeFields, Never};
-use crate::connection::{ItemRefused, Lost, StreamId, StreamStopped};
+use crate::connection::{ItemRefused, Lost, SenderId, StreamId, StreamStopped};
 use crate::error::{DecodeError, EncodeError, ValueError};
 use crate::wire::{BoxWriter, Fields, ReceivedBox};
 
@@ -53,13 +53,14 @@ impl Arguments for Never {
 
 /// The connection that a stream is part of. Implemented once, by the mesh.
 pub trait StreamHost: Send + Sync + 'static {
-    /// Waits for credit, and sends an item.
+    /// Waits for credit, and sends an item. Each `sender` is woken for itself.
     ///
     /// # Errors
     /// [`ItemRefused`]: the item was not sent.
     fn poll_send(
         &self,
         stream: StreamId,
+        sender: SenderId,
         item: &dyn EncodeFields,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), ItemRefused>>;
@@ -140,6 +141,7 @@ impl<T> Drop for Items<T> {
 /// Sends items to the other side of a call. Dropped, it says that there are no more.
 pub struct ItemSender<T> {
     end: Option<StreamEnd>,
+    id: SenderId,
     item: PhantomData<fn(T)>,
 }
 
@@ -147,7 +149,8 @@ impl<T: Arguments + Sync> ItemSender<T> {
     /// The sending end of a stream. For those who carry calls, such as the mesh.
     #[must_use]
     pub fn new(host: Arc<dyn StreamHost>, id: StreamId) -> Self {
-        Self { end: Some(StreamEnd { host, id }), item: PhantomData }
+        let end = Some(StreamEnd { host, id });
+        Self { end, id: SenderId::next(), item: PhantomData }
     }
 
     /// Sends one item, once the receiver has room for it.
@@ -165,7 +168,7 @@ impl<T: Arguments + Sync> ItemSender<T> {
         let Some(StreamEnd { host, id }) = &self.end else {
             return Err(ItemRefused::Stopped(StreamStopped::CallOver));
         };
-        poll_fn(|cx| host.poll_send(*id, &item, cx)).await
+        poll_fn(|cx| host.poll_send(*id, self.id, &item, cx)).await
     }
 }
 
@@ -208,7 +211,7 @@ impl<C: Streaming<Takes = T>, T: Arguments> FromAsk<C> for Items<T> {
 
 impl<C: Streaming<Gives = T>, T: Arguments> FromAsk<C> for ItemSender<T> {
     fn from_ask(peer: &Peer) -> Self {
-        Self { end: peer.stream().cloned(), item: PhantomData }
+        Self { end: peer.stream().cloned(), id: SenderId::next(), item: PhantomData }
     }
 }
 

@@ -1,13 +1,11 @@
 //! From a command line to an exit code.
 
-use std::path::Path;
-
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::{AskCommands, Cli, Commands, CommonArgs};
 use crate::commands;
 use crate::config::{
-    ClusterSettings, CommonSettings, ConfigError, File, RegionSettings, Surroundings,
+    ClusterSettings, CommonSettings, ConfigError, File, JoinSettings, RegionSettings, Surroundings,
 };
 use crate::exit::{Exit, is_broken_pipe};
 use crate::failure;
@@ -99,7 +97,7 @@ async fn dispatch(cli: Cli, terminal: &mut Terminal<'_>) -> anyhow::Result<Ended
         }
         Commands::Ask(question) => {
             context.start_logging("warn", terminal)?;
-            in_order(ask(question, common.data_dir()?, terminal).await?)
+            in_order(ask(question, &context, terminal).await?)
         }
         Commands::Completions { shell } => in_order(commands::completions::run(shell, terminal)?),
     }
@@ -107,15 +105,20 @@ async fn dispatch(cli: Cli, terminal: &mut Terminal<'_>) -> anyhow::Result<Ended
 
 async fn ask(
     question: AskCommands,
-    data_dir: &Path,
+    context: &Context,
     terminal: &mut Terminal<'_>,
 ) -> anyhow::Result<Exit> {
+    let Context { file, surroundings, common } = context;
+    let data_dir = common.data_dir()?;
     match question {
         AskCommands::Ls(args) => commands::ls::run(&args, data_dir, terminal).await,
         AskCommands::Describe(args) => commands::describe::run(&args, data_dir, terminal).await,
         AskCommands::Call(args) => commands::call::run(&args, data_dir, terminal).await,
         AskCommands::Invite(args) => commands::invite::run(&args, data_dir, terminal).await,
-        AskCommands::Join(args) => commands::join::run(&args, data_dir, terminal).await,
+        AskCommands::Join(args) => {
+            let settings = JoinSettings::resolve(&args, file, surroundings, common)?;
+            commands::join::run(&args, settings, terminal).await
+        }
         AskCommands::Keys(args) => commands::keys::run(&args, data_dir, terminal).await,
         AskCommands::Ping(args) => commands::ping::run(&args, data_dir, terminal).await,
     }

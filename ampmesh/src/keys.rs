@@ -1,12 +1,13 @@
-//! Key pairs and memberships as files.
+//! Key pairs as files.
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
-use amp_proto::PublicKey;
-use cluster::Membership;
+use amp_proto::RoleName;
+use anyhow::Context as _;
 use mesh::{KeyError, KeyPair};
-use serde::{Deserialize, Serialize};
+use region::{KeyEntry, Keys};
 
 use crate::private::{self, PrivateError};
 
@@ -48,7 +49,7 @@ impl KeyFile {
     /// # Errors
     /// [`KeyFileError`].
     pub(crate) fn read_or_make(&self) -> Result<(KeyPair, bool), KeyFileError> {
-        let made = private::write_new_file(&self.0, &content(&KeyPair::generate()))?;
+        let made = private::write_new_file(&self.0, || content(&KeyPair::generate()))?;
         Ok((read(&self.0)?, made))
     }
 
@@ -77,12 +78,39 @@ impl KeyFile {
         std::fs::remove_file(self.next_path())
     }
 
+    /// Goes on with what a region process before this one has left: if the next key is enrolled, it
+    /// is the present one from now on. If not, nobody has heard of it, and it is of no account.
+    ///
+    /// # Errors
+    /// [`KeyFileError`], and [`region::RegistryError`] if the keys cannot be looked up.
+    ///
+    /// # Cancellation
+    /// Either is done whole, or not at all.
+    pub(crate) async fn settle(&self, keys: &dyn Keys) -> anyhow::Result<()> {
+        if let Some(next) = self.next()? {
+            let found = keys.find(&next.public()).await;
+            self.change_if_enrolled(found.context("cannot look the next key up")?.as_ref())?;
+        }
+        Ok(())
+    }
+
+    /// Makes the next key pair the present one if this, what is known of it, says that it is a good
+    /// key of a region process.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub(crate) fn change_if_enrolled(&self, found: Option<&KeyEntry>) -> io::Result<()> {
+        let now = SystemTime::now();
+        let is_enrolled = found.is_some_and(|it| it.role == RoleName::Region && it.is_good(now));
+        if is_enrolled { self.change() } else { Ok(()) }
+    }
+
     /// Makes the next key pair the present one.
     ///
     /// # Errors
     /// The operating system's.
     pub(crate) fn change(&self) -> io::Result<()> {
-        std::fs::rename(self.next_path(), &self.0)
+        private::rename(&self.next_path(), &self.0)
     }
 
     fn next_path(&self) -> PathBuf {
@@ -96,54 +124,6 @@ fn content(pair: &KeyPair) -> String {
 
 fn read(path: &Path) -> Result<KeyPair, KeyFileError> {
     KeyPair::from_file(path).map_err(|error| KeyFileError::Key { path: path.to_owned(), error })
-}
-
-/// What a cluster that has joined keeps: the file `regions.json` in its data directory.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Kept {
-    keys: Vec<String>,
-    addresses: Vec<String>,
-}
-
-fn membership_path(data_dir: &Path) -> PathBuf {
-    data_dir.join("regions.json")
-}
-
-/// Writes down whom the cluster of this data directory believes, and where they are.
-///
-/// # Errors
-/// [`PrivateError`].
-pub(crate) fn write_membership(
-    data_dir: &Path,
-    membership: &Membership,
-) -> Result<(), PrivateError> {
-    let Membership { keys, addresses } = membership;
-    let keys = keys.iter().map(ToString::to_string).collect();
-    let kept = Kept { keys, addresses: addresses.clone() };
-    let path = membership_path(data_dir);
-    let text = serde_json::to_string_pretty(&kept).map_err(io::Error::from);
-    let written = text.and_then(|text| private::replace_file(&path, &format!("{text}\n")));
-    written.map_err(|error| PrivateError::File { path, error })
-}
-
-/// What [`write_membership`] wrote, if the cluster has joined.
-///
-/// # Errors
-/// [`PrivateError`], also when something else is written there.
-pub(crate) fn read_membership(data_dir: &Path) -> Result<Option<Membership>, PrivateError> {
-    let path = membership_path(data_dir);
-    let text = match std::fs::read_to_string(&path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        read => read,
-    };
-    let read = text.and_then(|text| {
-        let Kept { keys, addresses } = serde_json::from_str(&text).map_err(io::Error::from)?;
-        let keys: Result<Vec<PublicKey>, _> = keys.iter().map(|key| key.parse()).collect();
-        let keys = keys.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
-        Ok(Membership { keys, addresses })
-    });
-    read.map(Some).map_err(|error| PrivateError::File { path, error })
 }
 
 #[cfg(test)]
@@ -182,17 +162,5 @@ mod tests {
         set_permissions(&file.0, Permissions::from_mode(0o644)).unwrap();
         let refused = file.read_or_make().unwrap_err();
         assert!(matches!(refused, KeyFileError::Key { error: KeyError::Exposed { .. }, .. }));
-    }
-
-    #[test]
-    fn a_membership_is_kept() {
-        let scratch = Scratch::new().unwrap();
-        assert_eq!(read_membership(scratch.path()).unwrap(), None);
-        let keys = vec![KeyPair::generate().public()];
-        let membership = Membership { keys, addresses: vec!["192.0.2.1:5250".to_owned()] };
-        write_membership(scratch.path(), &membership).unwrap();
-        assert_eq!(read_membership(scratch.path()).unwrap(), Some(membership));
-        std::fs::write(membership_path(scratch.path()), "{}").unwrap();
-        assert!(read_membership(scratch.path()).is_err(), "it is not replaced in silence");
     }
 }

@@ -16,6 +16,7 @@ mod exit;
 mod failure;
 mod keys;
 mod logging;
+mod membership;
 mod operator;
 mod private;
 mod ready;
@@ -36,6 +37,13 @@ use std::time::Duration;
 
 use crate::app::Ended;
 use crate::terminal::{Style, Terminal};
+
+/// Gives back what is not used any more, also when nothing happens: otherwise a process that once
+/// came near its memory budget would stay there.
+// ANCHOR: allocator
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+// ANCHOR_END: allocator
 
 fn main() -> ExitCode {
     let (mut out, mut err) = (std::io::stdout(), std::io::stderr());

@@ -56,38 +56,57 @@ pub(crate) fn make_closed_directory(path: &Path) -> Result<(), PrivateError> {
 /// Writes a new file with mode 0600, unless there is one. Gives whether it was written.
 ///
 /// The file appears with all its content or not at all, so that two processes that start at the
-/// same time agree on it.
+/// same time agree on it, and is on the disk when this returns. Where there is one, nothing is made
+/// or written: whoever has all its files starts on a disk that is full, too.
 ///
 /// # Errors
 /// [`PrivateError`].
-pub(crate) fn write_new_file(path: &Path, content: &str) -> Result<bool, PrivateError> {
+pub(crate) fn write_new_file(
+    path: &Path,
+    content: impl FnOnce() -> String,
+) -> Result<bool, PrivateError> {
+    let is_there = path.try_exists();
+    if is_there.map_err(|error| PrivateError::File { path: path.to_owned(), error })? {
+        return Ok(false);
+    }
     if let Some(folder) = path.parent() {
         make_directory(folder)?;
     }
     let draft = path.with_extension(format!("draft-{}", Uuid::new_v4().simple()));
-    let written = write_draft(&draft, content).and_then(|()| match fs::hard_link(&draft, path) {
-        Ok(()) => Ok(true),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
-        Err(error) => Err(error),
-    });
-    let removed = fs::remove_file(&draft);
+    let written =
+        write_draft(&draft, &content()).and_then(|()| match fs::hard_link(&draft, path) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+            Err(error) => Err(error),
+        });
+    let removed = fs::remove_file(&draft).and_then(|()| sync_folder(path));
     let outcome = written.and_then(|written| removed.map(|()| written));
     outcome.map_err(|error| PrivateError::File { path: path.to_owned(), error })
 }
 
 /// Writes a file with mode 0600 in place of the one that may be there. It has all its content or
-/// that of before, at any moment.
+/// that of before, at any moment, and is on the disk when this returns.
 ///
 /// # Errors
 /// The operating system's.
 pub(crate) fn replace_file(path: &Path, content: &str) -> io::Result<()> {
     let draft = path.with_extension(format!("draft-{}", Uuid::new_v4().simple()));
-    let written = write_draft(&draft, content).and_then(|()| fs::rename(&draft, path));
+    let written = write_draft(&draft, content).and_then(|()| rename(&draft, path));
     if written.is_err() {
         // What went wrong first is what counts.
         let _removed = fs::remove_file(&draft);
     }
     written
+}
+
+/// Puts a file in the place of another, and has that on the disk when it returns: what was written
+/// before would else be found in its old place after a loss of power.
+///
+/// # Errors
+/// The operating system's.
+pub(crate) fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    fs::rename(from, to)?;
+    sync_folder(to)
 }
 
 /// Waits until no other process holds the lock of this name, and holds it for as long as the file
@@ -111,6 +130,12 @@ pub(crate) async fn lock(path: PathBuf) -> Result<File, PrivateError> {
     locked.map_err(|error| PrivateError::File { path, error })
 }
 
+/// Has the names in the folder of a file on the disk.
+fn sync_folder(path: &Path) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    File::open(folder.unwrap_or_else(|| Path::new(".")))?.sync_all()
+}
+
 fn write_draft(draft: &Path, content: &str) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(draft)?;
     file.write_all(content.as_bytes())?;
@@ -130,8 +155,8 @@ mod tests {
     fn a_new_file_is_for_us_alone_and_stays_as_the_first_wrote_it() {
         let scratch = Scratch::new().unwrap();
         let path = scratch.path().join("deep/er/secret");
-        assert!(write_new_file(&path, "one").unwrap());
-        assert!(!write_new_file(&path, "two").unwrap());
+        assert!(write_new_file(&path, || "one".to_owned()).unwrap());
+        assert!(!write_new_file(&path, || panic!("made in vain")).unwrap());
         assert_eq!(fs::read_to_string(&path).unwrap(), "one");
         assert_eq!(mode(&path), 0o600);
         assert_eq!(mode(&scratch.path().join("deep")), 0o700);

@@ -57,7 +57,7 @@ fn naming(path: &Path, error: SecretError) -> anyhow::Error {
 /// # Errors
 /// [`private::PrivateError`].
 pub(crate) fn make(path: &Path) -> Result<bool, private::PrivateError> {
-    private::write_new_file(path, &format!("{}\n", Secret::generate().to_hex()))
+    private::write_new_file(path, || format!("{}\n", Secret::generate().to_hex()))
 }
 
 #[cfg(test)]
@@ -103,7 +103,7 @@ mod tests {
     fn a_file_without_a_secret_in_it_is_named_and_its_content_is_not() {
         let scratch = Scratch::new().unwrap();
         let path = scratch.path().join("secret");
-        private::write_new_file(&path, "drowssap-drowssap").unwrap();
+        private::write_new_file(&path, || "drowssap-drowssap".to_owned()).unwrap();
         let place = SecretPlace::Usual(path.clone());
         for error in [read(&place).unwrap_err(), read_or_make(&place).unwrap_err()] {
             assert_eq!(

@@ -9,7 +9,7 @@ use region::{
     Enrolment, Keys, PostgresKeys, PostgresRegistry, Registry, SqliteKeys, SqliteRegistry,
 };
 
-use crate::config::RegistryPlace;
+use crate::config::{ConfigError, RegistryPlace};
 use crate::private;
 
 /// The keys of a machine, in the directory of its registry. They outlive the registry, which may be
@@ -28,13 +28,18 @@ impl Stores {
     /// Opens both.
     ///
     /// # Errors
-    /// A [`region::RegistryError`], with what could not be opened.
+    /// A [`region::RegistryError`], with what could not be opened; [`ConfigError::KeysMoved`].
     ///
     /// # Cancellation
     /// What was made stays.
     pub(crate) async fn open(place: RegistryPlace, data_dir: &Path) -> anyhow::Result<Self> {
         match place {
             RegistryPlace::Sqlite(path) => {
+                // What was revoked since then is good in the file.
+                let moved = path.with_file_name(MOVED);
+                if moved.exists() {
+                    return Err(ConfigError::KeysMoved { moved }.into());
+                }
                 let registry = SqliteRegistry::open(&path).await;
                 let told = || format!("cannot open the registry {}", path.display());
                 let registry = Arc::new(registry.with_context(told)?);
@@ -79,6 +84,7 @@ async fn bring_along(data_dir: &Path, keys: &PostgresKeys) -> anyhow::Result<()>
     }
     let of = file.display();
     tracing::info!(%of, enrolled, "the keys of this machine are in the database now");
-    private::write_new_file(&moved, "The keys in keys.sqlite are in the database now.\n")?;
+    let told = || "The keys in keys.sqlite are in the database now.\n".to_owned();
+    private::write_new_file(&moved, told)?;
     Ok(())
 }

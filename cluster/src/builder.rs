@@ -6,8 +6,8 @@ use std::time::Duration;
 use amp_proto::{Cluster, CommandSchema, Limits, Region, ResponderTable, Role as _};
 use futures_util::future::BoxFuture;
 use mesh::{
-    BackoffSettings, Client, ClusterId, KeyPair, Pins, Pool, ProcessSettings, Secret, Services,
-    SettingsError, Transport, X509Identity,
+    BackoffSettings, Client, ClusterId, KeyPair, MemoryBudget, Pins, Pool, ProcessSettings, Secret,
+    Services, SettingsError, Transport, X509Identity,
 };
 use tokio::sync::watch;
 
@@ -197,6 +197,15 @@ impl ClusterBuilder {
         self
     }
 
+    /// How much memory this process may have, by its resident set, in bytes. Above four fifths of
+    /// it what peers newly ask is refused, `OVERLOADED`, until there is less. Default: what the
+    /// operating system allows the process. Elsewhere than on Linux no budget holds.
+    #[must_use]
+    pub fn memory_budget(mut self, budget: MemoryBudget) -> Self {
+        self.process.memory_budget = budget;
+        self
+    }
+
     /// How long [`ClusterController::get_client`] waits for a region. Default 10 s.
     #[must_use]
     pub fn client_wait(mut self, wait: Duration) -> Self {
@@ -300,6 +309,7 @@ impl ClusterBuilder {
             told,
             pool,
             own_keys: OwnKeys::new(self.keep_keys, self.next_key_pair),
+            whereabouts: watch::Sender::default(),
         });
         answering_for.get_or_init(|| Arc::downgrade(&controller.inner));
         finder::start(&controller, services);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use amp_proto::Region;
-use mesh::{BackoffSettings, Client, ClusterId, Pool, Process, RegionId};
+use mesh::{BackoffSettings, Client, ClusterId, Memory, MemoryPressure, Pool, Process, RegionId};
 use tokio::sync::watch;
 
 use crate::builder::{ClusterBuilder, Registration};
@@ -47,6 +47,8 @@ pub(crate) struct Inner {
     pub(crate) told: watch::Receiver<Told>,
     pub(crate) pool: Arc<Pool<RegionId>>,
     pub(crate) own_keys: OwnKeys,
+    /// Where region processes were last told to be.
+    pub(crate) whereabouts: watch::Sender<Vec<String>>,
 }
 
 /// Why there is no client.
@@ -118,6 +120,30 @@ impl ClusterController {
     #[must_use]
     pub fn pool(&self) -> &Arc<Pool<RegionId>> {
         &self.inner.pool
+    }
+
+    /// Where all region processes are, as one of them last told: the addresses of each together,
+    /// the best first. Empty until one has. To be kept by whoever wants to begin there the next
+    /// time, when those of the settings may be gone.
+    ///
+    /// # Limits
+    /// 4,096 addresses; further ones are left out.
+    #[must_use]
+    pub fn region_addresses(&self) -> watch::Receiver<Vec<String>> {
+        self.inner.whereabouts.subscribe()
+    }
+
+    /// What memory the process has, what it may have, and whether that is short.
+    #[must_use]
+    pub fn memory(&self) -> Memory {
+        self.inner.process.memory.memory()
+    }
+
+    /// Tells when memory runs short, and when there is more again: an application may do without
+    /// something meanwhile.
+    #[must_use]
+    pub fn memory_changes(&self) -> watch::Receiver<MemoryPressure> {
+        self.inner.process.memory.changes()
     }
 
     /// Leaves the mesh in good order: tells the regions, lets what is under way finish, and closes.

@@ -113,7 +113,9 @@ impl DialError {
                 Gravity::Absent
             }
             Self::Handshake(error) if error.is_refusal() => Gravity::Refused,
-            Self::Refused(_) | Self::KeyRefused { .. } => Gravity::Refused,
+            Self::Refused(_) | Self::KeyRefused { .. } | Self::Register(CallError::Declared(_)) => {
+                Gravity::Refused
+            }
             Self::Handshake(_)
             | Self::Identify(_)
             | Self::Register(_)
@@ -245,8 +247,12 @@ async fn introduce(
         register(client.clone()).await?;
     }
     if let (Some(pins), true) = (inner.process.pins(), link.peer().key.is_some()) {
+        let told_before = inner.told.borrow().key_times;
         let RegionKeys { keys } = client.call(ListRegionKeys).await.map_err(DialError::Keys)?;
-        learn(pins, keys);
+        // What somebody told since the question was asked may be newer than the answer.
+        if inner.told.borrow().key_times == told_before {
+            learn(pins, keys);
+        }
     }
     let told_before = inner.told.borrow().times;
     let others = match client.call(ListRegions).await {

@@ -5,7 +5,7 @@
 //! a back-off of its own. One task owns all of this; attempts run beside it.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use amp_proto::{Lost, PublicKey, Region};
@@ -24,6 +24,8 @@ use crate::responders::Told;
 /// How many places are kept in mind; a list of more is cut. Fixed: far more than a mesh has, and
 /// there only against a region that tells nonsense.
 const PLACES_MAX: usize = 4096;
+/// How many addresses are told to whoever keeps them. Fixed, for the same reason.
+const ADDRESSES_MAX: usize = 4096;
 /// How many places are dialled at once; the others wait for their turn. Fixed: a mesh has fewer
 /// region processes, unless a region tells nonsense, and then it bounds what comes of it.
 const DIALS_MAX: usize = 64;
@@ -32,6 +34,7 @@ const DIALS_MAX: usize = 64;
 pub(crate) fn start(controller: &ClusterController, services: Services<ClusterController>) {
     let inner = &controller.inner;
     let lifetime = &inner.process.lifetime;
+    inner.process.watch_memory();
     lifetime.run_until_stopping(Finder::new(Arc::clone(inner)).run());
     services.start(lifetime, controller);
 }
@@ -61,6 +64,8 @@ struct Finder {
     pins: Option<watch::Receiver<BTreeSet<PublicKey>>>,
     dials: Arc<Semaphore>,
     tasks: JoinSet<News>,
+    /// Every connection that was made, for as long as it lives, also while it is being left.
+    links: Vec<Weak<Link>>,
 }
 
 impl Finder {
@@ -72,7 +77,7 @@ impl Finder {
         let targets = seeds.map(target).collect();
         let dials = Arc::new(Semaphore::new(DIALS_MAX));
         let pins = inner.process.pins().map(Pins::changes);
-        Self { inner, targets, told, pins, dials, tasks: JoinSet::new() }
+        Self { inner, targets, told, pins, dials, tasks: JoinSet::new(), links: Vec::new() }
     }
 
     async fn run(mut self) {
@@ -144,6 +149,10 @@ impl Finder {
 
     fn reached(&mut self, reached: Reached) {
         let Reached { region, link, others } = reached;
+        self.links.retain(|link| link.strong_count() > 0);
+        self.links.push(Arc::downgrade(&link));
+        // Its key may have been revoked while it introduced itself.
+        self.close_unless_believed(&link);
         // An address of the settings that leads there need not be dialled to find that out.
         for (place, target) in &mut self.targets {
             let is_seed = matches!(place, Place::Seed(_));
@@ -185,15 +194,19 @@ impl Finder {
     /// Other keys are believed than before: whoever showed one that is not is left, and whoever was
     /// refused may be believed now.
     fn believe(&mut self) {
-        let Some(pins) = self.inner.process.pins() else { return };
-        for (region, link) in self.inner.pool.all() {
-            if link.peer().key.as_ref().is_some_and(|it| !pins.contains(&it.key)) {
-                tracing::warn!(%region, "the key of a region is not good any more");
-                link.close(Lost::ClosedHere);
-            }
+        for link in self.links.iter().filter_map(Weak::upgrade) {
+            self.close_unless_believed(&link);
         }
         for target in self.targets.values_mut().filter(|it| it.state == State::Waiting) {
             target.state = State::Due;
+        }
+    }
+
+    fn close_unless_believed(&self, link: &Link) {
+        let Some(pins) = self.inner.process.pins() else { return };
+        if link.peer().key.as_ref().is_some_and(|it| !pins.contains(&it.key)) {
+            tracing::warn!(region = link.ident(), "the key of a region is not good any more");
+            link.close(Lost::ClosedHere);
         }
     }
 
@@ -282,6 +295,7 @@ impl Finder {
     /// Takes in a list of all region processes. Those that are not on it and not connected are
     /// forgotten; the addresses of the settings never are.
     fn learn(&mut self, regions: Vec<RegionRow>) {
+        self.tell_whereabouts(&regions);
         let pool = &self.inner.pool;
         self.targets.retain(|place, _| match place {
             Place::Seed(_) => true,
@@ -306,6 +320,21 @@ impl Finder {
                 }
             }
         }
+    }
+
+    fn tell_whereabouts(&self, regions: &[RegionRow]) {
+        let mut sorted: Vec<_> = regions.iter().collect();
+        // Every region process has an order of its own.
+        sorted.sort_by(|one, other| one.uuid.cmp(&other.uuid));
+        let addresses = sorted.into_iter().flat_map(|row| row.addresses.iter().cloned());
+        let addresses: Vec<_> = addresses.take(ADDRESSES_MAX).collect();
+        self.inner.whereabouts.send_if_modified(|before| {
+            let has_changed = !addresses.is_empty() && *before != addresses;
+            if has_changed {
+                *before = addresses;
+            }
+            has_changed
+        });
     }
 
     fn set_due(&mut self, place: &Place) {

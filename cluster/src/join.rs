@@ -54,6 +54,16 @@ pub enum JoinError {
         #[source]
         error: io::Error,
     },
+    /// The connection was lost, or nothing more came, before the region had shown its key. It may
+    /// have too much to do; or something is in the way. Trying again may help.
+    #[error("the connection to {address} did not come about")]
+    Interrupted {
+        /// The address.
+        address: String,
+        /// What happened to it.
+        #[source]
+        error: HandshakeError,
+    },
     /// Whoever answers is not the region that the token is from, or does not behave like it.
     #[error("{address} is not to be trusted with the token")]
     Handshake {
@@ -144,8 +154,15 @@ impl Joining {
         let limits = Arc::new(self.limits.clone());
         let pins = Pins::new(self.token.keys.iter().copied());
         let opened = connect_by_key(stream, address.to_owned(), &self.key_pair, pins, limits).await;
-        let open =
-            opened.map_err(|error| JoinError::Handshake { address: address.to_owned(), error })?;
+        let open = opened.map_err(|error| {
+            let address = address.to_owned();
+            match error {
+                HandshakeError::Lost(_) | HandshakeError::TimedOut { .. } => {
+                    JoinError::Interrupted { address, error }
+                }
+                error => JoinError::Handshake { address, error },
+            }
+        })?;
         debug_assert_eq!(open.peer().role, RoleName::Region);
         let (link, driving) = open.drive(Arc::new(Responders::new()));
         let client = Client::<Region>::new(link).within(self.limits.handshake_timeout);

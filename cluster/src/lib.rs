@@ -16,8 +16,8 @@ mod responders;
 pub use amp_proto::{Cluster, Region};
 pub use mesh::{
     BackoffSettings, CallError, Client, ClusterId, GATHER_CONCURRENCY, Gathered, Gathering,
-    InviteToken, KeyPair, Limits, PeerExt, Pins, PublicKey, RegionId, Secret, SettingsError,
-    X509Error, X509Identity, gather, gather_with,
+    InviteToken, KeyPair, Limits, Memory, MemoryBudget, MemoryPressure, PeerExt, Pins, PublicKey,
+    RegionId, Secret, SettingsError, X509Error, X509Identity, gather, gather_with,
 };
 
 pub use crate::builder::{ClusterBuilder, RegistrationRefused, StartError};

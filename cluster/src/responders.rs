@@ -19,6 +19,8 @@ pub(crate) struct Told {
     pub(crate) times: u64,
     /// The regions that the last one told of.
     pub(crate) regions: Vec<RegionRow>,
+    /// How often any of them told of the keys of regions.
+    pub(crate) key_times: u64,
 }
 
 pub(crate) struct MeshResponders {
@@ -51,8 +53,13 @@ impl MeshResponders {
 
     #[responder]
     async fn region_keys_changed(&self, it: RegionKeysChanged, peer: &Peer) -> Result<(), Never> {
-        // Who is known by a shared secret alone has no say in whose keys are believed.
-        if peer.authentication() == Authentication::Key {
+        // Who is known by a shared secret alone has no say in whose keys are believed, nor has one
+        // whose own key is believed no more.
+        if peer.key().is_some_and(|key| self.pins.contains(&key)) {
+            self.told.send_if_modified(|told| {
+                told.key_times += 1;
+                false
+            });
             learn(&self.pins, it.keys);
         }
         Ok(())

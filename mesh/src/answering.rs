@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use amp_proto::{CommandSchema, ResponderTable, Responders, RoleName, TwoResponders};
+use amp_proto::{Command as _, CommandSchema, ResponderTable, Responders, RoleName, TwoResponders};
+
+use crate::commands::Cancel;
 
 /// The responders of an application, and the vocabulary that they have to cover.
 #[derive(Debug)]
@@ -25,6 +27,12 @@ pub enum AnsweringError {
         command: &'static str,
         /// This side.
         role: RoleName,
+    },
+    /// A responder answers a command with a name that the mesh gives to one of its own.
+    #[error("`{command}` is the name of a command of the mesh's own: give yours another")]
+    Reserved {
+        /// The command's name.
+        command: &'static str,
     },
     /// A command of the vocabulary that this side should answer has no responder.
     #[error("`{command}` has no responder")]
@@ -64,6 +72,10 @@ impl Answering {
         let is_wrong = |schema: &&'static CommandSchema| !schema.answered_by.contains(&role);
         if let Some(CommandSchema { name, .. }) = responders.schemas().find(is_wrong) {
             return Err(AnsweringError::WrongDirection { command: name, role });
+        }
+        let is_reserved = |schema: &&'static CommandSchema| schema.name == Cancel::NAME;
+        if let Some(CommandSchema { name, .. }) = responders.schemas().find(is_reserved) {
+            return Err(AnsweringError::Reserved { command: name });
         }
         let is_missing = |schema: &&'static CommandSchema| {
             let mut answered = responders.schemas();
@@ -111,6 +123,29 @@ mod tests {
         answering.add(Arc::new(Door));
         answering.require(vocabulary.iter().copied());
         answering
+    }
+
+    /// Cancels an order.
+    #[derive(Debug, Command)]
+    #[command(answered_by = Cluster, name = "Cancel")]
+    struct CancelOrder;
+
+    struct Orders;
+
+    #[responders]
+    impl Orders {
+        #[responder]
+        async fn cancel(&self, _: CancelOrder) -> Result<(), Never> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn the_name_of_a_command_that_the_mesh_deals_with_itself_is_refused() {
+        let mut answering = Answering::new();
+        answering.add(Arc::new(Orders));
+        let refused = answering.finish(RoleName::Cluster).unwrap_err();
+        assert_eq!(refused, AnsweringError::Reserved { command: "Cancel" });
     }
 
     #[test]

@@ -15,7 +15,7 @@ use crate::agreement::{Features, terms_of};
 use crate::commands::{KEY_REVOKED, KEYS_UNAVAILABLE, Leave, NOT_ENROLLED, Negotiate, Ping};
 use crate::connection::{CallTerms, Link, StreamingCall};
 use crate::context::CallContext;
-use crate::once::CallId;
+use crate::once::{CallId, OnceClient};
 
 /// A handle to ask one peer of role `R`. Cheap to clone, and safe to keep: when its connection is
 /// lost, calls fail at once and say so.
@@ -69,10 +69,10 @@ impl<R: Role> Client<R> {
         self
     }
 
-    /// The same client for one call that is carried out once, however often it is tried: with the
-    /// same id, the same process gives the answer that it gave before, or that of the run under
-    /// way. The second try may come through another connection, or through another process that
-    /// asks the peer.
+    /// A client of the same peer for one call that is carried out once, however often it is tried:
+    /// with the same id, the same process gives the answer that it gave before, or that of the run
+    /// under way. The second try may come through another connection, or through another process
+    /// that asks the peer.
     ///
     /// The run does not end with the connection, nor with the caller's time; whoever tries again
     /// gets its answer.
@@ -91,9 +91,9 @@ impl<R: Role> Client<R> {
     /// know such calls, as a stock peer; nothing is sent then. Any other failure may be tried again
     /// with the same id.
     #[must_use]
-    pub fn once(mut self, id: CallId) -> Self {
+    pub fn once(mut self, id: CallId) -> OnceClient<R> {
         self.once = Some(id);
-        self
+        OnceClient::new(self)
     }
 
     /// Asks the peer to carry out `command` and waits for its answer.
@@ -138,15 +138,18 @@ impl<R: Role> Client<R> {
     /// answers, or both.
     ///
     /// The call has no time limit of its own, as it may be meant to stay open; a peer that died is
-    /// found out all the same. Inside a responder it ends with the time of the call that is being
-    /// answered.
+    /// found out all the same. Inside a responder, or where a [`CallContext`] has one, it ends with
+    /// the time that is left, for the peer as well.
     ///
     /// # Limits
     /// [`streams_max`](amp_proto::Limits::streams_max) such calls at once on one connection, and
     /// [`stream_window_bytes`](amp_proto::Limits::stream_window_bytes) ahead of the reader on each.
+    /// Each is one of the [`asks_in_flight_max`](amp_proto::Limits::asks_in_flight_max) calls under
+    /// way, until its outcome was taken.
     ///
     /// # Errors
-    /// [`CallError::Lost`], [`CallError::Encode`]; [`CallError::Overloaded`] at the limit;
+    /// [`CallError::Lost`], [`CallError::Encode`]; [`CallError::Overloaded`] at either limit, and
+    /// while [`outbound_bytes_max`](amp_proto::Limits::outbound_bytes_max) bytes wait to be sent;
     /// [`CallError::Unhandled`] when the peer does not know streams, as a stock peer. What the
     /// responder refuses comes from the call.
     ///
@@ -166,9 +169,7 @@ impl<R: Role> Client<R> {
             let description = "the peer does not know streams".to_owned();
             return Err(CallError::Unhandled { description });
         }
-        let time_left = CallContext::current().time_left().unwrap_or(Duration::MAX);
-        let deadline = link.clock().now().after(time_left);
-        link.open_stream(&command, deadline).map_err(CallError::from)
+        link.open_stream(&command, CallContext::current().time_left()).map_err(CallError::from)
     }
 
     /// Sends `command` without waiting for an answer. There is none: nothing tells whether it was

@@ -92,8 +92,14 @@ impl Common {
     }
 
     #[responder]
-    async fn authenticate(&self, it: Authenticate) -> Result<Authenticated, Failure<Never>> {
-        let secret = self.secret.as_ref().ok_or_else(|| Failure::undeclared(NoSecret))?;
+    async fn authenticate(
+        &self,
+        it: Authenticate,
+        peer: &Peer,
+    ) -> Result<Authenticated, Failure<Never>> {
+        // Whoever has a key may not know the secret, and could pass the proof off as its own.
+        let secret = self.secret.as_ref().filter(|_| peer.key().is_none());
+        let secret = secret.ok_or_else(|| Failure::undeclared(NoSecret))?;
         if is_challenge_of(&it.message, secret, self.role) {
             return Err(Failure::undeclared(ReflectedChallenge));
         }
@@ -123,7 +129,7 @@ impl Common {
 struct Gone;
 
 #[derive(Debug, thiserror::Error)]
-#[error("this process has no shared secret to prove")]
+#[error("there is no shared secret to prove here")]
 struct NoSecret;
 
 #[derive(Debug, thiserror::Error)]

@@ -9,6 +9,7 @@
 //! - [`Answering`] gathers what a process answers;
 //! - [`Pool`] keeps the links of a process by peer;
 //! - [`ProcessSettings`] become a [`Process`], whose tasks have a [`Lifetime`];
+//! - [`MemoryBudget`] is how much memory a process may have, and [`MemoryWatch`] watches over it;
 //! - [`Transport`] is where streams come from: [`TcpTransport`], [`MemoryTransport`];
 //! - [`commands`] are the mesh's own, and [`Common`] answers those that both sides answer.
 
@@ -16,6 +17,7 @@ mod agreement;
 mod answering;
 mod backoff;
 mod bell;
+mod budget;
 mod chain;
 mod client;
 mod clock;
@@ -48,6 +50,7 @@ pub use amp_proto::{CallError, Limits, Lost, NotAKey, PublicKey};
 pub use crate::agreement::{Agreement, EXTENSIONS_VERSION, Features};
 pub use crate::answering::{Answering, AnsweringError};
 pub use crate::backoff::{Backoff, BackoffSettings};
+pub use crate::budget::{BudgetTooSmall, Memory, MemoryBudget, MemoryPressure, MemoryWatch};
 pub use crate::chain::chain;
 pub use crate::client::{Client, Others};
 pub use crate::common::Common;
@@ -64,7 +67,7 @@ pub use crate::keys::{
 };
 pub use crate::lifetime::Lifetime;
 pub use crate::local::{connect_trusted, run_trusted};
-pub use crate::once::{CallId, NotACallId, OnceStore};
+pub use crate::once::{CallId, NotACallId, OnceClient, OnceStore};
 pub use crate::peer::PeerExt;
 pub use crate::pool::Pool;
 pub use crate::process::{

@@ -18,6 +18,7 @@ pub(crate) struct LinkPeer {
     address: String,
     authentication: Authentication,
     key: Option<PeerKey>,
+    is_encrypted: bool,
 }
 
 impl LinkPeer {
@@ -29,6 +30,7 @@ impl LinkPeer {
             address: peer.address.clone(),
             authentication: peer.authentication,
             key: peer.key.clone(),
+            is_encrypted: peer.is_encrypted,
         }
     }
 }
@@ -54,6 +56,10 @@ impl PeerView for LinkPeer {
 
     fn key(&self) -> Option<PublicKey> {
         self.key.as_ref().map(|key| key.key)
+    }
+
+    fn is_encrypted(&self) -> bool {
+        self.is_encrypted
     }
 
     fn as_any(&self) -> &dyn Any {

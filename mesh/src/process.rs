@@ -10,6 +10,7 @@ use amp_proto::{
 use tokio::time::Instant;
 
 use crate::answering::{Answering, AnsweringError};
+use crate::budget::{BudgetTooSmall, MemoryBudget, MemoryWatch, Shedding};
 use crate::clock::later;
 use crate::commands::Ident;
 use crate::common::Common;
@@ -41,6 +42,8 @@ pub struct ProcessSettings {
     pub transport: Arc<dyn Transport>,
     /// What a connection will hold at most.
     pub limits: Limits,
+    /// How much memory the process may have. Default: what the operating system allows it.
+    pub memory_budget: MemoryBudget,
     /// How long to wait for a client. Default 10 s.
     pub client_wait: Duration,
     /// How long what is under way may take to finish when the process stops, and how long a peer
@@ -68,6 +71,9 @@ pub enum SettingsError {
     /// With one of the limits nothing could work.
     #[error(transparent)]
     Limits(#[from] UnusableLimit),
+    /// So little memory is not enough for any process.
+    #[error(transparent)]
+    MemoryBudget(#[from] BudgetTooSmall),
     /// The responders do not fit the role or the vocabulary.
     #[error(transparent)]
     Answering(#[from] AnsweringError),
@@ -88,6 +94,9 @@ pub struct Process {
     pub client_wait: Duration,
     /// Its tasks, and its end.
     pub lifetime: Arc<Lifetime>,
+    /// What memory it has, and whether that is too much.
+    pub memory: Arc<MemoryWatch>,
+    shedding: Arc<Shedding>,
     once: Arc<OnceStore>,
     secret: Option<Secret>,
     tls: Option<Tls>,
@@ -124,6 +133,7 @@ impl Default for ProcessSettings {
             pins: Pins::new([]),
             transport: Arc::new(TcpTransport::new()),
             limits: Limits::default(),
+            memory_budget: MemoryBudget::default(),
             client_wait: Duration::from_secs(10),
             drain_timeout: Duration::from_secs(10),
             answering: Answering::new(),
@@ -157,14 +167,20 @@ impl ProcessSettings {
         }
         let tls = pair.map(|pair| Tls::new(&pair, self.pins));
         limits.check()?;
+        let memory = Arc::new(MemoryWatch::new(self.memory_budget)?);
         let name = self.name.unwrap_or_else(default_name);
         let ident = Ident { ident, name: Some(name.clone()), version: Some(self.version) };
         let lifetime = Arc::new(Lifetime::new(role, name));
         let common = Common::new(role, ident.clone(), secret.clone())
             .close_left_after(drain_timeout, Arc::clone(&lifetime));
         let common = Arc::new(common);
+        let own = Arc::new(own);
+        let mut of_mesh = Responders::new();
+        of_mesh.add(Arc::clone(&common)).map_err(AnsweringError::from)?;
+        of_mesh.add(Arc::clone(&own)).map_err(AnsweringError::from)?;
+        let shedding = Arc::new(Shedding::new(Arc::clone(&memory), &of_mesh));
         answering.add(Arc::clone(&common));
-        answering.add(Arc::new(own));
+        answering.add(own);
         let responders = answering.finish(role)?;
         common.describe_as(responders.schemas().collect());
         let once = Arc::new(OnceStore::new(&limits, Arc::clone(&lifetime)));
@@ -176,6 +192,8 @@ impl ProcessSettings {
             limits,
             client_wait,
             lifetime,
+            memory,
+            shedding,
             once,
             secret,
             tls,
@@ -268,12 +286,15 @@ impl Process {
             let opened = self.authenticate(Box::new(stream), far, address, until).await;
             return opened.map(Received::Open);
         }
+        // From the first byte to the last of an ask, whatever has to be looked up between.
         let after = self.limits.handshake_timeout;
+        let until = later(began, after);
         let accepting = Box::pin(tls.accept(Box::new(stream)));
-        let accepted = tokio::time::timeout(after, accepting).await;
+        let accepted = tokio::time::timeout_at(until, accepting).await;
         let accepted = accepted.map_err(|_| HandshakeError::TimedOut { after })?;
         let (stream, key, own) = accepted.map_err(of_tls)?;
         let handshaking = Handshaking::new(stream, far, address, Arc::clone(&self.limits));
+        let handshaking = handshaking.until(until);
         Ok(Received::Key(Arrived { handshaking, key, own }))
     }
 
@@ -315,13 +336,19 @@ impl Process {
         Box::pin(handshaking.authenticate(secret)).await
     }
 
+    /// Begins to watch over its memory, until it stops.
+    pub fn watch_memory(&self) {
+        let memory = Arc::clone(&self.memory);
+        self.lifetime.run_until_stopping(async move { memory.run().await });
+    }
+
     /// Begins to answer on a connection. The future drives it to its end, in good order when the
     /// process stops, and says why it ended; dropping it drops the connection where it stands.
     pub fn drive(
         &self,
         open: Open<BoxStream>,
     ) -> (Arc<Link>, impl Future<Output = Lost> + Send + 'static) {
-        let open = open.remembering(Arc::clone(&self.once));
+        let open = open.remembering(Arc::clone(&self.once)).shedding(Arc::clone(&self.shedding));
         let (link, driving) = open.drive(Arc::clone(&self.responders));
         let (driven, stopping) = (Arc::clone(&link), self.lifetime.stopping().clone());
         (link, async move { drive_until_stopped(driven, driving, &stopping).await })
@@ -372,6 +399,13 @@ impl Arrived {
     #[must_use]
     pub fn key(&self) -> PublicKey {
         self.key
+    }
+
+    /// When all has to be over: a [`Limits::handshake_timeout`] after the stream arrived. Whose key
+    /// it is has to be found out by then.
+    #[must_use]
+    pub fn until(&self) -> Instant {
+        self.handshaking.ends()
     }
 
     /// The key is that of `ident`.

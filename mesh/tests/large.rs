@@ -12,6 +12,7 @@ use amp_proto::{
 use bytes::Bytes;
 use mesh::commands::Ident;
 use mesh::{Client, Common, connect_trusted};
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 /// Send an image back as it came.
@@ -38,6 +39,13 @@ struct LargeImage {
     image: Large<Bytes>,
 }
 
+/// Send an image back as it came, and nothing more.
+#[derive(Debug, Command)]
+#[command(answered_by = Cluster, response = Image, afterwards = Close)]
+struct MirrorLast {
+    image: Bytes,
+}
+
 #[derive(Debug, Command)]
 #[command(answered_by = Cluster)]
 struct Knock;
@@ -45,6 +53,8 @@ struct Knock;
 #[derive(Default)]
 struct Mirrors {
     has_mirrored: AtomicBool,
+    knocks: AtomicU32,
+    mirrored: Notify,
 }
 
 #[responders]
@@ -52,6 +62,12 @@ impl Mirrors {
     #[responder]
     async fn mirror(&self, it: Mirror) -> Result<Image, Never> {
         self.has_mirrored.store(true, Ordering::Relaxed);
+        self.mirrored.notify_one();
+        Ok(Image { image: it.image })
+    }
+
+    #[responder]
+    async fn mirror_last(&self, it: MirrorLast) -> Result<Image, Never> {
         Ok(Image { image: it.image })
     }
 
@@ -62,6 +78,7 @@ impl Mirrors {
 
     #[responder]
     async fn knock(&self, _: Knock) -> Result<(), Never> {
+        self.knocks.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
 }
@@ -155,6 +172,21 @@ async fn what_is_larger_than_either_side_takes_is_refused_before_it_is_sent() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn at_every_length_about_the_limit_a_call_ends_alone() {
+    let small = Limits { large_bytes_max: 100_000, ..Limits::default() };
+    let ends = negotiated(small.clone(), small).await;
+    for bytes in 99_700..=100_000 {
+        match ends.cluster.call(Mirror { image: image(bytes) }).await {
+            Ok(_) | Err(CallError::Encode(EncodeError::BoxTooLarge { .. })) => {}
+            // The answer's names are longer than the ask's.
+            Err(CallError::Undeclared { code, .. }) if code == "UNKNOWN" => {}
+            Err(other) => panic!("{bytes}: {other:?}"),
+        }
+        assert_eq!(ends.cluster.call(Knock).await, Ok(()), "after {bytes}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_large_call_that_is_dropped_on_the_way_is_never_carried_out() {
     let ends = negotiated(Limits::default(), Limits::default()).await;
     let large = ends.cluster.call(Mirror { image: image(8 * 1024 * 1024) });
@@ -171,6 +203,33 @@ async fn a_large_call_that_is_dropped_on_the_way_is_never_carried_out() {
         let mirrored = ends.cluster.call(Mirror { image: image.clone() }).await;
         assert_eq!(mirrored, Ok(Image { image }));
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_large_answer_after_which_the_connection_is_closed_arrives_before() {
+    let ends = negotiated(Limits::default(), Limits::default()).await;
+    let image = image(1_000_000);
+    let mirrored = ends.cluster.call(MirrorLast { image: image.clone() }).await;
+    assert_eq!(mirrored, Ok(Image { image }));
+    assert_eq!(ends.cluster.closed().await, Lost::ClosedByPeer);
+    assert_eq!(ends.region.closed().await, Lost::ClosedHere);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_large_answer_goes_out_before_the_end_and_nothing_new_is_begun() {
+    let ends = negotiated(Limits::default(), Limits::default()).await;
+    let image = image(1_000_000);
+    let knocking = async {
+        ends.mirrors.mirrored.notified().await;
+        ends.region.link().close(Lost::ClosedHere);
+        // What is asked from now on is read, for the credit that stands behind it, and not done.
+        ends.cluster.call(Knock).await
+    };
+    let mirroring = ends.cluster.call(Mirror { image: image.clone() });
+    let (mirrored, knocked) = tokio::join!(mirroring, knocking);
+    assert_eq!(mirrored, Ok(Image { image }));
+    assert!(matches!(knocked, Err(CallError::Lost { maybe_done: true, .. })), "{knocked:?}");
+    assert_eq!(ends.mirrors.knocks.load(Ordering::Relaxed), 0);
 }
 
 #[tokio::test(start_paused = true)]

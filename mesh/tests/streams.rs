@@ -3,15 +3,17 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use amp_proto::{
     Arguments, CallError, Cluster, Command, CommandError, ItemRefused, ItemSender, Items, Limits,
     Lost, Never, Region, Responders, Role as _, StreamStopped, responders,
 };
 use mesh::commands::Ident;
-use mesh::{Client, Common, connect_trusted};
-use tokio::sync::Notify;
+use mesh::{CallContext, Client, Common, connect_trusted};
+use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 /// Count up to a number.
 #[derive(Debug, Command)]
@@ -40,6 +42,11 @@ struct CountForEver;
 #[command(answered_by = Cluster)]
 struct Knock;
 
+/// Wait until all are let in.
+#[derive(Debug, Command)]
+#[command(answered_by = Cluster)]
+struct Wait;
+
 #[derive(Debug, PartialEq, Arguments)]
 struct Number {
     number: u32,
@@ -62,10 +69,16 @@ fn number(number: u32) -> Number {
     Number { number, padding: None }
 }
 
-#[derive(Default)]
 struct Counter {
     sent: AtomicU32,
     stopped: Notify,
+    door: Semaphore,
+}
+
+impl Default for Counter {
+    fn default() -> Self {
+        Self { sent: AtomicU32::new(0), stopped: Notify::new(), door: Semaphore::new(0) }
+    }
 }
 
 struct TellOnDrop<'a>(&'a Notify);
@@ -136,6 +149,12 @@ impl Counter {
 
     #[responder]
     async fn knock(&self, _: Knock) -> Result<(), Never> {
+        Ok(())
+    }
+
+    #[responder]
+    async fn wait(&self, _: Wait) -> Result<(), Never> {
+        self.door.acquire().await.unwrap().forget();
         Ok(())
     }
 }
@@ -249,7 +268,7 @@ async fn a_slow_reader_holds_up_its_own_sender_and_no_call() {
     let Ends { cluster, counter, tasks: _tasks } = ends(limits).await;
     let mut slow = cluster.stream(CountForEver).unwrap();
     // Time stands still until nothing else can be done.
-    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
     let ahead = counter.sent.load(Ordering::Relaxed);
     assert!((9..=11).contains(&ahead), "{ahead} items were sent ahead");
     for _ in 0..100 {
@@ -259,7 +278,7 @@ async fn a_slow_reader_holds_up_its_own_sender_and_no_call() {
     for _ in 0..100 {
         slow.next().await.unwrap().unwrap();
     }
-    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
     let sent = counter.sent.load(Ordering::Relaxed);
     assert!((100..=111).contains(&sent), "{sent} items were sent");
 }
@@ -272,6 +291,100 @@ async fn dropping_the_call_stops_the_sender_at_the_peer() {
     drop(counting);
     counter.stopped.notified().await;
     assert_eq!(cluster.call(Knock).await, Ok(()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_whose_time_is_over_is_stopped_at_the_peer_and_gives_its_place_back() {
+    let limits = Limits { streams_max: 1, stream_window_bytes: 10_000, ..Limits::default() };
+    let Ends { cluster, counter, tasks: _tasks } = ends(limits).await;
+    for _ in 0..3 {
+        // Nobody reads, so that the sender waits for credit that never comes.
+        let context = CallContext::default().until(Instant::now() + Duration::from_secs(2));
+        let mut counting = context.run(async { cluster.stream(CountForEver) }).await.unwrap();
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        let late = loop {
+            match counting.next().await {
+                Ok(item) => assert!(item.is_some()),
+                Err(late) => break late,
+            }
+        };
+        assert!(matches!(late, CallError::TimedOut { maybe_done: true, .. }), "{late:?}");
+        drop(counting);
+        let stopped = tokio::time::timeout(Duration::from_secs(60), counter.stopped.notified());
+        assert!(stopped.await.is_ok(), "it goes on for nobody");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn several_senders_of_one_stream_all_go_on_when_there_is_credit() {
+    let limits = Limits { stream_window_bytes: 1000, ..Limits::default() };
+    let Ends { cluster, tasks: _tasks, .. } = ends(limits).await;
+    let mut adding = cluster.stream(AddUp).unwrap();
+    let mut sending = JoinSet::new();
+    for _ in 0..5 {
+        let mut sender = adding.sender();
+        sending.spawn(async move {
+            for _ in 0..100 {
+                sender.send(number(1)).await.unwrap();
+            }
+            // The first that is dropped would end the stream.
+            sender
+        });
+    }
+    for _ in 0..100 {
+        adding.send(number(1)).await.unwrap();
+    }
+    let all = tokio::time::timeout(Duration::from_secs(60), sending.join_all()).await;
+    assert_eq!(all.expect("a sender was forgotten").len(), 5);
+    assert_eq!(adding.finish().await, Ok(Total { total: 600 }));
+}
+
+#[tokio::test(start_paused = true)]
+async fn ending_a_stream_wakes_whoever_waits_to_send_on_it() {
+    let limits = Limits { stream_window_bytes: 1000, ..Limits::default() };
+    let Ends { cluster, tasks: _tasks, .. } = ends(limits).await;
+    let mut doubling = cluster.stream(Double).unwrap();
+    let mut sender = doubling.sender();
+    let mut sending = JoinSet::new();
+    sending.spawn(async move {
+        loop {
+            // Nobody reads the doubles, so there is an end to the credit.
+            if let Err(refused) = sender.send(number(1)).await {
+                return refused;
+            }
+        }
+    });
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    doubling.end();
+    let refused = tokio::time::timeout(Duration::from_secs(60), sending.join_next()).await;
+    let refused = refused.expect("it waits for ever").unwrap().unwrap();
+    assert_eq!(refused, ItemRefused::Stopped(StreamStopped::Ended));
+}
+
+#[tokio::test(start_paused = true)]
+async fn streams_take_turns_with_calls_at_what_the_peer_works_on_at_once() {
+    let limits = Limits { responders_running_max: 2, ..Limits::default() };
+    let Ends { cluster, counter, tasks: _tasks } = ends(limits).await;
+    let counting = cluster.stream(CountForEver).unwrap();
+    let mut waiting = JoinSet::new();
+    for _ in 0..3 {
+        let cluster = cluster.clone();
+        waiting.spawn(async move { cluster.call(Wait).await });
+    }
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert!(matches!(cluster.stream(CountForEver), Err(CallError::Overloaded)));
+    counter.door.add_permits(3);
+    assert_eq!(waiting.join_all().await, [Ok(()), Ok(()), Ok(())]);
+    let second = cluster.stream(CountForEver).unwrap();
+    drop((counting, second));
+    for _ in 0..2 {
+        counter.stopped.notified().await;
+    }
+    let mut ended = cluster.stream(CountTo { last: 1, refused_at: None }).unwrap();
+    assert_eq!(ended.next().await, Ok(Some(number(1))));
+    assert_eq!(ended.next().await, Ok(None));
+    // It has its outcome, and keeps nobody from anything.
+    let _both = (cluster.stream(CountForEver).unwrap(), cluster.stream(CountForEver).unwrap());
 }
 
 #[tokio::test(start_paused = true)]

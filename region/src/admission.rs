@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 use amp_proto::{Authentication, Peer};
 use mesh::{ClusterId, Link, PeerExt as _, Pool};
 
-use crate::key_book::KnownKeys;
+use crate::known_keys::KnownKeys;
 
 /// When an authenticated peer is admitted as a cluster, so that `get_client_for` finds it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -6,18 +6,20 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use amp_proto::{CommandSchema, Limits, Region, ResponderTable, Role as _};
 use mesh::{
-    ClusterId, KeyPair, Listen, Pool, ProcessSettings, PublicKey, RegionId, Secret, Services,
-    SettingsError, Transport, X509Identity, host_name,
+    ClusterId, KeyPair, Listen, MemoryBudget, Pool, ProcessSettings, PublicKey, RegionId, Secret,
+    Services, SettingsError, Transport, X509Identity, host_name,
 };
 use tokio::sync::{Notify, watch};
 
 use crate::admission::{Admission, Admissions};
 use crate::controller::{Inner, RegionController};
 use crate::handshakes::{Connections, HandshakesMax};
-use crate::key_book::{KeyBook, KnownKeys, full};
+use crate::key_book::{KeyBook, full};
+use crate::known_keys::KnownKeys;
 use crate::registry::keys::{Enrolment, KeyEntry, Keys, MemoryKeys};
 use crate::registry::{MemoryRegistry, RegionEntry, Registry, RegistryError};
 use crate::responders::MeshResponders;
+use crate::rotation::Rotation;
 use crate::serve;
 use crate::sparing::Sparing;
 
@@ -213,6 +215,16 @@ impl RegionBuilder {
         self
     }
 
+    /// How much memory this process may have, by its resident set, in bytes. Above four fifths of
+    /// it what peers newly ask is refused, `OVERLOADED`; above nine tenths no more connections are
+    /// accepted; both until there is less. Default: what the operating system allows the process.
+    /// Elsewhere than on Linux no budget holds.
+    #[must_use]
+    pub fn memory_budget(mut self, budget: MemoryBudget) -> Self {
+        self.process.memory_budget = budget;
+        self
+    }
+
     /// How long [`RegionController::get_client_for`] waits for a cluster to appear. Default 10 s.
     #[must_use]
     pub fn client_wait(mut self, wait: Duration) -> Self {
@@ -313,6 +325,7 @@ impl RegionBuilder {
             entry,
             known,
             forgotten: Notify::new(),
+            rotation: Rotation::default(),
             strangers: Sparing::default(),
         });
         serve::start(&controller, self.services, listener);
@@ -334,6 +347,7 @@ async fn enrol(
         ident: id.to_string(),
         name: name.to_owned(),
         since: now,
+        is_revoked: false,
         revoked: None,
     };
     match book.keys.enrol(&entry).await.map_err(StartError::Keys)? {

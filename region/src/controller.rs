@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use amp_proto::{Cluster, Responders};
-use mesh::{Client, ClusterId, Pool, Process, RegionId};
+use mesh::{Client, ClusterId, Memory, MemoryPressure, Pool, Process, RegionId};
 use tokio::sync::{Notify, watch};
 
 use crate::admission::Admission;
@@ -14,6 +14,7 @@ use crate::handshakes::HandshakesMax;
 use crate::key_book::KeyBook;
 use crate::registry::{RegionEntry, Registry, RegistryError};
 use crate::report::MeshReport;
+use crate::rotation::Rotation;
 use crate::sparing::Sparing;
 
 /// A running region process. Cheap to clone; it runs until [`RegionController::shutdown`].
@@ -55,6 +56,8 @@ pub(crate) struct Inner {
     pub(crate) known: Arc<watch::Sender<Vec<RegionEntry>>>,
     /// Told when the registry has lost what was written down here.
     pub(crate) forgotten: Notify,
+    /// The change of the own key.
+    pub(crate) rotation: Rotation,
     /// Spares the log what strangers cause.
     pub(crate) strangers: Sparing,
 }
@@ -186,6 +189,19 @@ impl RegionController {
     pub async fn report(&self) -> Result<MeshReport, RegistryError> {
         let registry = self.registry();
         Ok(MeshReport { regions: registry.regions().await?, links: registry.links().await? })
+    }
+
+    /// What memory the process has, what it may have, and whether that is short.
+    #[must_use]
+    pub fn memory(&self) -> Memory {
+        self.inner.process.memory.memory()
+    }
+
+    /// Tells when memory runs short, and when there is more again: an application may do without
+    /// something meanwhile.
+    #[must_use]
+    pub fn memory_changes(&self) -> watch::Receiver<MemoryPressure> {
+        self.inner.process.memory.changes()
     }
 
     /// Leaves the mesh in good order: takes itself out of the registry, tells the clusters, lets

@@ -2,9 +2,8 @@
 //!
 //! A new connection is judged by the store itself, so that a key is good everywhere as soon as it
 //! is enrolled. Connections that are open are watched by a copy of the store, which follows it
-//! within a second.
+//! within a second: `known_keys`.
 
-use std::collections::HashMap;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -18,17 +17,16 @@ use mesh::{
     Arrived, Client, ClusterId, HandshakeError, InviteId, InviteSecret, Link, Open, RefusedAsk,
     Repeats, chain,
 };
-use tokio::sync::watch;
+
+use tokio::time::Instant;
 
 use crate::builder::to_the_millisecond;
 use crate::controller::Inner;
+use crate::known_keys::KnownKeys;
 use crate::registry::keys::{Enrolment, KEYS_MAX, KeyEntry, Keys};
 use crate::registry::{HEARTBEAT, RegionEntry, RegistryError};
+use crate::serve::may_warn;
 use crate::tell::tell;
-
-/// The keys as they were when the store was last asked.
-#[derive(Debug, Default)]
-pub(crate) struct KnownKeys(watch::Sender<HashMap<PublicKey, KeyEntry>>);
 
 /// The keys that this process knows.
 #[derive(Debug)]
@@ -40,18 +38,6 @@ pub(crate) struct KeyBook {
 /// The longest name that a cluster may join with, in bytes.
 const NAME_BYTES_MAX: usize = 255;
 
-impl KnownKeys {
-    /// Whether some key stands for this cluster, so that nobody else may.
-    pub(crate) fn is_bound(&self, cluster: &ClusterId) -> bool {
-        let (ident, now) = (cluster.to_string(), SystemTime::now());
-        let known = self.0.borrow();
-        let mut entries = known.values();
-        entries.any(|entry| {
-            entry.role == RoleName::Cluster && entry.ident == ident && entry.is_good(now)
-        })
-    }
-}
-
 impl KeyBook {
     pub(crate) fn new(keys: Arc<dyn Keys>, known: Arc<KnownKeys>) -> Self {
         Self { keys, known }
@@ -59,59 +45,31 @@ impl KeyBook {
 
     /// Takes the store's state over.
     pub(crate) async fn refresh(&self) -> Result<(), RegistryError> {
-        let listed = self.keys.list().await?;
-        let known: HashMap<_, _> = listed.into_iter().map(|entry| (entry.key, entry)).collect();
-        self.known.0.send_if_modified(|before| {
-            let changed = *before != known;
-            *before = known;
-            changed
-        });
-        Ok(())
+        self.known.refresh(&*self.keys).await
     }
 
-    /// Takes over what the store was just made to hold, so that nothing of it depends on the next
-    /// answer of the store.
+    /// Takes over what the store was just made to hold.
     pub(crate) fn learn(&self, entries: &[KeyEntry]) {
-        self.known.0.send_modify(|known| {
-            known.extend(entries.iter().map(|entry| (entry.key, entry.clone())));
-        });
+        self.known.learn(entries);
     }
 
-    /// The entry of a key, if it has one. While the store cannot be asked, what was known before
-    /// has to do.
-    async fn look_up(&self, key: &PublicKey) -> Result<Option<KeyEntry>, RegistryError> {
-        match self.keys.find(key).await {
-            Ok(found) => Ok(found),
-            Err(error) => match self.known.0.borrow().get(key) {
-                Some(entry) => Ok(Some(entry.clone())),
-                None => Err(error),
-            },
+    /// The entry of a key as the store was last seen.
+    pub(crate) fn known_entry(&self, key: &PublicKey) -> Option<KeyEntry> {
+        self.known.find(key)
+    }
+
+    /// The entry of a key, if it has one. While the store cannot be asked, or does not answer until
+    /// that time, what was known before has to do. An error of none is that of the time.
+    async fn look_up(
+        &self,
+        key: &PublicKey,
+        until: Instant,
+    ) -> Result<Option<KeyEntry>, Option<RegistryError>> {
+        match tokio::time::timeout_at(until, self.keys.find(key)).await {
+            Ok(Ok(found)) => Ok(found),
+            Ok(Err(error)) => self.known.find(key).map(Some).ok_or(Some(error)),
+            Err(_) => self.known.find(key).map(Some).ok_or(None),
         }
-    }
-
-    /// Waits until a key is not good any more.
-    async fn until_revoked(&self, key: &PublicKey) {
-        let mut known = self.known.0.subscribe();
-        loop {
-            let entry = known.borrow_and_update().get(key).cloned();
-            let now = SystemTime::now();
-            let wait = match entry.and_then(|entry| entry.revoked) {
-                Some(revoked) if revoked <= now => return,
-                Some(revoked) => revoked.duration_since(now).unwrap_or_default(),
-                None => Duration::MAX,
-            };
-            // The sender lives in `self`, so the wait ends with a change or with the time.
-            let _changed = tokio::time::timeout(wait, known.changed()).await;
-        }
-    }
-
-    /// How long until the next key of a region ceases to be good that is to.
-    fn until_next_end(&self) -> Duration {
-        let now = SystemTime::now();
-        let known = self.known.0.borrow();
-        let of_regions = known.values().filter(|entry| entry.role == RoleName::Region);
-        let ends = of_regions.filter_map(|entry| entry.revoked?.duration_since(now).ok());
-        ends.min().unwrap_or(Duration::MAX)
     }
 
     /// The key that follows a present one. Both are good for the time of `overlap`.
@@ -122,7 +80,8 @@ impl KeyBook {
         overlap: Duration,
     ) -> Result<(), CannotAnnounceKey> {
         let now = to_the_millisecond(SystemTime::now());
-        let succeeded = match self.keys.succeed(&present, &next, now, now + overlap).await {
+        // Whoever follows the store takes it over from there.
+        match self.keys.succeed(&present, &next, now, now + overlap).await {
             Ok(Enrolment::Enrolled) => Ok(()),
             // The answer to the first try may have been lost.
             Ok(Enrolment::KeyTaken) => match self.owners(&present, &next).await {
@@ -133,11 +92,7 @@ impl KeyBook {
             Ok(Enrolment::Full) => Err(unavailable_now(&full())),
             Ok(_) => Err(CannotAnnounceKey::Superseded),
             Err(error) => Err(unavailable_now(&error)),
-        };
-        if succeeded.is_ok() {
-            self.refresh().await.map_err(|error| unavailable_now(&error))?;
         }
-        succeeded
     }
 
     async fn owners(
@@ -153,12 +108,7 @@ impl KeyBook {
 
     /// The keys of all region processes, in order.
     pub(crate) fn of_regions(&self) -> Vec<PublicKey> {
-        let now = SystemTime::now();
-        let known = self.known.0.borrow();
-        let good = known.values().filter(|it| it.role == RoleName::Region && it.is_good(now));
-        let mut keys: Vec<_> = good.map(|entry| entry.key).collect();
-        keys.sort_unstable();
-        keys
+        self.known.of_regions()
     }
 }
 
@@ -192,26 +142,23 @@ pub(crate) async fn follow(inner: Arc<Inner>) {
 
 /// Tells every cluster that is known by a key when the keys of regions change.
 pub(crate) async fn tell_clusters(inner: Arc<Inner>) {
-    let mut known = inner.book.known.0.subscribe();
-    let mut told = inner.book.of_regions();
+    let known = &inner.book.known;
+    let mut keys = known.until_others(&known.of_regions()).await;
     loop {
-        known.borrow_and_update();
-        let keys = inner.book.of_regions();
         let telling = async {
-            if keys == told {
-                std::future::pending().await
-            }
             let links = inner.pool.all().into_iter().map(|(_, link)| link);
             let by_key = links.filter(|link| link.peer().key.is_some());
             let everyone = by_key.map(Client::<Cluster>::new).collect();
             tell(everyone, RegionKeysChanged { keys: keys.clone() }).await;
+            std::future::pending().await
         };
-        tokio::select! {
-            () = telling => told = keys,
-            changed = known.changed() => if changed.is_err() { return },
-            // A key that was followed by another ceases to be good without anybody's doing.
-            () = tokio::time::sleep(inner.book.until_next_end()) => {}
-        }
+        // Only others begin it anew: what clusters do with their keys keeps the news from nobody.
+        // Some have heard of these by then, so what they were before is news as well.
+        let others = tokio::select! {
+            others = known.until_others(&keys) => others,
+            never = telling => never,
+        };
+        keys = others;
     }
 }
 
@@ -223,8 +170,8 @@ pub(crate) async fn while_good<T>(
     driving: impl Future<Output = T>,
 ) -> Option<T> {
     let Some(key) = &link.peer().key else { return Some(driving.await) };
-    let (of_peer, own) =
-        (pin!(inner.book.until_revoked(&key.key)), pin!(inner.book.until_revoked(&key.own)));
+    let known = &inner.book.known;
+    let (of_peer, own) = (pin!(known.until_revoked(&key.key)), pin!(known.until_revoked(&key.own)));
     tokio::select! {
         // What was done before the key was revoked is none of our business any more.
         biased;
@@ -236,14 +183,19 @@ pub(crate) async fn while_good<T>(
 
 /// Finds out whose key it is that arrived. A key that is nobody's may join, and nothing else.
 pub(crate) async fn greet(
-    inner: &Inner,
+    inner: &Arc<Inner>,
     arrived: Arrived,
     from: &str,
 ) -> Result<Option<Open<mesh::BoxStream>>, HandshakeError> {
     let key = arrived.key();
-    let found = match inner.book.look_up(&key).await {
+    let found = match inner.book.look_up(&key, arrived.until()).await {
         Ok(found) => found,
-        Err(error) => return Err(put_off(arrived, &error).await),
+        Err(Some(error)) => return Err(put_off(arrived, &error).await),
+        // There is no time left to say so.
+        Err(None) => {
+            let after = inner.process.limits.handshake_timeout;
+            return Err(HandshakeError::TimedOut { after });
+        }
     };
     match found {
         Some(entry) if entry.role == RoleName::Cluster && entry.is_good(SystemTime::now()) => {
@@ -262,15 +214,15 @@ pub(crate) async fn greet(
                 description: "this key is not enrolled: join with an invite first".to_owned(),
             };
             let mut joined = false;
-            let book = &inner.book;
             let join = async |it: Join| {
                 let name = it.name.clone();
-                let answer = join(book, &inner.known, key, it).await;
+                let answer = join(inner, key, it).await;
                 match &answer {
                     Ok(_) => tracing::info!(peer = from, %key, name, "a cluster has joined"),
-                    Err(error) => {
-                        tracing::warn!(peer = from, %key, %error, "a cluster may not join")
+                    Err(error) if may_warn(inner) => {
+                        tracing::warn!(peer = from, %key, %error, "a cluster may not join");
                     }
+                    Err(_) => {}
                 }
                 joined = answer.is_ok();
                 answer
@@ -293,39 +245,40 @@ async fn put_off(arrived: Arrived, error: &RegistryError) -> HandshakeError {
     }
 }
 
-async fn join(
-    book: &KeyBook,
-    regions: &watch::Sender<Vec<RegionEntry>>,
-    key: PublicKey,
-    it: Join,
-) -> Result<Joined, CannotJoin> {
+async fn join(inner: &Arc<Inner>, key: PublicKey, it: Join) -> Result<Joined, CannotJoin> {
+    let book = &inner.book;
     let Join { invite, secret, uuid, name } = it;
     let cluster: ClusterId =
         uuid.parse().map_err(|_| CannotJoin::BadIdentity("the uuid is none".to_owned()))?;
     if name.is_empty() || name.len() > NAME_BYTES_MAX || name.chars().any(char::is_control) {
         return Err(CannotJoin::BadIdentity("the name cannot be used".to_owned()));
     }
+    // Operators call clusters and region processes alike by their identities.
+    let is_region = inner.known.borrow().iter().any(|region| region.id.as_str() == uuid);
+    if is_region || book.known.is_of(RoleName::Region, &cluster.to_string()) {
+        return Err(CannotJoin::UuidTaken);
+    }
+    // Nobody believes this process: who joins had better join through another.
+    if inner.process.key().is_some_and(|own| book.known.is_bad(&own)) {
+        return Err(CannotJoin::Unavailable);
+    }
     let id = InviteId(invite[..].try_into().map_err(|_| CannotJoin::NoSuchInvite)?);
     let secret = InviteSecret::from_bytes(&secret).map_err(|_| CannotJoin::NoSuchInvite)?;
     let since = to_the_millisecond(SystemTime::now());
     let (role, ident) = (RoleName::Cluster, cluster.to_string());
-    let entry = KeyEntry { key, role, ident, name, since, revoked: None };
+    let entry = KeyEntry { key, role, ident, name, since, is_revoked: false, revoked: None };
     let enrolled = book.keys.join(id, &secret.hash(), &entry).await;
-    match enrolled.map_err(|error| unavailable(&error))? {
+    match enrolled.map_err(|error| unavailable(inner, &error))? {
         Enrolment::Enrolled => {}
         Enrolment::KeyTaken => return Err(CannotJoin::KeyTaken),
         Enrolment::IdentTaken => return Err(CannotJoin::UuidTaken),
         Enrolment::InviteUsed => return Err(CannotJoin::Used),
         Enrolment::InviteExpired => return Err(CannotJoin::Expired),
         Enrolment::NoSuchInvite | Enrolment::Superseded => return Err(CannotJoin::NoSuchInvite),
-        Enrolment::Full => return Err(unavailable(&full())),
+        Enrolment::Full => return Err(unavailable(inner, &full())),
     }
     book.learn(std::slice::from_ref(&entry));
-    if let Err(error) = book.refresh().await {
-        // It has joined all the same, and the keys of regions seldom change.
-        tracing::debug!(error = %chain(&error), "the keys cannot be looked up");
-    }
-    Ok(joined(book, &regions.borrow()))
+    Ok(joined(book, &inner.known.borrow()))
 }
 
 /// What an operator reads when there is no room for another key.
@@ -333,8 +286,10 @@ pub(crate) fn full() -> RegistryError {
     RegistryError::TooMany { what: "keys", max: KEYS_MAX }
 }
 
-fn unavailable(error: &RegistryError) -> CannotJoin {
-    tracing::error!(error = %chain(error), "the keys cannot be looked up");
+fn unavailable(inner: &Arc<Inner>, error: &RegistryError) -> CannotJoin {
+    if may_warn(inner) {
+        tracing::error!(error = %chain(error), "the keys cannot be looked up");
+    }
     CannotJoin::Unavailable
 }
 
@@ -347,4 +302,173 @@ fn unavailable_now(error: &RegistryError) -> CannotAnnounceKey {
 pub(crate) fn joined(book: &KeyBook, regions: &[RegionEntry]) -> Joined {
     let addresses = regions.iter().flat_map(|region| region.addresses.iter().cloned()).collect();
     Joined { keys: book.of_regions(), addresses }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use amp_proto::{Limits, Region, Responders};
+    use mesh::{
+        InviteToken, KeyPair, Listen, MemoryTransport, Pins, Transport as _, connect_by_key,
+    };
+    use tokio::task::JoinSet;
+
+    use super::*;
+    use crate::RegionController;
+    use crate::held::Held;
+
+    struct World {
+        keys: Arc<Held>,
+        transport: MemoryTransport,
+        region: RegionController,
+    }
+
+    impl World {
+        async fn new() -> Self {
+            let (keys, transport) = (Arc::new(Held::new()), MemoryTransport::new());
+            let own = Arc::clone(&keys);
+            let region = RegionController::builder()
+                .transport(Arc::new(transport.clone()))
+                .listen(Listen::loopback())
+                .key_pair(KeyPair::generate())
+                .keys(own)
+                .start()
+                .await
+                .unwrap();
+            Self { keys, transport, region }
+        }
+
+        /// A client by a key of its own, and what drives it.
+        async fn dial(&self, pair: &KeyPair) -> (Client<Region>, JoinSet<()>) {
+            let address = self.region.address().to_owned();
+            let stream = self.transport.connect(&address).await.unwrap();
+            let (pins, limits) = (Pins::new(self.region.key()), Arc::new(Limits::default()));
+            let open = connect_by_key(stream, address, pair, pins, limits).await.unwrap();
+            let (link, driving) = open.drive(Arc::new(Responders::new()));
+            let mut tasks = JoinSet::new();
+            tasks.spawn(async move { drop(driving.await) });
+            (Client::new(link), tasks)
+        }
+
+        async fn join(&self, token: &InviteToken) -> Result<Joined, mesh::CallError<CannotJoin>> {
+            self.join_as(&KeyPair::generate(), token).await
+        }
+
+        async fn join_as(
+            &self,
+            pair: &KeyPair,
+            token: &InviteToken,
+        ) -> Result<Joined, mesh::CallError<CannotJoin>> {
+            let (client, _driving) = self.dial(pair).await;
+            let it = Join {
+                invite: token.id.0.to_vec().into(),
+                secret: token.secret.as_bytes().to_vec().into(),
+                uuid: ClusterId::random().to_string(),
+                name: "north".to_owned(),
+            };
+            client.call(it).await
+        }
+    }
+
+    /// Counts the lines of the log that an operator sees.
+    struct Lines(Arc<AtomicUsize>);
+
+    impl tracing::Subscriber for Lines {
+        fn enabled(&self, line: &tracing::Metadata<'_>) -> bool {
+            *line.level() <= tracing::Level::WARN
+        }
+
+        fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+            tracing::span::Id::from_u64(1)
+        }
+
+        fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+
+        fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+
+        fn event(&self, _: &tracing::Event<'_>) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+
+        fn enter(&self, _: &tracing::span::Id) {}
+
+        fn exit(&self, _: &tracing::span::Id) {}
+    }
+
+    fn unwritten() -> InviteToken {
+        InviteToken::generate(vec![KeyPair::generate().public()], vec!["memory:1".to_owned()])
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn strangers_who_try_invites_do_not_flood_the_log() {
+        let (world, lines) = (World::new().await, Arc::new(AtomicUsize::new(0)));
+        let _logging = tracing::subscriber::set_default(Lines(Arc::clone(&lines)));
+        for _ in 0..40 {
+            let refused = world.join(&unwritten()).await;
+            assert!(refused.is_err(), "{refused:?}");
+        }
+        // The clock stands still: it is all within one second.
+        let written = lines.load(Ordering::SeqCst);
+        assert!((1..=10).contains(&written), "{written} lines");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_cluster_joins_without_the_store_being_listed_for_it() {
+        let world = World::new().await;
+        let mut tokens = Vec::new();
+        for _ in 0..3 {
+            tokens.push(world.region.invite(Duration::from_secs(60)).await.unwrap());
+        }
+        // The one who follows the store is kept from it.
+        let held = world.keys.hold_list();
+        let before = world.keys.listed.load(Ordering::SeqCst);
+        for token in tokens {
+            world.join(&token).await.unwrap();
+        }
+        let listed = world.keys.listed.load(Ordering::SeqCst) - before;
+        assert!(listed <= 1, "{listed} times");
+        drop(held);
+        assert_eq!(world.keys.list().await.unwrap().len(), 4);
+    }
+    /// How long a stranger's connection lives who says nothing after TLS, from when it was made.
+    async fn lives(world: &World, silent_first: Duration) -> Duration {
+        let address = world.region.address().to_owned();
+        let stream = world.transport.connect(&address).await.unwrap();
+        let began = Instant::now();
+        tokio::time::sleep(silent_first).await;
+        let (pins, limits) = (Pins::new(world.region.key()), Arc::new(Limits::default()));
+        let open = connect_by_key(stream, address, &KeyPair::generate(), pins, limits).await;
+        let (_link, driving) = open.unwrap().drive(Arc::new(Responders::new()));
+        drop(driving.await);
+        began.elapsed()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stranger_has_one_time_for_all_that_it_does_before_it_is_known() {
+        let world = World::new().await;
+        let limit = Limits::default().handshake_timeout;
+        let slack = Duration::from_millis(5);
+        for silent_first in [Duration::ZERO, limit * 2 / 5] {
+            let lived = lives(&world, silent_first).await;
+            assert!(lived >= limit && lived <= limit + slack, "{lived:?} of {limit:?}");
+        }
+        // Also if the store is what takes the time.
+        world.keys.hold_finds();
+        let lived = lives(&world, limit * 2 / 5).await;
+        assert!(lived >= limit && lived <= limit + slack, "{lived:?} of {limit:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_was_known_is_let_in_when_the_store_takes_all_of_the_time() {
+        let world = World::new().await;
+        let token = world.region.invite(Duration::from_secs(60)).await.unwrap();
+        let pair = KeyPair::generate();
+        world.join_as(&pair, &token).await.unwrap();
+        world.keys.hold_finds();
+        let (client, _driving) = world.dial(&pair).await;
+        client.ping().await.unwrap();
+        let (client, _driving) = world.dial(&KeyPair::generate()).await;
+        assert!(client.ping().await.is_err());
+    }
 }

@@ -1,16 +1,14 @@
 //! What operators do with keys, through any region process.
 
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use amp_proto::{Cluster, RoleName};
-use mesh::{Client, InviteToken, KeyPair, Link, PublicKey};
+use amp_proto::RoleName;
+use mesh::{InviteToken, PublicKey};
 
 use crate::builder::to_the_millisecond;
 use crate::controller::RegionController;
-use crate::key_book::full;
 use crate::registry::RegistryError;
-use crate::registry::keys::{Enrolment, Invite, KeyEntry};
+use crate::registry::keys::{Invite, KeyEntry};
 
 /// Why something about keys could not be done.
 #[derive(Debug, thiserror::Error)]
@@ -19,11 +17,22 @@ pub enum KeysError {
     /// This region process has no key, so nobody can be invited to it.
     #[error("this region process has no key of its own")]
     NoKey,
+    /// The key of this region process was revoked: no cluster believes it, and nobody can join
+    /// through it. Stop it, and start it with another key.
+    #[error("the key {key} of this region process was revoked: start it with another")]
+    Revoked {
+        /// The key.
+        key: PublicKey,
+    },
     /// The keys cannot be looked up.
     #[error("the keys cannot be looked up")]
     Registry(#[from] RegistryError),
-    /// The next key is known already, or another follows the present one.
-    #[error("the next key is not taken: it is known, or another follows the present one already")]
+    /// The next key is known already, the present one is not good any more, or as many keys of this
+    /// process are good as one may have. Nothing has changed.
+    #[error(
+        "the next key is not taken: it is known, the present one is not good, or too many follow \
+         it already: wait until the time of the last change is over"
+    )]
     NotTaken,
 }
 
@@ -48,7 +57,11 @@ impl RegionController {
         // Any process will do, the own one first; also one that has just come, of which this one
         // has not been told yet.
         let own = self.key().ok_or(KeysError::NoKey)?;
-        let others = inner.book.keys.list().await?.into_iter().filter(|entry| {
+        let known = inner.book.keys.list().await?;
+        if !known.iter().any(|entry| entry.key == own && entry.is_good(now)) {
+            return Err(KeysError::Revoked { key: own });
+        }
+        let others = known.into_iter().filter(|entry| {
             entry.role == RoleName::Region && entry.is_good(now) && entry.key != own
         });
         let keys = std::iter::once(own).chain(others.map(|entry| entry.key)).collect();
@@ -73,9 +86,37 @@ impl RegionController {
         Ok(self.inner.book.keys.list().await?)
     }
 
+    /// So many of the keys that are known, sorted by the keys themselves: those that come after
+    /// that one, or the first. There are no more if there are fewer.
+    ///
+    /// # Errors
+    /// [`KeysError::Registry`].
+    ///
+    /// # Cancellation
+    /// Dropping the future changes nothing.
+    pub async fn keys_after(
+        &self,
+        after: Option<&PublicKey>,
+        max: usize,
+    ) -> Result<Vec<KeyEntry>, KeysError> {
+        Ok(self.inner.book.keys.list_after(after, max).await?)
+    }
+
+    /// Whose a key is, if it is known. It may be revoked.
+    ///
+    /// # Errors
+    /// [`KeysError::Registry`].
+    ///
+    /// # Cancellation
+    /// Dropping the future changes nothing.
+    pub async fn find_key(&self, key: &PublicKey) -> Result<Option<KeyEntry>, KeysError> {
+        Ok(self.inner.book.keys.find(key).await?)
+    }
+
     /// Revokes a key, and whatever other key its owner has. Connections that are open end at once
-    /// here, and within a second at the other region processes. Gives the keys that were good until
-    /// now: none if there were none.
+    /// here, and within a second at the other region processes, whatever the clocks of any of them
+    /// say. Gives the keys that were good until now, by this process's clock: none if there were
+    /// none.
     ///
     /// # Errors
     /// [`KeysError::Registry`].
@@ -84,49 +125,13 @@ impl RegionController {
     /// Dropping the future leaves open whether they are revoked.
     pub async fn revoke(&self, key: &PublicKey) -> Result<Vec<KeyEntry>, KeysError> {
         let now = to_the_millisecond(SystemTime::now());
-        let revoked = self.inner.book.keys.revoke(key, now).await?;
+        let mut revoked = self.inner.book.keys.revoke(key, now).await?;
         self.inner.book.learn(&revoked);
+        // Others are revoked for whoever has another clock; by this one their end was over.
+        revoked.retain(|entry| entry.revoked.is_none_or(|end| end >= now));
         for KeyEntry { key, role, name, .. } in &revoked {
             tracing::warn!(%key, %role, name, "a key was revoked");
         }
         Ok(revoked)
-    }
-
-    /// Gives this process another key. Clusters that are connected are told of it at once, and know
-    /// both keys for `overlap`. When half of that is over, this process shows the next key, and has
-    /// its connections made anew. A cluster that is away until then does not know this process when
-    /// it comes back, unless another region process tells it.
-    ///
-    /// # Errors
-    /// [`KeysError`]; the key stays as it is.
-    ///
-    /// # Cancellation
-    /// Dropping the future leaves open whether the key is changed.
-    pub async fn rotate_key(&self, next: KeyPair, overlap: Duration) -> Result<(), KeysError> {
-        let inner = &self.inner;
-        let present = self.key().ok_or(KeysError::NoKey)?;
-        let now = to_the_millisecond(SystemTime::now());
-        let taken = inner.book.keys.succeed(&present, &next.public(), now, now + overlap).await?;
-        match taken {
-            Enrolment::Enrolled => {}
-            Enrolment::Full => return Err(full().into()),
-            _ => return Err(KeysError::NotTaken),
-        }
-        inner.book.refresh().await?;
-        tracing::info!(%present, next = %next.public(), "this process will have another key");
-        let of = self.clone();
-        inner.process.lifetime.run_until_stopping(async move {
-            tokio::time::sleep(overlap / 2).await;
-            of.inner.process.change_key(&next);
-            tracing::info!(key = %next.public(), "this process shows its next key");
-            let of_present =
-                |link: &Arc<Link>| link.peer().key.as_ref().is_some_and(|key| key.own == present);
-            for (_, link) in of.pool().all().into_iter().filter(|(_, link)| of_present(link)) {
-                // Whoever is asked to leave comes back, and is shown the next key.
-                let client = Client::<Cluster>::new(link);
-                of.inner.process.lifetime.run_until_stopping(async move { client.leave().await });
-            }
-        });
-        Ok(())
     }
 }

@@ -9,12 +9,16 @@ mod admission;
 mod builder;
 mod controller;
 mod handshakes;
+#[cfg(test)]
+mod held;
 mod key_book;
 mod keys;
+mod known_keys;
 mod registrar;
 pub mod registry;
 mod report;
 mod responders;
+mod rotation;
 mod serve;
 mod sparing;
 mod tell;
@@ -23,8 +27,8 @@ mod twins;
 pub use amp_proto::{Cluster, Region};
 pub use mesh::{
     CallError, Client, ClusterId, GATHER_CONCURRENCY, Gathered, Gathering, InviteToken, KeyPair,
-    Limits, Listen, PeerExt, PublicKey, RegionId, Secret, SettingsError, X509Error, X509Identity,
-    gather, gather_with,
+    Limits, Listen, Memory, MemoryBudget, MemoryPressure, PeerExt, PublicKey, RegionId, Secret,
+    SettingsError, X509Error, X509Identity, gather, gather_with,
 };
 
 pub use crate::admission::{Admission, AdmissionError, Admissions};

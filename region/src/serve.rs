@@ -7,7 +7,8 @@ use std::time::Duration;
 use amp_proto::{CallError, Cluster, Lost};
 use mesh::commands::{Ident, Identify};
 use mesh::{
-    BoxStream, Client, HandshakeError, Link, Listener, Open, Received, Repeats, Services, chain,
+    BoxStream, Client, HandshakeError, Link, Listener, MemoryPressure, Open, Received, Repeats,
+    Services, chain,
 };
 
 use crate::admission::{Admission, AdmissionError, Admissions};
@@ -16,8 +17,9 @@ use crate::handshakes::{Connections, Handshakes, Turn, TurnedAway};
 use crate::sparing::{Line, PERIOD};
 use crate::{key_book, registrar, tell, twins};
 
-/// How long to wait when the operating system has no room for another connection. Fixed: nothing
-/// tells when there is room, and to ask ten times a second costs nothing.
+/// How long to wait when there is no room for another connection, in the operating system or in the
+/// memory budget. Fixed: the system does not tell when there is room, and to ask ten times a second
+/// costs nothing.
 const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(100);
 
 /// Starts the tasks. All of them end when the controller stops.
@@ -28,6 +30,7 @@ pub(crate) fn start(
 ) {
     let inner = &controller.inner;
     let lifetime = &inner.process.lifetime;
+    inner.process.watch_memory();
     lifetime.run_until_stopping(accept(Arc::clone(inner), listener));
     // This one ends by itself, after it has taken the region out of the registry.
     lifetime.run_until_aborted(registrar::announce(Arc::clone(inner)));
@@ -46,8 +49,14 @@ async fn accept(inner: Arc<Inner>, mut listener: Box<dyn Listener>) {
     let handshakes = Handshakes::new(inner.handshakes_max);
     let connections = Connections::new(inner.connections_max);
     let mut accepting = Repeats::new();
+    let mut memory = inner.process.memory.changes();
     loop {
-        match listener.accept().await {
+        let accepted = tokio::select! {
+            biased;
+            Ok(_) = memory.wait_for(|it| *it == MemoryPressure::Critical) => Err(no_memory()),
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
             Ok((stream, from)) => {
                 if let Some(failures) = accepting.worked() {
                     tracing::info!(failures, "connections can be accepted again");
@@ -63,7 +72,7 @@ async fn accept(inner: Arc<Inner>, mut listener: Box<dyn Listener>) {
             }
             Err(error) if is_closed(&error) => return,
             Err(error) => {
-                // One line for a while without file descriptors, not one for every attempt.
+                // One line for a while without descriptors or memory, not one for every attempt.
                 let error = chain(&error).to_string();
                 if accepting.failed(error.clone()) {
                     tracing::error!(error, "cannot accept connections");
@@ -72,6 +81,11 @@ async fn accept(inner: Arc<Inner>, mut listener: Box<dyn Listener>) {
             }
         }
     }
+}
+
+/// Why nobody is accepted while the process has nearly all the memory that it may have.
+fn no_memory() -> io::Error {
+    io::Error::new(io::ErrorKind::OutOfMemory, "nine tenths of the memory budget are used")
 }
 
 /// Whether a listener in memory is at its end. The operating system says the same words of one
@@ -88,7 +102,7 @@ fn turn_away(inner: &Arc<Inner>, from: &str, reason: &TurnedAway) {
 }
 
 /// Whether a line about a stranger may be written. Those that may not are told of together.
-fn may_warn(inner: &Arc<Inner>) -> bool {
+pub(crate) fn may_warn(inner: &Arc<Inner>) -> bool {
     let line = inner.strangers.line();
     if line == Line::LeaveOutFirst {
         let of = Arc::clone(inner);
@@ -150,7 +164,7 @@ async fn serve(
 
 /// Takes a stream through the handshake. A cluster that joins is done with that.
 async fn open(
-    inner: &Inner,
+    inner: &Arc<Inner>,
     stream: BoxStream,
     from: &str,
 ) -> Result<Option<Open<BoxStream>>, HandshakeError> {
@@ -161,6 +175,10 @@ async fn open(
         _ => Ok(None),
     }
 }
+
+/// How long a peer that says to be somebody else's may take to register, and to be told so. Fixed:
+/// it asks at once, or never.
+const REGISTERED_WITHIN: Duration = Duration::from_secs(1);
 
 /// Asks a peer that has proved itself who it is.
 async fn admit(inner: Arc<Inner>, link: Arc<Link>) {
@@ -186,6 +204,8 @@ async fn admit(inner: Arc<Inner>, link: Arc<Link>) {
             if let Err(error) = admissions.admit_link(&link, cluster, name, version) {
                 tracing::warn!(peer, error = %chain(&error), "a cluster was not admitted");
                 if matches!(error, AdmissionError::BoundToKey { .. }) {
+                    // It hears why when it registers, which closes the connection.
+                    let _closed = tokio::time::timeout(REGISTERED_WITHIN, link.closed()).await;
                     link.close(Lost::ClosedHere);
                 }
             }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use cluster::ClusterController;
 use futures_util::FutureExt as _;
 use futures_util::future::select_all;
-use mesh::{BoxStream, ClusterId, Listen, Secret};
+use mesh::{BoxStream, ClusterId, Listen, MemoryBudget, Secret};
 use region::{RegionController, Registry};
 use tokio::sync::watch;
 use uuid::Uuid;
@@ -214,6 +214,8 @@ impl Shared {
             .name(format!("region-{index}"))
             .listen(listen)
             .secret(secret.clone())
+            // Many of them share this process and its memory.
+            .memory_budget(MemoryBudget::Unlimited)
             .registry(Arc::clone(registry))
             .limits(limits.clone())
             .transport(self.board.wires_of(Owner::Region(index)));
@@ -234,6 +236,7 @@ impl Shared {
             .uuid(Mesh::uuid_of(index))
             .name(format!("cluster-{index}"))
             .regions(self.seeds())
+            .memory_budget(MemoryBudget::Unlimited)
             .secret(secret.clone())
             .limits(limits.clone())
             .backoff(backoff.clone())

@@ -112,6 +112,19 @@ mod tests {
     }
 
     #[test]
+    fn a_key_that_has_no_room_for_the_number_of_a_part_takes_no_long_value() {
+        let long = Large(vec![7_u8; 65_536]);
+        for (bytes, fits) in [(253, true), (254, false), (255, false)] {
+            let key = "k".repeat(bytes);
+            let mut wire = Vec::new();
+            let written = write_box(&mut wire, &[], &limits(), |out| long.put_under(&key, out));
+            let expected =
+                if fits { Ok(()) } else { Err(EncodeError::KeyLength { bytes: bytes + 2 }) };
+            assert_eq!(written, expected);
+        }
+    }
+
+    #[test]
     fn without_large_a_long_value_is_refused_for_a_reader_that_may_not_know_parts() {
         let refused = write_box(&mut Vec::new(), &[], &limits(), |out| {
             vec![7_u8; 65_536].put_under("value", out)

@@ -268,11 +268,12 @@ impl Asks {
         }
     }
 
-    /// Ends every ask whose deadline has come. Its bytes are in the stream and go out sooner or
-    /// later, so it counts as sent.
-    pub(super) fn expire(&mut self, now: Moment) {
+    /// Ends every ask whose deadline has come, and gives them. Its bytes are in the stream and go
+    /// out sooner or later, so it counts as sent.
+    pub(super) fn expire(&mut self, now: Moment) -> Vec<AskId> {
+        let mut expired = Vec::new();
         if self.earliest.is_none_or(|earliest| earliest > now) {
-            return;
+            return expired;
         }
         self.earliest = None;
         for slot in &mut self.slots {
@@ -286,10 +287,12 @@ impl Asks {
             let result = Err(AskStopped::TimedOut { sent: true });
             slot.state = State::Done { result, answer_due: true };
             self.in_flight -= 1;
+            expired.push(AskId(slot.tag));
             if let Some(waker) = waker {
                 waker.wake();
             }
         }
+        expired
     }
 
     /// Ends every ask: no answer can come any more.

@@ -10,7 +10,6 @@ use crate::Limits;
 use crate::command::{Command, EncodeFields};
 use crate::connection::asks::{AskId, AskResult, AskStopped, Asks};
 use crate::connection::large::reader_of;
-use crate::connection::metadata::{DEADLINE_KEY, Milliseconds, ONCE_KEY, STREAM_KEY, TRACE_KEY};
 use crate::connection::parts::{AT_ONCE_MAX, Sending};
 use crate::connection::streams::{Side, StreamId, Streams};
 use crate::connection::tag::{TagText, parse_tag};
@@ -72,6 +71,13 @@ pub enum AskRefused {
     /// [`Limits::asks_in_flight_max`] asks are in flight. Ask again when one of them has ended.
     #[error("{max} asks are in flight already")]
     TooManyInFlight {
+        /// The limit.
+        max: usize,
+    },
+    /// [`Limits::outbound_bytes_max`] bytes of asks wait to be sent. Ask again when the peer has
+    /// read some of them.
+    #[error("{max} bytes of asks wait to be sent already")]
+    NoRoom {
         /// The limit.
         max: usize,
     },
@@ -170,26 +176,17 @@ impl Exchange {
         let tag = self.asks.reserve();
         let text = TagText::of(tag);
         let before = self.out.len();
-        let (reader, limits) = reader_of(self.large.as_ref(), &self.limits);
+        // Items go ahead of pieces, and would come before the ask that they belong to.
+        let large = self.large.as_ref().filter(|_| !metadata.stream);
+        let (reader, limits) = reader_of(large, &self.limits);
         write_box_for(reader, &mut self.out, limits, |out| {
             out.put_reserved(b"_ask", text.as_bytes())?;
             out.put_reserved(b"_command", name)?;
-            if let Some(left) = metadata.deadline {
-                out.put_reserved(DEADLINE_KEY, Milliseconds::of(left).as_bytes())?;
-            }
-            if let Some(once) = metadata.once {
-                out.put_reserved(ONCE_KEY, once)?;
-            }
-            if metadata.stream {
-                out.put_reserved(STREAM_KEY, b"")?;
-            }
-            if let Some(trace) = metadata.trace {
-                out.put_reserved(TRACE_KEY, trace)?;
-            }
+            metadata.put_of_ask(out)?;
             fields.encode_fields(out)
         })
         .map_err(AskRefused::Encode)?;
-        let is_large = self.send_in_parts_if_large(before, Some(tag));
+        let is_large = !metadata.stream && self.send_in_parts_if_large(before, Some(tag));
         // A large one is not sent before its last piece is.
         let position = if is_large { u64::MAX } else { position };
         Ok(self.asks.insert(tag, deadline, position))
@@ -357,16 +354,19 @@ impl Exchange {
         Ok(())
     }
 
-    /// Ends every ask whose deadline has come.
-    pub fn handle_timeout(&mut self, now: Moment) {
+    /// Ends every ask whose deadline has come. Gives those that the peer has, or will have, and may
+    /// be working on, so that it can be told that nobody waits any more.
+    pub fn handle_timeout(&mut self, now: Moment) -> Vec<AskId> {
         if self.parts.waiting_bytes() > 0 {
             self.expire_parts(now);
         }
-        self.asks.expire(now);
+        let mut expired = self.asks.expire(now);
+        expired.retain(|ask| Some(*ask) != self.ping);
         if !self.streams.is_empty() {
             let asks = &self.asks;
             self.streams.over(|tag| !asks.is_waiting(tag));
         }
+        expired
     }
 
     /// The transport took `bytes` more of what [`Exchange::swap_outbound`] gave.
@@ -393,8 +393,11 @@ impl Exchange {
     /// The peer sends no more: every ask in flight ends, and no new one is made. Its own asks can
     /// still be answered.
     pub fn handle_peer_done(&mut self, lost: Lost) {
-        // What waits to be sent still goes out, with the answers, and the peer may act on it.
-        self.asks.lose(&lost, u64::MAX);
+        for ask in self.parts.asks().collect::<Vec<_>>() {
+            self.give_up_parts(AskId(ask));
+        }
+        // What else waits to be sent still goes out, with the answers, and the peer may act on it.
+        self.asks.lose(&lost, self.position());
         self.streams.over(|_| true);
         self.leave(lost);
     }
@@ -449,6 +452,7 @@ impl Exchange {
         if self.outbound_bytes() == 0 && !self.parts.is_ready() {
             return 0;
         }
+        let start = self.out_position;
         self.out_position = self.position();
         core::mem::swap(&mut self.out, spare);
         let answers_before = self.answer_bytes();
@@ -465,7 +469,7 @@ impl Exchange {
         if was_full && !self.is_bulk_full() {
             self.streams.made_room();
         }
-        taken += self.cut_parts(spare, Self::BULK_PIECE_BYTES.saturating_sub(taken));
+        taken += self.cut_parts(spare, start, Self::BULK_PIECE_BYTES.saturating_sub(taken));
         self.out_position += widen(taken);
         answers_before - self.answer_bytes()
     }

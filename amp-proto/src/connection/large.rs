@@ -9,7 +9,7 @@ use crate::connection::exchange::{AskRefused, Exchange, widen};
 use crate::connection::metadata::{Metadata, PART_KEY, number};
 use crate::connection::parts::{Assembled, Assembly};
 use crate::connection::streaming::Credit;
-use crate::connection::{Ask, Moment};
+use crate::connection::{Ask, Incoming, Moment};
 use crate::error::{EncodeError, PeerMisbehaved};
 use crate::wire::{BoxWriter, Reader, VALUE_BYTES_MAX, Value, write_box, write_box_for};
 
@@ -89,7 +89,10 @@ impl Exchange {
     ) -> Result<AskId, AskRefused> {
         let before = self.out.len();
         let ask = self.ask_encoded(name, &(), deadline, metadata)?;
-        self.send_body(before, body, Some(ask.0));
+        if let Err(too_large) = self.send_body(before, body, Some(ask.0)) {
+            self.asks.discard(ask);
+            return Err(AskRefused::Encode(too_large));
+        }
         // It is not sent before its last piece is.
         self.asks.set_position(ask.0, u64::MAX);
         Ok(ask)
@@ -121,8 +124,7 @@ impl Exchange {
         let (before, answers) = (self.out.len(), self.answer_bytes);
         self.answer(tag, &())?;
         self.answer_bytes = answers;
-        self.send_body(before, body, None);
-        Ok(())
+        self.send_body(before, body, None)
     }
 
     /// How long a piece is: it has to fit a box of the peer's, with what stands around it.
@@ -141,12 +143,24 @@ impl Exchange {
         }
     }
 
-    /// Makes one large box of the box after `before`, which has no fields, and `body`.
-    fn send_body(&mut self, before: usize, LargeBody(body): LargeBody, ask: Option<u64>) {
+    /// Makes one large box of the box after `before`, which has no fields, and `body`. If that is
+    /// too large, neither is sent.
+    fn send_body(
+        &mut self,
+        before: usize,
+        LargeBody(body): LargeBody,
+        ask: Option<u64>,
+    ) -> Result<(), EncodeError> {
         let mut head = self.out.split_off(before);
         // The end mark stands behind the body.
         head.truncate(head.len().saturating_sub(2));
+        let bytes = head.len() + body.len();
+        let max = self.large.as_ref().unwrap_or(&self.limits).box_bytes_max;
+        if bytes > max {
+            return Err(EncodeError::BoxTooLarge { bytes, max });
+        }
         self.parts.push(head, body, ask);
+        Ok(())
     }
 
     /// Has the box after `before` sent in pieces, if it is large. Nobody knew that it would be.
@@ -161,12 +175,13 @@ impl Exchange {
         is_large
     }
 
-    /// Appends up to about `bytes_max` of pieces to `out`, and says how many bytes these are.
-    pub(super) fn cut_parts(&mut self, out: &mut Vec<u8>, bytes_max: usize) -> usize {
+    /// Appends up to about `bytes_max` of pieces to `out`, which goes out next and begins at
+    /// `start` of all that we send. Says how many bytes these are.
+    pub(super) fn cut_parts(&mut self, out: &mut Vec<u8>, start: u64, bytes_max: usize) -> usize {
         let before = out.len();
         let unlimited = Limits { box_bytes_max: usize::MAX, ..Limits::default() };
         while out.len() - before < bytes_max && self.parts.is_ready() {
-            let position = self.out_position + widen(self.out.len()) + widen(out.len());
+            let position = start + widen(out.len());
             let mut finished = None;
             self.parts.cut(self.part_bytes(), |part| {
                 finished = part.ask.filter(|_| part.is_last);
@@ -189,6 +204,12 @@ impl Exchange {
             }
         }
         out.len() - before
+    }
+
+    /// Whether a large answer waits for the peer to take more of it.
+    #[must_use]
+    pub fn has_large_answers(&self) -> bool {
+        self.parts.has_answers()
     }
 
     /// Gives the peer credit for pieces.
@@ -218,6 +239,14 @@ impl Exchange {
 }
 
 impl Assembly {
+    /// Whether a box is credit for what is large: all that a side reads for that closes, until the
+    /// large answers that it still has are out.
+    #[must_use]
+    pub fn is_credit(incoming: &Incoming<'_>) -> bool {
+        let Incoming::Ask(ask) = incoming else { return false };
+        ask.tag.is_none() && ask.metadata.part.is_some() && ask.command == Credit::NAME
+    }
+
     /// Takes a box that belongs to a large one: a piece, the news that no more of them come, or
     /// credit for ours. Anything else is left alone.
     ///

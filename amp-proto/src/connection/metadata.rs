@@ -5,6 +5,9 @@
 
 use core::time::Duration;
 
+use crate::error::EncodeError;
+use crate::wire::BoxWriter;
+
 /// The metadata of an ask.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Metadata<'a> {
@@ -31,13 +34,13 @@ pub struct Metadata<'a> {
 /// The longest `_trace` that is taken in, in bytes; a longer one is ignored.
 const TRACE_BYTES_MAX: usize = 256;
 
-pub(super) const DEADLINE_KEY: &[u8] = b"_deadline_ms";
-pub(super) const ONCE_KEY: &[u8] = b"_once";
+const DEADLINE_KEY: &[u8] = b"_deadline_ms";
+const ONCE_KEY: &[u8] = b"_once";
 pub(super) const PART_KEY: &[u8] = b"_part";
-pub(super) const STREAM_KEY: &[u8] = b"_stream";
+const STREAM_KEY: &[u8] = b"_stream";
 pub(super) const STREAM_ANSWER_KEY: &[u8] = b"_stream_answer";
 pub(super) const STREAM_ASK_KEY: &[u8] = b"_stream_ask";
-pub(super) const TRACE_KEY: &[u8] = b"_trace";
+const TRACE_KEY: &[u8] = b"_trace";
 
 impl<'a> Metadata<'a> {
     /// Takes one key of a box in, if it is metadata. What cannot be read is as if it were absent:
@@ -60,6 +63,24 @@ impl<'a> Metadata<'a> {
             self.of_answer = Some(value);
         }
     }
+
+    /// Puts what belongs to an ask as a whole, behind `_ask` and `_command`.
+    #[inline(always)]
+    pub(super) fn put_of_ask(&self, out: &mut BoxWriter<'_>) -> Result<(), EncodeError> {
+        if let Some(left) = self.deadline {
+            out.put_reserved(DEADLINE_KEY, Milliseconds::of(left).as_bytes())?;
+        }
+        if let Some(once) = self.once {
+            out.put_reserved(ONCE_KEY, once)?;
+        }
+        if self.stream {
+            out.put_reserved(STREAM_KEY, b"")?;
+        }
+        if let Some(trace) = self.trace {
+            out.put_reserved(TRACE_KEY, trace)?;
+        }
+        Ok(())
+    }
 }
 
 /// A number, in decimal digits and nothing else.
@@ -74,14 +95,14 @@ pub(super) fn number(digits: &[u8]) -> Option<u64> {
 
 /// Decimal digits of a number of milliseconds, without an allocation.
 #[derive(Debug)]
-pub(super) struct Milliseconds {
+struct Milliseconds {
     digits: [u8; 20],
     from: usize,
 }
 
 impl Milliseconds {
     /// Rounds down, so that no hop ever waits longer than the one before it.
-    pub(super) fn of(duration: Duration) -> Self {
+    fn of(duration: Duration) -> Self {
         let mut rest = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         let mut digits = [b'0'; 20];
         let mut from = digits.len();
@@ -96,7 +117,7 @@ impl Milliseconds {
         Self { digits, from }
     }
 
-    pub(super) fn as_bytes(&self) -> &[u8] {
+    fn as_bytes(&self) -> &[u8] {
         self.digits.get(self.from..).unwrap_or_default()
     }
 }

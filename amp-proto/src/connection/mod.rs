@@ -38,7 +38,7 @@ pub use self::metadata::Metadata;
 pub use self::moment::Moment;
 pub use self::parts::{Assembled, Assembly};
 pub use self::streaming::ItemRefused;
-pub use self::streams::{StreamId, StreamStopped};
+pub use self::streams::{SenderId, StreamId, StreamStopped};
 use crate::Limits;
 use crate::command::{Command, EncodeFields};
 use crate::error::{EncodeError, PeerMisbehaved};
@@ -151,9 +151,9 @@ impl Connection {
         self.inbound.buffered_bytes() > 0
     }
 
-    /// Ends every ask whose deadline has come.
-    pub fn handle_timeout(&mut self, now: Moment) {
-        self.exchange.handle_timeout(now);
+    /// Ends every ask whose deadline has come. Gives those that the peer may be working on.
+    pub fn handle_timeout(&mut self, now: Moment) -> Vec<AskId> {
+        self.exchange.handle_timeout(now)
     }
 
     /// The stream is gone: every ask in flight ends.

@@ -103,6 +103,11 @@ impl Sending {
         }
     }
 
+    /// Whether one of the large boxes is an answer.
+    pub(super) fn has_answers(&self) -> bool {
+        self.queue.iter().any(|message| message.ask.is_none())
+    }
+
     /// Our asks that are not out yet.
     pub(super) fn asks(&self) -> impl Iterator<Item = u64> + '_ {
         self.queue.iter().filter_map(|message| message.ask)
@@ -122,10 +127,24 @@ impl Sending {
     }
 }
 
+/// How much of a large ask is kept that is not put together, in bytes: enough for its name and its
+/// tag, which come first.
+const HEAD_BYTES_MAX: usize = 4096;
+
+/// A large box on its way in.
+#[derive(Debug, Default)]
+struct Coming {
+    bytes: Vec<u8>,
+    /// How much of it came.
+    came: usize,
+    /// Only its head is kept.
+    is_shed: bool,
+}
+
 /// Every large box on its way in.
 #[derive(Debug)]
 pub struct Assembly {
-    open: BTreeMap<u64, Vec<u8>>,
+    open: BTreeMap<u64, Coming>,
     bytes_max: usize,
     window: i64,
     /// Bytes that came and were not given back as credit.
@@ -137,6 +156,8 @@ pub struct Assembly {
 pub struct Assembled {
     /// The whole box, if this was its last piece.
     pub whole: Option<Bytes>,
+    /// Only the head of the box was kept, and it is an ask: see [`Assembly::shed`].
+    pub is_shed: bool,
     /// How much credit to give the peer, if it is time to.
     pub owed: Option<u64>,
     /// How much credit the peer gave.
@@ -167,23 +188,83 @@ impl Assembly {
         if !self.open.contains_key(&number) && self.open.len() >= AT_ONCE_MAX {
             return Err(PeerMisbehaved::TooManyLarge { max: AT_ONCE_MAX });
         }
-        let so_far = self.open.entry(number).or_default();
-        if so_far.len() + bytes.len() > self.bytes_max {
+        let coming = self.open.entry(number).or_default();
+        if coming.came + bytes.len() > self.bytes_max {
             return Err(PeerMisbehaved::BoxTooLarge { max: self.bytes_max });
         }
-        append(so_far, bytes, self.bytes_max);
-        let whole = if is_last { self.open.remove(&number).map(exactly) } else { None };
+        coming.take(bytes, self.bytes_max);
+        let done = if is_last { self.open.remove(&number) } else { None };
+        let is_shed = done.as_ref().is_some_and(|done| done.is_shed);
+        let whole = done.map(Coming::into_box);
         self.owed += i64::try_from(bytes.len()).unwrap_or(i64::MAX);
         let is_worth_it = self.owed >= self.window / 2;
         let owed =
             if is_worth_it { u64::try_from(core::mem::take(&mut self.owed)).ok() } else { None };
-        Ok(Assembled { whole, owed, given: None })
+        Ok(Assembled { whole, is_shed, owed, given: None })
+    }
+
+    /// Lets go of the asks that are on their way, but for their heads: there is no memory for them.
+    /// Their pieces are taken as ever, and when the last has come they are there to be refused.
+    /// Answers go on, for somebody waits for them.
+    pub fn shed(&mut self) {
+        self.open.values_mut().for_each(Coming::shed);
     }
 
     /// The peer sends no more of it.
     pub(super) fn handle_given_up(&mut self, number: u64) {
         self.open.remove(&number);
     }
+}
+
+impl Coming {
+    fn take(&mut self, bytes: &[u8], bytes_max: usize) {
+        self.came += bytes.len();
+        if self.is_shed {
+            let left = HEAD_BYTES_MAX.saturating_sub(self.bytes.len());
+            self.bytes.extend_from_slice(bytes.get(..left).unwrap_or(bytes));
+        } else {
+            append(&mut self.bytes, bytes, bytes_max);
+        }
+    }
+
+    fn shed(&mut self) {
+        /// The keys with which answers begin, as they stand on the wire.
+        const ANSWERS: [&[u8]; 2] = [b"\0\x07_answer", b"\0\x06_error"];
+        let is_known = ANSWERS.iter().all(|key| self.bytes.len() >= key.len());
+        if !is_known || ANSWERS.iter().any(|key| self.bytes.starts_with(key)) {
+            return;
+        }
+        self.is_shed = true;
+        self.bytes.truncate(HEAD_BYTES_MAX);
+        self.bytes.shrink_to_fit();
+    }
+
+    fn into_box(mut self) -> Bytes {
+        if self.is_shed {
+            let whole_bytes = whole_fields(&self.bytes);
+            self.bytes.truncate(whole_bytes);
+            self.bytes.extend_from_slice(&[0, 0]);
+        }
+        exactly(self.bytes)
+    }
+}
+
+/// How many bytes from the start are keys with their values, none of them cut off.
+fn whole_fields(bytes: &[u8]) -> usize {
+    let after = |at: usize| {
+        let length = bytes.get(at..at.checked_add(2)?)?;
+        let length = usize::from(u16::from_be_bytes(length.try_into().ok()?));
+        let end = at + 2 + length;
+        (end <= bytes.len()).then_some((length, end))
+    };
+    let mut whole = 0;
+    while let Some((1.., value)) = after(whole) {
+        match after(value) {
+            Some((_, end)) => whole = end,
+            None => break,
+        }
+    }
+    whole
 }
 
 /// Appends `bytes`, and makes room for no more than `bytes_max` in all.
@@ -265,6 +346,51 @@ mod tests {
         assert_eq!(sending.waiting_bytes(), 0);
         assembly.handle_given_up(number);
         assert!(assembly.open.is_empty());
+    }
+
+    /// A key and its value, as they stand on the wire.
+    fn field(key: &str, value: &[u8]) -> Vec<u8> {
+        let length = |bytes: &[u8]| u16::try_from(bytes.len()).unwrap().to_be_bytes();
+        [&length(key.as_bytes())[..], key.as_bytes(), &length(value), value].concat()
+    }
+
+    #[test]
+    fn of_an_ask_that_is_let_go_of_the_head_is_left_and_answers_go_on() {
+        let limits = Limits { large_bytes_max: 100_000, ..limits() };
+        let head = [field("_ask", b"7"), field("_command", b"Store")].concat();
+        let ask = [head.clone(), field("water", &[1; 40_000]), vec![0, 0]].concat();
+        let answer = [field("_answer", b"3"), field("water", &[1; 40_000]), vec![0, 0]].concat();
+        for shed_at in 0..4 {
+            let mut assembly = Assembly::new(&limits);
+            let mut whole = Vec::new();
+            let pieces =
+                |bytes: &'_ [u8]| bytes.chunks(9000).map(<[u8]>::to_vec).collect::<Vec<_>>();
+            let (ask, answer) = (pieces(&ask), pieces(&answer));
+            for (at, (ask, answer)) in ask.iter().zip(&answer).enumerate() {
+                let is_last = at == 4;
+                for (number, piece) in [(1, ask), (2, answer)] {
+                    let assembled = assembly.handle_part(number, piece, is_last).unwrap();
+                    whole.extend(assembled.whole.map(|whole| (whole, assembled.is_shed)));
+                }
+                if at == shed_at {
+                    assembly.shed();
+                    assert!(assembly.open[&1].bytes.capacity() <= HEAD_BYTES_MAX);
+                }
+            }
+            let left = [head.clone(), vec![0, 0]].concat();
+            assert_eq!(whole, [(left.into(), true), (answer.concat().into(), false)]);
+        }
+        let mut assembly = Assembly::new(&limits);
+        for _ in 0..11 {
+            assembly.handle_part(1, &[1; 9000], false).unwrap();
+            assembly.shed();
+        }
+        let refused = assembly.handle_part(1, &[1; 9000], false);
+        assert_eq!(
+            refused,
+            Err(PeerMisbehaved::BoxTooLarge { max: 100_000 }),
+            "counted all the same"
+        );
     }
 
     #[test]

@@ -7,7 +7,7 @@ use crate::connection::Moment;
 use crate::connection::asks::AskId;
 use crate::connection::exchange::{AskRefused, Exchange};
 use crate::connection::metadata::{Metadata, STREAM_ANSWER_KEY, STREAM_ASK_KEY, number};
-use crate::connection::streams::{Side, StreamId, StreamStopped, Taken};
+use crate::connection::streams::{SenderId, Side, StreamId, StreamStopped, Taken};
 use crate::connection::tag::parse_tag;
 use crate::connection::{Ask, Lost};
 use crate::error::{EncodeError, PeerMisbehaved};
@@ -82,6 +82,7 @@ impl Exchange {
     pub fn poll_send(
         &mut self,
         stream: StreamId,
+        sender: SenderId,
         item: &dyn EncodeFields,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), ItemRefused>> {
@@ -89,10 +90,10 @@ impl Exchange {
             // Credit is the peer's word, and may be more than it reads.
             return self
                 .streams
-                .poll_room(stream, cx)
+                .poll_room(stream, sender, cx)
                 .map(|stopped| Err(ItemRefused::Stopped(stopped)));
         }
-        match self.streams.poll_ready(stream, cx) {
+        match self.streams.poll_ready(stream, sender, cx) {
             Poll::Pending => Poll::Pending,
             Poll::Ready(Err(stopped)) => Poll::Ready(Err(ItemRefused::Stopped(stopped))),
             Poll::Ready(Ok(())) => {

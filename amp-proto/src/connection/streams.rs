@@ -6,6 +6,8 @@
 //! known beforehand.
 
 use alloc::collections::{BTreeMap, VecDeque};
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicU64, Ordering};
 use core::task::{Context, Poll, Waker};
 
 use crate::connection::Lost;
@@ -23,6 +25,19 @@ pub struct StreamId {
 impl StreamId {
     pub(super) fn tag_text(self) -> TagText {
         TagText::of(self.tag)
+    }
+}
+
+/// One of those who send on a stream. Each sends one item at a time, and waits for itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SenderId(u64);
+
+impl SenderId {
+    /// One that nobody else in this process has.
+    #[must_use]
+    pub fn next() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        Self(NEXT.fetch_add(1, Ordering::Relaxed))
     }
 }
 
@@ -58,7 +73,8 @@ struct Stream {
     /// Bytes that may still be sent. One item may go below zero, so that large ones get through.
     credit: i64,
     sending: Result<(), StreamStopped>,
-    sender: Option<Waker>,
+    /// Those who wait to send: no more than there are senders on this side.
+    senders: Vec<(SenderId, Waker)>,
     received: VecDeque<ReceivedBox>,
     /// Bytes that were received and not given back as credit.
     owed: i64,
@@ -68,6 +84,20 @@ struct Stream {
     receiver: Option<Waker>,
     /// The peer wants nothing more of it, and its responder is being stopped.
     given_up: bool,
+}
+
+impl Stream {
+    fn wait_to_send(&mut self, sender: SenderId, cx: &Context<'_>) {
+        match self.senders.iter_mut().find(|(waiting, _)| *waiting == sender) {
+            Some((_, waker)) => waker.clone_from(cx.waker()),
+            None => self.senders.push((sender, cx.waker().clone())),
+        }
+    }
+
+    /// All of them look for themselves whether there is enough for them.
+    fn wake_senders(&mut self) {
+        self.senders.drain(..).for_each(|(_, waker)| waker.wake());
+    }
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -134,7 +164,7 @@ impl Streams {
         let stream = Stream {
             credit: i64::try_from(credit).unwrap_or(i64::MAX),
             sending: Ok(()),
-            sender: None,
+            senders: Vec::new(),
             received: VecDeque::new(),
             owed: 0,
             taken: 0,
@@ -149,6 +179,7 @@ impl Streams {
     pub(super) fn poll_ready(
         &mut self,
         id: StreamId,
+        sender: SenderId,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), StreamStopped>> {
         let Some(stream) = self.open.get_mut(&id) else {
@@ -160,17 +191,22 @@ impl Streams {
         if stream.credit > 0 {
             return Poll::Ready(Ok(()));
         }
-        register(&mut stream.sender, cx);
+        stream.wait_to_send(sender, cx);
         Poll::Pending
     }
 
     /// Waits until there is room for an item, unless none can be sent any more.
-    pub(super) fn poll_room(&mut self, id: StreamId, cx: &mut Context<'_>) -> Poll<StreamStopped> {
+    pub(super) fn poll_room(
+        &mut self,
+        id: StreamId,
+        sender: SenderId,
+        cx: &mut Context<'_>,
+    ) -> Poll<StreamStopped> {
         match self.open.get_mut(&id) {
             None => Poll::Ready(StreamStopped::CallOver),
             Some(Stream { sending: Err(stopped), .. }) => Poll::Ready(stopped.clone()),
             Some(stream) => {
-                register(&mut stream.sender, cx);
+                stream.wait_to_send(sender, cx);
                 Poll::Pending
             }
         }
@@ -178,7 +214,7 @@ impl Streams {
 
     /// There is room again.
     pub(super) fn made_room(&mut self) {
-        self.open.values_mut().for_each(|stream| wake(&mut stream.sender));
+        self.open.values_mut().for_each(Stream::wake_senders);
     }
 
     pub(super) fn sent(&mut self, id: StreamId, bytes: usize) {
@@ -193,6 +229,7 @@ impl Streams {
         let was_open = stream.sending.is_ok();
         if was_open {
             stream.sending = Err(StreamStopped::Ended);
+            stream.wake_senders();
         }
         was_open
     }
@@ -251,7 +288,7 @@ impl Streams {
     pub(super) fn handle_credit(&mut self, id: StreamId, bytes: u64) {
         let Some(stream) = self.open.get_mut(&id) else { return };
         stream.credit = stream.credit.saturating_add(i64::try_from(bytes).unwrap_or(i64::MAX));
-        wake(&mut stream.sender);
+        stream.wake_senders();
     }
 
     /// The other side sends no more.
@@ -279,7 +316,7 @@ impl Streams {
         if stream.sending.is_ok() {
             stream.sending = Err(why.clone());
         }
-        wake(&mut stream.sender);
+        stream.wake_senders();
     }
 
     /// Forgets a stream. Whoever still waits on it is told.
@@ -291,8 +328,7 @@ impl Streams {
     /// Every stream whose ask `is_over` says so of.
     pub(super) fn over(&mut self, is_over: impl Fn(u64) -> bool) {
         let ours = self.open.iter().filter(|(id, _)| id.asked_by == Side::Us);
-        let over: alloc::vec::Vec<_> =
-            ours.filter(|(id, _)| is_over(id.tag)).map(|(id, _)| *id).collect();
+        let over: Vec<_> = ours.filter(|(id, _)| is_over(id.tag)).map(|(id, _)| *id).collect();
         for id in over {
             self.call_over(id);
         }
@@ -307,7 +343,7 @@ impl Streams {
             if stream.receiving == Receiving::Open {
                 stream.receiving = Receiving::Ended;
             }
-            wake(&mut stream.sender);
+            stream.wake_senders();
             wake(&mut stream.receiver);
         }
     }

@@ -2,5 +2,6 @@
 
 mod commands;
 mod connection;
+mod large;
 mod pair;
 mod wire;

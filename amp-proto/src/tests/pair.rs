@@ -109,7 +109,9 @@ impl Pair {
     pub(super) fn pass(&mut self, time: Duration) {
         self.now = self.now.after(time);
         let now = self.now;
-        self.ends.iter_mut().for_each(|end| end.handle_timeout(now));
+        self.ends.iter_mut().for_each(|end| {
+            end.handle_timeout(now);
+        });
     }
 
     pub(super) fn lose(&mut self, lost: &Lost) {

@@ -167,6 +167,17 @@ fn a_box_over_the_limits_is_refused_before_it_is_there() {
 }
 
 #[test]
+fn what_is_wrong_with_a_box_does_not_depend_on_how_much_of_it_has_come() {
+    let limits = Limits { box_bytes_max: 10, keys_per_box_max: 1, ..limits() };
+    // One key, and one byte less than it takes to end the box. What follows is a key too many.
+    let bytes = b"\0\x01k\0\x04abcd\0\x01k";
+    for length in 9..=bytes.len() {
+        let too_large = Err(PeerMisbehaved::BoxTooLarge { max: 10 });
+        assert_eq!(decoded(&bytes[..length], &limits), too_large, "{length} bytes");
+    }
+}
+
+#[test]
 fn what_does_not_fit_leaves_nothing_behind() {
     let limits = limits();
     let refused = |it: AmpBox| {

@@ -66,12 +66,13 @@ impl Scanner {
     /// allows. A key length is judged as soon as its two bytes are there.
     pub fn scan(&mut self, bytes: &[u8], limits: &Limits) -> Result<Scanned, PeerMisbehaved> {
         loop {
+            // Before a look at what is there: what is wrong must not depend on how much has come.
             let key_at = self.at + 2;
+            check_size(key_at, limits)?;
             let Some((key_bytes, rest)) = bytes.get(self.at..).and_then(split_length) else {
-                return partial(key_at, limits);
+                return Ok(Scanned::Partial { bytes_min: key_at });
             };
             if key_bytes == 0 {
-                check_size(key_at, limits)?;
                 return Ok(Scanned::Whole { bytes: key_at });
             }
             let Ok(key_length) = u8::try_from(key_bytes) else {

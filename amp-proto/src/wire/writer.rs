@@ -182,8 +182,7 @@ impl BoxWriter<'_> {
     #[cold]
     fn put_long(&mut self, key: &[u8], value_at: usize) -> Result<(), EncodeError> {
         if self.reader == Reader::KnowsParts {
-            self.put_parts(key, value_at - 2);
-            return Ok(());
+            return self.put_parts(key, value_at - 2);
         }
         let bytes = self.out.len() - value_at;
         let key = String::from_utf8_lossy(key).into_owned();
@@ -191,12 +190,14 @@ impl BoxWriter<'_> {
     }
 
     /// Spreads the value after `length_at`, the last thing written, over several keys.
-    fn put_parts(&mut self, key: &[u8], length_at: usize) {
+    fn put_parts(&mut self, key: &[u8], length_at: usize) -> Result<(), EncodeError> {
         let value = self.out.split_off(length_at + 2);
         for (number, part) in (1_usize..).zip(value.chunks(VALUE_BYTES_MAX)) {
             if number > 1 {
                 let key = part_key(key, number);
-                let key_bytes = u8::try_from(key.len()).unwrap_or(u8::MAX);
+                let key_bytes = u8::try_from(key.len());
+                let key_bytes =
+                    key_bytes.map_err(|_| EncodeError::KeyLength { bytes: key.len() })?;
                 self.keys += 1;
                 self.out.extend_from_slice(&[0, key_bytes]);
                 self.out.extend_from_slice(&key);
@@ -206,6 +207,7 @@ impl BoxWriter<'_> {
             set_length(self.out, length_at, u16::try_from(part.len()).unwrap_or(u16::MAX));
             self.out.extend_from_slice(part);
         }
+        Ok(())
     }
 
     /// Puts every key at its place.

@@ -24,7 +24,8 @@ pub(crate) struct JoinArgs {
     /// The name of the cluster in listings of keys [default: the host name]
     #[arg(long, env = "AMPMESH_NAME", hide_env_values = true)]
     pub(crate) name: Option<Name>,
-    /// The cluster's identity [default: cluster-uuid in the data directory, made on first use]
+    /// The cluster's identity [default: the one it joined with, or cluster-uuid in the data
+    /// directory, made on first use]
     #[arg(long, env = "AMPMESH_UUID", hide_env_values = true)]
     pub(crate) uuid: Option<Uuid>,
     /// Write JSON

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use uuid::Uuid;
 
-use crate::config::{Ip, Name, Ports, RegionAddress, RegistryText};
+use crate::config::{Budget, Ip, Name, Ports, RegionAddress, RegistryText};
 
 /// `ampmesh dev`.
 #[derive(Clone, Debug, Args)]
@@ -66,7 +66,8 @@ pub(crate) struct ClusterArgs {
     /// The name of this process in listings [default: the host name]
     #[arg(long, env = "AMPMESH_NAME", hide_env_values = true)]
     pub(crate) name: Option<Name>,
-    /// The cluster's identity [default: cluster-uuid in the data directory, made on first use]
+    /// The cluster's identity [default: the one it joined with, or cluster-uuid in the data
+    /// directory, made on first use]
     #[arg(long, env = "AMPMESH_UUID", hide_env_values = true)]
     pub(crate) uuid: Option<Uuid>,
     #[command(flatten)]
@@ -96,6 +97,13 @@ pub(crate) struct ProcessArgs {
     #[arg(long, value_name = "FILE", env = "AMPMESH_START_TLS_AUTHORITIES_FILE")]
     #[arg(hide_env_values = true)]
     pub(crate) start_tls_authorities_file: Option<PathBuf>,
+    /// How much memory the process may have, such as 512MiB, or none for as much as it takes
+    /// [default: what the operating system allows it]
+    ///
+    /// Above four fifths of it what peers newly ask is refused, above nine tenths a region process
+    /// accepts no more connections.
+    #[arg(long, value_name = "BYTES", env = "AMPMESH_MEMORY_BUDGET", hide_env_values = true)]
+    pub(crate) memory_budget: Option<Budget>,
     /// Leave out the demonstration commands (EatCheez and so on)
     #[arg(long, env = "AMPMESH_NO_DEMO", hide_env_values = true)]
     pub(crate) no_demo: bool,

@@ -1,7 +1,6 @@
 //! `ampmesh join`.
 
 use std::io::Read as _;
-use std::path::Path;
 
 use anyhow::Context as _;
 use cluster::Joining;
@@ -10,9 +9,10 @@ use serde::Serialize;
 
 use crate::cli::JoinArgs;
 use crate::commands::cluster::own_uuid;
-use crate::config::Surroundings;
+use crate::config::JoinSettings;
 use crate::exit::Exit;
-use crate::keys::{KeyFile, write_membership};
+use crate::keys::KeyFile;
+use crate::membership::Joined;
 use crate::private;
 use crate::terminal::Terminal;
 
@@ -25,33 +25,36 @@ struct Report<'a> {
     regions: &'a [String],
 }
 
-/// Has the cluster of this data directory join.
+/// Has the cluster of this data directory join, with the uuid that it has joined with before if
+/// nobody says another.
 ///
 /// # Errors
 /// [`JoinError`](cluster::JoinError), or what is the matter with token, key or data directory.
 pub(crate) async fn run(
     args: &JoinArgs,
-    data_dir: &Path,
+    settings: JoinSettings,
     terminal: &mut Terminal<'_>,
 ) -> anyhow::Result<Exit> {
     let token: InviteToken = match args.token.as_str() {
         "-" => from_stdin()?.parse()?,
         token => token.parse()?,
     };
-    private::make_directory(data_dir)?;
-    let uuid = match args.uuid {
+    let JoinSettings { data_dir, name, uuid } = settings;
+    private::make_directory(&data_dir)?;
+    let before = Joined::read(&data_dir)?.and_then(|joined| joined.uuid);
+    let uuid = match uuid.or(before) {
         Some(uuid) => uuid,
-        None => own_uuid(data_dir)?,
+        None => own_uuid(&data_dir)?,
     };
-    let name = args.name.clone().unwrap_or_else(|| Surroundings::of_this_process().name());
-    let (pair, _) = KeyFile::of_cluster(data_dir).read_or_make()?;
+    let (pair, _) = KeyFile::of_cluster(&data_dir).read_or_make()?;
     let key = pair.public();
     let joining = Joining::new(token, pair, ClusterId(uuid), name.as_str());
     let membership = joining.join().await.context("cannot join")?;
-    write_membership(data_dir, &membership)?;
+    let joined = Joined { uuid: Some(uuid), membership, known: Vec::new() };
+    joined.write(&data_dir)?;
     if args.json {
         let (uuid, key) = (uuid.to_string(), key.to_string());
-        let regions = &membership.addresses;
+        let regions = &joined.membership.addresses;
         terminal.json(&Report { uuid, name: name.as_str(), key, regions })?;
     } else {
         writeln!(terminal.out, "{} has joined with the key {key}", name.as_str())?;

@@ -20,6 +20,9 @@ use crate::text::{harmless, uptime};
 /// How long a cluster may take to change its key.
 const ROTATE_PATIENCE: Duration = Duration::from_secs(30);
 
+/// What every key begins with.
+const KEY_WORD: &str = "amp1";
+
 /// No key is meant, or several are.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum KeyChoiceError {
@@ -29,6 +32,14 @@ pub(crate) enum KeyChoiceError {
     /// Several are.
     #[error("{1} keys begin with `{0}`; write more of the one that is meant")]
     Several(String, usize),
+    /// It is the name of an owner, and that or the beginning of a key of others.
+    #[error("`{name}` may mean any of several: {owners}; write the uuid or the key that is meant")]
+    Owners {
+        /// The name.
+        name: String,
+        /// Roles and identities.
+        owners: String,
+    },
 }
 
 /// Lists keys, revokes one, or has one followed by the next.
@@ -61,8 +72,16 @@ async fn revoke(
     terminal: &mut Terminal<'_>,
 ) -> anyhow::Result<()> {
     let operator = Operator::connect_any(data_dir, Duration::MAX).await?;
-    let key = choose(&operator.keys().await?, &args.key)?;
+    // Whoever names a key in full needs no list of all.
+    let key = match args.key.parse() {
+        Ok(key) => key,
+        Err(_) => choose(&operator.keys().await?, &args.key)?,
+    };
     let revoked = operator.revoke(key).await?;
+    if revoked.is_empty() {
+        // It was revoked before, or there is no such key.
+        choose(&operator.keys().await?, &args.key)?;
+    }
     if args.json {
         let revoked = revoked.iter().map(ToString::to_string).collect();
         terminal.json(&Revoked { revoked })?;
@@ -113,28 +132,34 @@ async fn rotate(
     Ok(exit)
 }
 
-/// The key that is meant: in full, by its beginning, or by its owner's name or uuid.
+/// The key that is meant: in full, by its owner's uuid, by its owner's name, or by its beginning,
+/// in this order. A cluster chooses its name itself, so a name that may as well be the beginning of
+/// another's key means neither.
 fn choose(keys: &[ReportedKey], wanted: &str) -> Result<PublicKey, anyhow::Error> {
     if wanted.is_empty() {
         return Err(TargetError::Empty.into());
     }
-    let found: Vec<_> = keys
-        .iter()
-        .filter(|it| it.key.to_string() == wanted || it.name == wanted || it.ident == wanted)
-        .collect();
-    let found = if found.is_empty() {
-        keys.iter().filter(|it| it.key.to_string().starts_with(wanted)).collect()
-    } else {
-        found
-    };
+    let begins = |it: &ReportedKey| it.key.to_string().starts_with(wanted);
+    let tells_of_a_key = wanted.len() > KEY_WORD.len() && wanted.starts_with(KEY_WORD);
+    let by_name = |it: &ReportedKey| it.name == wanted || (tells_of_a_key && begins(it));
+    let ways: [&dyn Fn(&ReportedKey) -> bool; 4] =
+        [&|it| it.key.to_string() == wanted, &|it| it.ident == wanted, &by_name, &begins];
+    let ways = ways.into_iter().map(|is_meant| keys.iter().filter(|it| is_meant(it)).collect());
+    let found: Vec<_> =
+        ways.into_iter().find(|found: &Vec<_>| !found.is_empty()).unwrap_or_default();
     // All keys of one owner are revoked together.
     let mut owners: Vec<_> = found.iter().map(|it| (&it.role, &it.ident)).collect();
-    let good = found.iter().find(|it| it.is_good);
     owners.sort_unstable();
     owners.dedup();
-    match (good.or_else(|| found.first()), owners.len()) {
-        (Some(it), 1) => Ok(it.key),
+    let good = found.iter().find(|it| it.is_good);
+    match (good.or_else(|| found.first()), owners.as_slice()) {
+        (Some(it), [_]) => Ok(it.key),
         (None, _) => Err(KeyChoiceError::None(wanted.to_owned()).into()),
+        (Some(_), owners) if found.iter().any(|it| it.name == wanted) => {
+            let owners = owners.iter().map(|(role, ident)| format!("{role} {}", harmless(ident)));
+            let owners = owners.collect::<Vec<_>>().join(", ");
+            Err(KeyChoiceError::Owners { name: wanted.to_owned(), owners }.into())
+        }
         (Some(_), _) => Err(KeyChoiceError::Several(wanted.to_owned(), found.len()).into()),
     }
 }
@@ -229,5 +254,27 @@ mod tests {
         assert_eq!(choose(&keys, "south").unwrap(), keys[2].key, "the one that is good");
         assert_eq!(choose(&keys, "amp1").unwrap_err().to_string(), south);
         assert!(choose(&keys, "west").is_err() && choose(&keys, "").is_err());
+    }
+
+    #[test]
+    fn a_name_that_somebody_chose_stands_for_nobody_else() {
+        let mut keys = [key("north", true), key("south", true), key("west", true)];
+        let (south, beginning) = (keys[1].key, keys[1].key.to_string()[..12].to_owned());
+        for name in [keys[1].key.to_string(), "uuid-of-south".to_owned()] {
+            keys[0].name.clone_from(&name);
+            assert_eq!(choose(&keys, &name).unwrap(), south, "by what cannot be chosen");
+        }
+        for name in ["south", &beginning] {
+            name.clone_into(&mut keys[0].name);
+            let refused = choose(&keys, name).unwrap_err().to_string();
+            assert!(
+                refused.contains("cluster uuid-of-north, cluster uuid-of-south")
+                    && !refused.contains("write more"),
+                "{refused}"
+            );
+        }
+        // Every key begins so: it tells of none.
+        "amp".clone_into(&mut keys[0].name);
+        assert_eq!(choose(&keys, "amp").unwrap(), keys[0].key);
     }
 }

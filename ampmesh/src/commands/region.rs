@@ -48,11 +48,9 @@ pub(crate) async fn run(
     let socket = OperatorSocket::claim(&settings.data_dir, &settings.name).await?;
     // The name is ours from here on, and with it the key.
     let key_file = KeyFile::of_region(&settings.data_dir, settings.name.as_str());
-    if key_file.next()?.is_some() {
-        key_file.change().context("cannot change to the next key")?;
-    }
-    let (pair, _) = key_file.read_or_make()?;
     let Stores { registry, keys } = Stores::open(settings.registry, &settings.data_dir).await?;
+    key_file.settle(&*keys).await.context("cannot change to the next key")?;
+    let (pair, _) = key_file.read_or_make()?;
     let mut builder = RegionController::builder()
         .name(settings.name.as_str())
         .version(env!("CARGO_PKG_VERSION"))
@@ -62,6 +60,7 @@ pub(crate) async fn run(
         .keys(keys)
         .registry(registry)
         .drain_timeout(DRAIN_TIMEOUT)
+        .memory_budget(settings.memory_budget)
         .limits(settings.limits.clone());
     if let Some(max) = settings.connections_max {
         builder = builder.connections_max(max.get());

@@ -2,42 +2,20 @@
 
 use std::path::PathBuf;
 
+use uuid::Uuid;
+
+use super::FileError;
+
 /// The settings cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub(crate) enum ConfigError {
-    /// The configuration file cannot be read.
-    #[error("cannot read the configuration file {}", .path.display())]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// The operating system's reason.
-        #[source]
-        error: std::io::Error,
-    },
-    /// Something in the configuration file is not as it should be.
-    #[error("{}:{line}:{column}: {message}", .path.display())]
-    Malformed {
-        /// The file.
-        path: PathBuf,
-        /// The line, counted from 1.
-        line: usize,
-        /// The column in characters, counted from 1.
-        column: usize,
-        /// What is the matter, and what was perhaps meant.
-        message: String,
-    },
+    /// The configuration file cannot be used.
+    #[error(transparent)]
+    File(#[from] FileError),
     /// Neither a data directory nor a home to put it into is known.
     #[error("no data directory: give --data-dir, or set HOME or XDG_STATE_HOME")]
     NoDataDirectory,
-    /// With one of the limits nothing could work.
-    #[error("`{key}` in [limits] has to be {needs}")]
-    Limit {
-        /// The key.
-        key: String,
-        /// What it has to be.
-        needs: String,
-    },
     /// A cluster process was not told where any region process is.
     #[error("no region to connect to: give --region HOST:PORT, or `regions` in [cluster]")]
     NoRegion,
@@ -47,6 +25,19 @@ pub(crate) enum ConfigError {
          writes at a region; or give --plain, to speak plain AMP with a shared secret"
     )]
     NotJoined,
+    /// The key of the cluster stands for another uuid than the one that it is to run with.
+    #[error(
+        "this cluster has joined with the uuid {joined}, for which its key stands, and cannot run \
+         with {claimed}: leave out --uuid, AMPMESH_UUID and `uuid` in [cluster]; or, to have it be \
+         another cluster, remove cluster.key and regions.json from its data directory, and \
+         `ampmesh join` with a new token"
+    )]
+    JoinedAs {
+        /// The one that it has joined with.
+        joined: Uuid,
+        /// The one that it is to run with.
+        claimed: Uuid,
+    },
     /// What is said of the registry's database cannot be used.
     #[error("{whence}")]
     Registry {
@@ -62,17 +53,26 @@ pub(crate) enum ConfigError {
         /// The place.
         whence: &'static str,
     },
+    /// A URL stands where the file with it should be named. It is not shown.
+    #[error("the file with the registry's URL: this is a URL; write it into a file, and name that")]
+    UrlForFile,
     /// Whoever lists processes can read their flags.
     #[error(
         "everybody on this machine can read a password in a flag: put the URL into \
          AMPMESH_REGISTRY or a file for --registry-url-file, or the password into ~/.pgpass"
     )]
     PasswordInFlag,
-    /// Others can read the configuration file, and there is a password in it.
-    #[error("there is a password in {} and others can read it: `chmod 600` it", .path.display())]
-    PasswordForAll {
-        /// The configuration file.
-        path: PathBuf,
+    /// The keys beside the registry's file were brought along to a database, and a registry in a
+    /// file would bring them back as they were then.
+    #[error(
+        "the keys of this machine are in a database, says {}: name it with --registry-url-file, \
+         AMPMESH_REGISTRY_URL_FILE or `registry-url-file` in [region]; or, to have the keys as \
+         they were before, with those that were revoked since then, remove that file",
+        .moved.display()
+    )]
+    KeysMoved {
+        /// The file that says so.
+        moved: PathBuf,
     },
     /// There is no secret to join the mesh with.
     #[error(

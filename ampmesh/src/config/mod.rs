@@ -7,17 +7,18 @@
 
 mod error;
 mod file;
-mod limits;
 mod registry;
 mod settings;
 mod start_tls;
 mod surroundings;
-mod values;
 
 pub(crate) use self::error::ConfigError;
-pub(crate) use self::file::File;
-pub(crate) use self::registry::{RegistryPlace, RegistryText, RegistryVariables};
-pub(crate) use self::settings::{ClusterSettings, CommonSettings, RegionSettings, SecretPlace};
+pub(crate) use self::file::{
+    Budget, File, FileError, Ip, LogFormat, Name, Ports, RegionAddress, RegistryText, Span,
+};
+pub(crate) use self::registry::{RegistryPlace, RegistryVariables};
+pub(crate) use self::settings::{
+    ClusterSettings, CommonSettings, JoinSettings, RegionSettings, SecretPlace,
+};
 pub(crate) use self::start_tls::StartTlsFiles;
 pub(crate) use self::surroundings::Surroundings;
-pub(crate) use self::values::{Ip, LogFormat, Name, Ports, RegionAddress, Span};

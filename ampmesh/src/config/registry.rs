@@ -1,62 +1,11 @@
 //! Where region processes find each other, as settings say it.
 
-use std::convert::Infallible;
-use std::ffi::OsString;
-use std::fmt;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 
 use region::PostgresSettings;
-use serde::Deserialize;
 
-use super::{ConfigError, File, Surroundings};
+use super::{ConfigError, File, RegistryText, Surroundings};
 use crate::cli::RegionArgs;
-
-/// A file, or the URL of a database, in which there may be a password: it is not shown.
-#[derive(Clone, PartialEq, Eq, Deserialize)]
-#[serde(transparent)]
-pub(crate) struct RegistryText(PathBuf);
-
-impl RegistryText {
-    /// The URL, if it is one.
-    fn url(&self) -> Option<&str> {
-        self.0.to_str().filter(|text| PostgresSettings::is_url(text))
-    }
-
-    /// The same, with a relative path starting at `folder`.
-    pub(crate) fn within(self, folder: &Path) -> Self {
-        if self.url().is_some() { self } else { Self(folder.join(self.0)) }
-    }
-
-    /// Whether there is a password in it.
-    pub(crate) fn has_password(&self) -> bool {
-        let settings = self.url().and_then(|url| url.parse::<PostgresSettings>().ok());
-        settings.is_some_and(|settings| settings.has_password())
-    }
-}
-
-impl From<OsString> for RegistryText {
-    fn from(text: OsString) -> Self {
-        Self(text.into())
-    }
-}
-
-impl FromStr for RegistryText {
-    type Err = Infallible;
-
-    fn from_str(text: &str) -> Result<Self, Infallible> {
-        Ok(Self(text.into()))
-    }
-}
-
-impl fmt::Debug for RegistryText {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.url() {
-            Some(_) => f.write_str("postgres://(withheld)"),
-            None => self.0.fmt(f),
-        }
-    }
-}
 
 /// The database of a region process.
 #[derive(Clone, Debug)]
@@ -71,7 +20,8 @@ impl RegistryPlace {
     /// Lays flags over the environment over the file over the default.
     ///
     /// # Errors
-    /// [`ConfigError::TwoRegistries`], [`ConfigError::PasswordInFlag`], [`ConfigError::Registry`].
+    /// [`ConfigError::TwoRegistries`], [`ConfigError::UrlForFile`],
+    /// [`ConfigError::PasswordInFlag`], [`ConfigError::Registry`].
     pub(super) fn resolve(
         flags: &RegionArgs,
         file: &File,
@@ -92,8 +42,11 @@ impl RegistryPlace {
                 (Some(_), Some(_)) => return Err(ConfigError::TwoRegistries { whence }),
                 (Some(text), None) => match text.url() {
                     Some(url) => url.parse(),
-                    None => return Ok(Self::Sqlite(text.0.clone())),
+                    None => return Ok(Self::Sqlite(text.path().to_owned())),
                 },
+                (None, Some(path)) if path.to_string_lossy().contains("://") => {
+                    return Err(ConfigError::UrlForFile);
+                }
                 (None, Some(path)) => PostgresSettings::from_file(path),
                 (None, None) => continue,
             };

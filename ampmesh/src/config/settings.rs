@@ -5,13 +5,14 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use amp_proto::Limits;
+use mesh::MemoryBudget;
 use uuid::Uuid;
 
 use super::{
     ConfigError, File, LogFormat, Name, Ports, RegionAddress, RegistryPlace, StartTlsFiles,
     Surroundings,
 };
-use crate::cli::{ClusterArgs, CommonArgs, ProcessArgs, RegionArgs};
+use crate::cli::{ClusterArgs, CommonArgs, JoinArgs, ProcessArgs, RegionArgs};
 
 /// What every subcommand needs to know.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,6 +73,7 @@ pub(crate) struct RegionSettings {
     pub(crate) start_tls: Option<StartTlsFiles>,
     pub(crate) demo: bool,
     pub(crate) connections_max: Option<NonZeroUsize>,
+    pub(crate) memory_budget: MemoryBudget,
     pub(crate) limits: Limits,
 }
 
@@ -80,7 +82,7 @@ pub(crate) struct RegionSettings {
 pub(crate) struct ClusterSettings {
     pub(crate) data_dir: PathBuf,
     pub(crate) name: Name,
-    /// `None`: as the data directory has it.
+    /// `None`: as it has joined, or as the data directory has it.
     pub(crate) uuid: Option<Uuid>,
     pub(crate) regions: Vec<RegionAddress>,
     /// `None`: known by key alone.
@@ -88,7 +90,17 @@ pub(crate) struct ClusterSettings {
     /// `None`: plain AMP is spoken in the clear.
     pub(crate) start_tls: Option<StartTlsFiles>,
     pub(crate) demo: bool,
+    pub(crate) memory_budget: MemoryBudget,
     pub(crate) limits: Limits,
+}
+
+/// As whom a cluster joins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct JoinSettings {
+    pub(crate) data_dir: PathBuf,
+    pub(crate) name: Name,
+    /// `None`: as before, or as the data directory has it.
+    pub(crate) uuid: Option<Uuid>,
 }
 
 impl CommonSettings {
@@ -141,6 +153,7 @@ impl RegionSettings {
             start_tls,
             demo: !flags.process.no_demo && table.demo.unwrap_or(true),
             connections_max: table.connections_max,
+            memory_budget: memory_budget(&flags.process, file),
             limits: file.limits.limits()?,
         })
     }
@@ -176,9 +189,37 @@ impl ClusterSettings {
             secret,
             start_tls,
             demo: !flags.process.no_demo && table.demo.unwrap_or(true),
+            memory_budget: memory_budget(&flags.process, file),
             limits: file.limits.limits()?,
         })
     }
+}
+
+impl JoinSettings {
+    /// Lays `flags` over `file` over the defaults, as [`ClusterSettings::resolve`] does: who joins
+    /// is who runs.
+    ///
+    /// # Errors
+    /// [`ConfigError::NoDataDirectory`].
+    pub(crate) fn resolve(
+        flags: &JoinArgs,
+        file: &File,
+        surroundings: &Surroundings,
+        common: &CommonSettings,
+    ) -> Result<Self, ConfigError> {
+        let table = &file.cluster;
+        let name = flags.name.as_ref().or(table.name.as_ref()).cloned();
+        Ok(Self {
+            data_dir: common.data_dir()?.to_owned(),
+            name: name.unwrap_or_else(|| surroundings.name()),
+            uuid: flags.uuid.or(table.uuid),
+        })
+    }
+}
+
+/// By itself, what the operating system allows.
+fn memory_budget(flags: &ProcessArgs, file: &File) -> MemoryBudget {
+    flags.memory_budget.or(file.memory_budget).map(|budget| budget.0).unwrap_or_default()
 }
 
 /// A list is replaced as a whole, not lengthened.
@@ -261,6 +302,15 @@ mod tests {
     }
 
     #[test]
+    fn the_memory_budget_is_what_the_system_allows_unless_somebody_says() {
+        let file = "memory-budget = '1GiB'";
+        assert_eq!(region(&[], "").memory_budget, MemoryBudget::Allowed);
+        assert_eq!(region(&[], file).memory_budget, MemoryBudget::Bytes(1 << 30));
+        let flagged = region(&["--memory-budget", "none"], file);
+        assert_eq!(flagged.memory_budget, MemoryBudget::Unlimited);
+    }
+
+    #[test]
     fn a_certificate_for_start_tls_asks_for_the_secret_as_plain_amp_does() {
         let file = "data-dir = '/d'\nstart-tls-certificate-file = '/c'\n\
                     start-tls-key-file = '/k'\nstart-tls-authorities-file = '/a'\n";
@@ -299,7 +349,7 @@ mod tests {
             place: Some("postgres://ada:geheim@a".parse().unwrap()),
             ..RegistryVariables::default()
         };
-        let cases: [(&[&str], RegistryVariables, &str); 4] = [
+        let cases: [(&[&str], RegistryVariables, &str); 5] = [
             (
                 &["--registry", "postgres://ada:geheim@a/mesh"],
                 RegistryVariables::default(),
@@ -307,6 +357,11 @@ mod tests {
             ),
             (&[], two, "AMPMESH_REGISTRY: name a registry, or a file with its URL, and not both"),
             (&[], bad, "AMPMESH_REGISTRY: the URL names no database"),
+            (
+                &["--registry-url-file", "postgres://ada:geheim@a/mesh"],
+                RegistryVariables::default(),
+                "the file with the registry's URL: this is a URL; write it into a file",
+            ),
             (
                 &["--registry-url-file", "/nowhere/url"],
                 RegistryVariables::default(),

@@ -49,8 +49,10 @@ pub(crate) struct ReportedDetails {
     pub(crate) round_trip_us: Option<u64>,
     /// How the cluster proved who it is.
     pub(crate) proof: Proof,
-    /// The key by which it is known, if that is how. Only such connections are encrypted.
+    /// The key by which it is known, if that is how.
     pub(crate) key: Option<PublicKey>,
+    /// Whether the connection is TLS.
+    pub(crate) is_encrypted: bool,
     /// Calls of the region process that the cluster has not answered.
     pub(crate) calls_to_cluster: u64,
     /// Calls of the cluster that the region process has not answered.
@@ -64,7 +66,7 @@ pub(crate) struct ReportedDetails {
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub(crate) enum Proof {
-    /// It has a private key, to which the public one is known. The connection is TLS.
+    /// It has a private key, to which the public one is known.
     #[wire("key")]
     Key,
     /// It knows the shared secret.
@@ -163,6 +165,7 @@ fn reported(uuid: &str, client: &Client<Cluster>, now: SystemTime) -> ReportedDe
             _ => Proof::Nothing,
         },
         key: peer.key.as_ref().map(|it| it.key),
+        is_encrypted: peer.is_encrypted,
         calls_to_cluster: whole(link.calls_in_flight()),
         calls_to_region: whole(link.asks_answering()),
         agreed: link.agreement().map(reported_agreement).into_iter().collect(),

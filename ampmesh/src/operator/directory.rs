@@ -299,6 +299,7 @@ mod tests {
         assert_eq!(others, [("arctic", Presence::Answers), ("east", Presence::Silent(waited))]);
         assert_eq!(directory.silent(), 2);
     }
+
     fn told(cluster: &str) -> ReportedDetails {
         ReportedDetails {
             cluster: cluster.to_owned(),
@@ -309,6 +310,7 @@ mod tests {
             round_trip_us: None,
             proof: Proof::Nothing,
             key: None,
+            is_encrypted: false,
             calls_to_cluster: 0,
             calls_to_region: 0,
             agreed: Vec::new(),

@@ -1,15 +1,21 @@
 //! Keys and invites, as a region process's operator deals with them.
 
+use std::cmp::Reverse;
 use std::time::{Duration, SystemTime};
 
 use amp_proto::responders;
 use amp_proto::{AnsweredBy, Arguments, CallError, Command, CommandError, PublicKey, Region};
 use mesh::{KeyPair, chain};
 use region::{KeyEntry, KeysError, RegionController};
+use tokio::sync::Mutex;
 
 use super::client::{Operator, OperatorError, PATIENCE};
 use super::desk::page;
-use crate::keys::KeyFile;
+use crate::keys::{KeyFile, KeyFileError};
+
+/// How many keys are looked up for one page. Fixed: as many as it has room for, if their names are
+/// short.
+const PAGE_KEYS_MAX: usize = 512;
 
 /// Makes an invite.
 #[derive(Clone, Debug, Command)]
@@ -36,14 +42,14 @@ impl std::fmt::Debug for Invitation {
 #[derive(Clone, Debug, Command)]
 #[command(answered_by = Region, response = KeyPage, errors = KeysRefused)]
 struct ReportKeys {
-    /// How many to leave out at the beginning.
-    from: u32,
+    /// Where the page before ended: its last key.
+    after: Option<PublicKey>,
 }
 
 /// A page of keys.
 #[derive(Clone, Debug, Arguments)]
 struct KeyPage {
-    /// The keys, sorted by role and name.
+    /// The keys, sorted by themselves.
     keys: Vec<ReportedKey>,
     /// Whether there are more.
     more: bool,
@@ -112,16 +118,24 @@ impl From<KeysError> for KeysRefused {
     }
 }
 
+impl From<KeyFileError> for KeysRefused {
+    fn from(error: KeyFileError) -> Self {
+        Self::Refused(chain(&error).to_string())
+    }
+}
+
 /// Answers for one region process.
 #[derive(Debug)]
 pub(super) struct KeyDesk {
     region: RegionController,
     own: KeyFile,
+    /// One change of the own key at a time.
+    changing: Mutex<()>,
 }
 
 impl KeyDesk {
     pub(super) fn new(region: RegionController, own: KeyFile) -> Self {
-        Self { region, own }
+        Self { region, own, changing: Mutex::default() }
     }
 }
 
@@ -135,9 +149,10 @@ impl KeyDesk {
 
     #[responder]
     async fn report_keys(&self, it: ReportKeys) -> Result<KeyPage, KeysRefused> {
-        let (keys, now) = (self.region.keys().await?, SystemTime::now());
-        let (keys, more) = page(&keys, it.from, |entry| reported(entry, now));
-        Ok(KeyPage { keys, more })
+        let found = self.region.keys_after(it.after.as_ref(), PAGE_KEYS_MAX).await?;
+        let now = SystemTime::now();
+        let (keys, is_cut) = page(&found, 0, |entry| reported(entry, now));
+        Ok(KeyPage { keys, more: is_cut || found.len() == PAGE_KEYS_MAX })
     }
 
     #[responder]
@@ -154,13 +169,24 @@ impl KeyDesk {
         let not_kept = |error: std::io::Error| {
             KeysRefused::Refused(format!("the next key cannot be kept: {error}"))
         };
+        let _changing = self.changing.lock().await;
+        // One of before may be the key in use, or will be: an answer was lost. Its file is its only
+        // copy.
+        if let Some(before) = self.own.next()? {
+            let found = self.region.find_key(&before.public()).await?;
+            self.own.change_if_enrolled(found.as_ref()).map_err(not_kept)?;
+        }
         let (next, overlap) = (KeyPair::generate(), Duration::from_millis(it.overlap_ms));
-        // It is written down before anybody hears of it. Should this process be started again, it
-        // goes on with the next key.
+        // It is written down before anybody hears of it.
         self.own.keep_next(&next).map_err(not_kept)?;
-        if let Err(error) = self.region.rotate_key(next.clone(), overlap).await {
-            self.own.forget_next().map_err(not_kept)?;
-            return Err(error.into());
+        match self.region.rotate_key(next.clone(), overlap).await {
+            Ok(()) => self.own.change().map_err(not_kept)?,
+            // It is open whether it is the next key by now, so it stays where it is.
+            Err(error @ KeysError::Registry(_)) => return Err(error.into()),
+            Err(error) => {
+                self.own.forget_next().map_err(not_kept)?;
+                return Err(error.into());
+            }
         }
         Ok(RegionKeyRotated { next: next.public() })
     }
@@ -181,6 +207,10 @@ fn reported(entry: &KeyEntry, now: SystemTime) -> ReportedKey {
     }
 }
 
+fn order(it: &ReportedKey) -> (&str, &str, &str, Reverse<u64>, PublicKey) {
+    (&it.role, &it.name, &it.ident, Reverse(it.known_ms), it.key)
+}
+
 impl Operator {
     /// Makes an invite that is good for this long, as a token.
     ///
@@ -194,7 +224,7 @@ impl Operator {
         Ok(self.ask_about_keys(MakeInvite { valid_ms }).await?.token)
     }
 
-    /// Every key that is known.
+    /// Every key that is known, sorted by role, name, identity and age.
     ///
     /// # Errors
     /// [`OperatorError`].
@@ -202,16 +232,18 @@ impl Operator {
     /// # Cancellation
     /// Nothing is left behind.
     pub(crate) async fn keys(&self) -> Result<Vec<ReportedKey>, OperatorError> {
-        let mut keys = Vec::new();
+        let mut keys: Vec<ReportedKey> = Vec::new();
         loop {
-            let from = u32::try_from(keys.len()).unwrap_or(u32::MAX);
-            let page = self.ask_about_keys(ReportKeys { from }).await?;
+            let after = keys.last().map(|last| last.key);
+            let page = self.ask_about_keys(ReportKeys { after }).await?;
             let progress = !page.keys.is_empty();
             keys.extend(page.keys);
             if !page.more || !progress {
-                return Ok(keys);
+                break;
             }
         }
+        keys.sort_by(|a, b| order(a).cmp(&order(b)));
+        Ok(keys)
     }
 
     /// Revokes a key. Gives those that were good until now.

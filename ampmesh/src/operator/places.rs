@@ -84,8 +84,9 @@ impl Places {
         Place { places: Arc::clone(self), number, out, _permit: permit }
     }
 
-    /// Asks one to go with which nothing is under way, and puts out those that were asked before:
-    /// one that is silent does not answer our pings either, which would have to end first.
+    /// Asks one to go with which nothing is under way, and puts out those that have never asked
+    /// anything or were asked before: one that is silent does not answer our pings either, which
+    /// would have to end first.
     fn send_one_away(&self) {
         let mut taken = self.taken();
         let idle = |guest: &Guest| guest.link.asks_answering() == 0;
@@ -96,7 +97,12 @@ impl Places {
         let first = others.min_by_key(|(number, guest)| (guest.link.was_asked(), **number));
         if let Some((_, guest)) = first {
             guest.is_asked = true;
-            guest.link.drain(Lost::ClosedHere);
+            if guest.link.was_asked() {
+                guest.link.drain(Lost::ClosedHere);
+            } else {
+                // It has nothing to lose. In a crowd of such, nobody has to wait for each of them.
+                guest.out.cancel();
+            }
             tracing::debug!("an operator who asks nothing makes room for another");
         }
     }

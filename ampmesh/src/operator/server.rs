@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use amp_proto::{Cluster, Limits, Lost, Responders, TwoResponders};
-use mesh::Client;
+use mesh::{Client, Link};
 use region::RegionController;
 use tokio::net::{UnixListener, UnixStream};
 use tokio_util::sync::CancellationToken;
@@ -21,6 +21,9 @@ use super::socket;
 use crate::config::Name;
 use crate::keys::KeyFile;
 use crate::private::{self, PrivateError};
+
+/// How long an operator may take to ask its first question. Fixed: whoever connects has one.
+const FIRST_ASK_WITHIN: Duration = Duration::from_secs(5);
 
 /// There is no operator's socket. The fault is this machine's set-up, or another process.
 #[derive(Debug, thiserror::Error)]
@@ -256,8 +259,8 @@ impl Accepting {
     }
 }
 
-/// Drives an operator's connection to its end; once `draining` is cancelled, until nothing is under
-/// way on it.
+/// Drives an operator's connection to its end, or until it has asked nothing for too long; once
+/// `draining` is cancelled, until nothing is under way on it.
 async fn drive(
     client: Client<Cluster>,
     driving: impl Future<Output = Lost>,
@@ -270,9 +273,21 @@ async fn drive(
             client.link().drain(Lost::ClosedHere);
             driving.await
         }
+        () = never_asks(client.link()) => {
+            tracing::debug!("an operator who asks nothing is left");
+            return;
+        }
     };
     if let Lost::PeerMisbehaved(_) = lost {
         tracing::warn!(reason = %mesh::chain(&lost), "an operator broke the protocol");
+    }
+}
+
+/// Comes to its end if nothing was asked in time: not half of it, and not byte by byte.
+async fn never_asks(link: &Link) {
+    tokio::time::sleep(FIRST_ASK_WITHIN).await;
+    if link.was_asked() {
+        std::future::pending().await
     }
 }
 

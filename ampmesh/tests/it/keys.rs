@@ -11,15 +11,15 @@ use tokio::net::TcpSocket;
 
 use crate::support::{Running, ampmesh, failure, mode, run};
 
-fn scratch() -> TempDir {
+pub(crate) fn scratch() -> TempDir {
     tempfile::Builder::new().prefix("amp").tempdir().unwrap()
 }
 
-fn in_dir(data_dir: &Path, arguments: &[&str]) -> Output {
+pub(crate) fn in_dir(data_dir: &Path, arguments: &[&str]) -> Output {
     run(&[arguments, &["--data-dir", data_dir.to_str().unwrap()]].concat())
 }
 
-fn json(output: &Output) -> Value {
+pub(crate) fn json(output: &Output) -> Value {
     assert!(output.status.success(), "{output:?}");
     serde_json::from_slice(&output.stdout).unwrap()
 }
@@ -29,7 +29,7 @@ pub(crate) fn region(data_dir: &Path, name: &str) -> Running {
 }
 
 /// A region process, and its address.
-fn region_at(data_dir: &Path, name: &str) -> (Running, String) {
+pub(crate) fn region_at(data_dir: &Path, name: &str) -> (Running, String) {
     let data_dir = data_dir.to_str().unwrap();
     let usual = ["region", "--listen", "127.0.0.1", "--ports", "0", "--json"];
     let mut region =
@@ -90,6 +90,21 @@ fn a_cluster_joins_by_a_token_is_called_and_revoked() {
     let (exit, _) = failure(&in_dir(home.path(), &eat));
     assert_eq!(exit, 4, "the cluster is gone");
     assert_eq!(states(home.path()), [false]);
+}
+
+#[test]
+fn a_key_in_full_is_revoked_once_and_one_that_nobody_has_never() {
+    let (home, site) = (scratch(), scratch());
+    let _north = region(home.path(), "north");
+    let joined = join(site.path(), &invite(home.path()));
+    let key = joined["key"].as_str().unwrap();
+    let revoke = |key: &str| in_dir(home.path(), &["keys", "revoke", key]);
+    assert_eq!(String::from_utf8(revoke(key).stdout).unwrap(), format!("revoked {key}\n"));
+    let again = String::from_utf8(revoke(key).stdout).unwrap();
+    assert_eq!(again, format!("{key} was revoked before\n"));
+    let unknown = mesh::KeyPair::generate().public().to_string();
+    let (_, err) = failure(&revoke(&unknown));
+    assert!(err.contains(&format!("no key is `{unknown}`")), "{err}");
 }
 
 #[test]

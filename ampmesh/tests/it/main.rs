@@ -11,6 +11,8 @@ mod dev;
 #[cfg(test)]
 mod endings;
 #[cfg(test)]
+mod joined;
+#[cfg(test)]
 mod keys;
 #[cfg(test)]
 mod operators;
@@ -18,6 +20,8 @@ mod operators;
 mod registry;
 #[cfg(test)]
 mod revocation;
+#[cfg(test)]
+mod rotation;
 #[cfg(test)]
 mod shared_keys;
 #[cfg(test)]

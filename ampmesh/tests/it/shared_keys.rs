@@ -8,9 +8,8 @@ use postgres_harness::{Database, Postgres, PostgresError};
 use rustix::process::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
-use tokio::time::Instant;
 
-use crate::support::{PATIENCE, Running, ampmesh, failure, run};
+use crate::support::{Running, ampmesh, failure, run, until};
 
 fn scratch() -> TempDir {
     tempfile::Builder::new().prefix("amp").tempdir().unwrap()
@@ -70,14 +69,6 @@ fn keys_of_clusters(home: &Path) -> Vec<(String, bool)> {
     let keys = keys.as_array().unwrap().iter().filter(|key| key["role"] == "cluster");
     keys.map(|key| (key["key"].as_str().unwrap().to_owned(), key["good"].as_bool().unwrap()))
         .collect()
-}
-
-/// Waits until an operator is answered in this way.
-fn until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let began = Instant::now();
-    while !is_so() {
-        assert!(began.elapsed() < PATIENCE, "{what}");
-    }
 }
 
 const EAT: [&str; 4] = ["call", "rack-7", "EatCheez", "name=Gouda"];
@@ -162,8 +153,14 @@ fn the_keys_of_a_machine_are_brought_along_when_it_shares_them() {
     json(&in_dir(home.path(), &["keys", "revoke", "rack-7", "--json"]));
     stop(shared);
     // What is in the file is of no account any more.
-    let _shared = region(home.path(), "north", Some(&url));
+    let shared = region(home.path(), "north", Some(&url));
     assert_eq!(keys_of_clusters(home.path()), [(key, false)]);
+    stop(shared);
+    // Nor does it come back when somebody forgets to name the database.
+    let alone = ["region", "--name", "north", "--listen", "127.0.0.1", "--ports", "0"];
+    let (exit, err) = failure(&in_dir(home.path(), &alone));
+    assert_eq!(exit, 2, "{err}");
+    assert!(err.contains("keys.moved") && err.contains("--registry-url-file"), "{err}");
 }
 
 #[test]

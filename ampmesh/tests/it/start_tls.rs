@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::support::{Running, ampmesh, run};
@@ -60,6 +60,12 @@ fn a_region_and_a_cluster_with_certificates_call_each_other() {
     let eat = ["call", "rack", "EatCheez", "name=Gouda", "origin=Holland", "--data-dir", data_dir];
     let called = run(&eat);
     assert!(called.status.success(), "{called:?}");
+
+    let listed = run(&["ls", "-v", "--json", "--data-dir", data_dir]);
+    let mesh: Value = serde_json::from_slice(&listed.stdout).unwrap();
+    let details = &mesh["connections"][0]["details"];
+    assert_eq!((&details["transport"], &details["proved_by"]), (&json!("tls"), &json!("secret")));
+    assert_eq!(details["key"], Value::Null);
 }
 
 #[test]

@@ -12,6 +12,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::OwnedFd;
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 use serde_json::Value;
+use tokio::time::Instant;
 
 /// How long anything may take before a test fails.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(9);
@@ -203,6 +204,14 @@ impl Dev {
         let flag = format!("--name {name} ");
         let mut children = children_of(self.process.pid()).into_iter();
         children.find(|child| child.command_line.contains(&flag)).unwrap()
+    }
+}
+
+/// Waits until something is so, asking again and again.
+pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !is_so() {
+        assert!(began.elapsed() < PATIENCE, "{what}");
     }
 }
 

@@ -136,6 +136,7 @@ async fn enrol(keys: &MemoryKeys) -> Result<String> {
         ident: uuid.to_string(),
         name: uuid.to_string(),
         since: SystemTime::now(),
+        is_revoked: false,
         revoked: None,
     };
     keys.enrol(&entry).await?;

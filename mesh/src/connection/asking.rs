@@ -1,17 +1,20 @@
 //! Asking: from a caller's command to its outcome.
 
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use amp_proto::{
     AskId, AskRefused, AskResult, AskStopped, Command, EncodeFields, Exchange, Lost, Metadata,
     Moment,
 };
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::link::Link;
 use crate::agreement::Features;
 use crate::commands::Cancel;
 use crate::context::TraceParent;
 use crate::once::CallId;
+use crate::sync::MutexGuard;
 
 /// What belongs to a call beside its command.
 #[derive(Clone, Copy, Debug)]
@@ -51,6 +54,18 @@ impl Link {
                 turn.map_err(|_| AskRefused::Lost(self.lost_now()))?
             }
         };
+        let is_large = fields.bytes_hint() > Exchange::PART_BYTES;
+        // Large ones are encoded one after another, so that there is never more than one beyond the
+        // limit.
+        let mut large_turn = None;
+        if is_large {
+            let instant = self.clock().instant(deadline);
+            let Ok(turn) = tokio::time::timeout_at(instant, self.large_ask.lock()).await else {
+                return late();
+            };
+            now = self.clock().now();
+            large_turn = Some(turn);
+        }
         let trace = self.trace(trace);
         let mut metadata = Metadata {
             trace: trace.as_deref().map(str::as_bytes),
@@ -65,6 +80,7 @@ impl Link {
                 None => match self.begin(name, fields, deadline, &metadata, cx) {
                     Ok(Some(id)) => {
                         in_flight.id = Some(id);
+                        drop(large_turn.take());
                         Poll::Pending
                     }
                     Ok(None) => Poll::Ready(Ok(None)),
@@ -75,7 +91,6 @@ impl Link {
                 in_flight.id = None;
                 return Ok(outcome);
             }
-            let is_large = fields.bytes_hint() > Exchange::PART_BYTES;
             let room = self.room.wait_until(|| !self.is_full(is_large));
             if tokio::time::timeout_at(self.clock().instant(deadline), room).await.is_err() {
                 return late();
@@ -134,11 +149,23 @@ impl Link {
     /// Drops all interest in an ask, and has the peer stop working on it.
     pub(super) fn abandon(&self, id: AskId) {
         let mut exchange = self.exchange();
-        if exchange.forget(id) && self.has(Features::CANCEL) {
-            // If it cannot be said any more there is nobody to stop.
-            let _said = exchange.notify(&Cancel { tag: id.tag().into() });
-            drop(exchange);
-            self.stir();
+        if exchange.forget(id) {
+            self.call_off(&mut exchange, [id]);
+        }
+        drop(exchange);
+        // What was not sent of it waits no more, and the peer may have to be told so.
+        self.made_room();
+        self.stir();
+    }
+
+    /// Tells the peer that nobody waits for these asks any more, if it wants to know. The caller
+    /// stirs the driver.
+    pub(super) fn call_off(&self, exchange: &mut Exchange, asks: impl IntoIterator<Item = AskId>) {
+        if self.has(Features::CANCEL) {
+            for ask in asks {
+                // If it cannot be said any more there is nobody to stop.
+                let _said = exchange.notify(&Cancel { tag: ask.tag().into() });
+            }
         }
     }
 
@@ -151,6 +178,37 @@ impl Link {
     fn is_full_of(&self, exchange: &Exchange, is_large: bool) -> bool {
         let waiting = exchange.calls_bytes() + if is_large { exchange.large_bytes() } else { 0 };
         waiting >= self.limits().outbound_bytes_max
+    }
+
+    /// The exchange, to write an ask to that waits for nothing and goes whole, if there is room for
+    /// one.
+    ///
+    /// # Errors
+    /// [`AskRefused::NoRoom`], [`AskRefused::Lost`].
+    pub(super) fn exchange_with_room(&self) -> Result<MutexGuard<'_, Exchange>, AskRefused> {
+        let exchange = self.exchange();
+        if let Some(lost) = exchange.refusing() {
+            return Err(AskRefused::Lost(lost.clone()));
+        }
+        if self.is_full_of(&exchange, false) {
+            return Err(AskRefused::NoRoom { max: self.limits().outbound_bytes_max });
+        }
+        Ok(exchange)
+    }
+
+    /// A turn for an ask that waits for none: one of those in flight, until it is dropped.
+    ///
+    /// # Errors
+    /// [`AskRefused::TooManyInFlight`], [`AskRefused::Lost`].
+    pub(super) fn turn_now(&self) -> Result<OwnedSemaphorePermit, AskRefused> {
+        Arc::clone(&self.turns).try_acquire_owned().map_err(|_| match self.refusing() {
+            Some(lost) => AskRefused::Lost(lost),
+            None => {
+                let own = self.limits().asks_in_flight_max;
+                let agreed = self.agreement().map(|agreement| agreement.asks_in_flight_max);
+                AskRefused::TooManyInFlight { max: agreed.unwrap_or(own) }
+            }
+        })
     }
 
     fn lost_now(&self) -> Lost {

@@ -19,6 +19,7 @@ use super::link::{Link, PeerInfo, PeerKey};
 use super::proof::{challenge, is_challenge_of, judge, proof};
 use super::running::Running;
 use super::start_tls::of_tls;
+use crate::budget::Shedding;
 use crate::clock::later;
 use crate::commands::Authenticate;
 use crate::once::OnceStore;
@@ -49,6 +50,7 @@ pub struct Open<S> {
     limits: Arc<Limits>,
     held: Vec<AskEvent>,
     once: Option<Arc<OnceStore>>,
+    shedding: Option<Arc<Shedding>>,
 }
 
 /// Why a connection was not opened.
@@ -167,7 +169,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Handshaking<S> {
         Self {
             stream,
             connection: Connection::new(Arc::clone(&limits)),
-            peer: PeerInfo { role, address, authentication: Authentication::Nothing, key: None },
+            peer: PeerInfo {
+                role,
+                address,
+                authentication: Authentication::Nothing,
+                key: None,
+                is_encrypted: false,
+            },
             limits,
             until,
             held: Vec::new(),
@@ -181,6 +189,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Handshaking<S> {
     pub(crate) fn until(mut self, until: Instant) -> Self {
         self.until = until;
         self
+    }
+
+    /// When it has to be over.
+    pub(crate) fn ends(&self) -> Instant {
+        self.until
     }
 
     /// Opens the connection without a handshake. Only for streams that nobody else can reach, such
@@ -197,6 +210,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Handshaking<S> {
     pub fn known_by_key(mut self, key: PeerKey) -> Open<S> {
         self.peer.authentication = Authentication::Key;
         self.peer.key = Some(key);
+        self.peer.is_encrypted = true;
         self.open()
     }
 
@@ -235,7 +249,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Handshaking<S> {
 
     fn open(self) -> Open<S> {
         let Self { stream, connection, peer, limits, held, .. } = self;
-        Open { stream, connection, peer, limits, held, once: None }
+        Open { stream, connection, peer, limits, held, once: None, shedding: None }
     }
 
     async fn exchange_proofs(&mut self, secret: &Secret) -> Result<(), HandshakeError> {
@@ -370,17 +384,24 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Open<S> {
         self
     }
 
+    /// Has asks refused while the process is short of memory. Without it they never are.
+    #[must_use]
+    pub(crate) fn shedding(mut self, shedding: Arc<Shedding>) -> Self {
+        self.shedding = Some(shedding);
+        self
+    }
+
     /// Gives the link, through which clients ask, and the future that drives the connection to its
     /// end and answers with `responders`. Nothing happens unless it is polled.
     pub fn drive(
         self,
         responders: Arc<Responders>,
     ) -> (Arc<Link>, impl Future<Output = Ended<S>> + Send) {
-        let Self { stream, connection, peer, limits, held, once } = self;
+        let Self { stream, connection, peer, limits, held, once, shedding } = self;
         let (inbound, exchange) = connection.into_parts();
         let link = Link::new(exchange, peer, limits);
         let peer = Peer::new(Arc::new(LinkPeer::new(&link)));
-        let running = Running::new(responders, peer, once);
+        let running = Running::new(responders, peer, once, shedding);
         let mut driver = Box::new(Driver::new(stream, inbound, Arc::clone(&link), running));
         // In boxes: a future that awaits another has room for it twice, and there are many of them
         // around this one, for as long as the connection lasts.

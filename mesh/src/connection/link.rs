@@ -23,9 +23,11 @@ use crate::sync::MutexGuard;
 pub struct Link {
     shared: Shared,
     /// One permit for each ask in flight.
-    pub(super) turns: Semaphore,
+    pub(super) turns: Arc<Semaphore>,
     /// Told when bytes went out and there is room for more.
     pub(super) room: Room,
+    /// Whose large ask is written next.
+    pub(super) large_ask: Mutual<()>,
     /// Whose long answer is written next.
     long_answer: Mutual<()>,
     lost: watch::Sender<Option<Lost>>,
@@ -34,6 +36,8 @@ pub struct Link {
     answering: AtomicUsize,
     /// Whether the peer has ever asked anything.
     was_asked: AtomicBool,
+    /// Commands of the peer that want no answer and failed.
+    failed_notices: AtomicU64,
     peer: PeerInfo,
     identity: OnceLock<Identity>,
     agreement: OnceLock<Agreement>,
@@ -53,6 +57,8 @@ pub struct PeerInfo {
     pub authentication: Authentication,
     /// What is known of it by its key, if that is how.
     pub key: Option<PeerKey>,
+    /// Whether the connection is TLS, from its first byte or since `StartTLS`.
+    pub is_encrypted: bool,
 }
 
 /// A peer that is known by its key.
@@ -78,13 +84,15 @@ impl Link {
     pub(crate) fn new(exchange: Exchange, peer: PeerInfo, limits: Arc<Limits>) -> Arc<Self> {
         Arc::new(Self {
             shared: Shared::new(exchange),
-            turns: Semaphore::new(limits.asks_in_flight_max.min(Semaphore::MAX_PERMITS)),
+            turns: Arc::new(Semaphore::new(limits.asks_in_flight_max.min(Semaphore::MAX_PERMITS))),
             room: Room::default(),
+            large_ask: Mutual::new(()),
             long_answer: Mutual::new(()),
             lost: watch::Sender::new(None),
             round_trip_us: AtomicU64::new(u64::MAX),
             answering: AtomicUsize::new(0),
             was_asked: AtomicBool::new(false),
+            failed_notices: AtomicU64::new(0),
             peer,
             identity: OnceLock::new(),
             agreement: OnceLock::new(),
@@ -211,6 +219,14 @@ impl Link {
         self.was_asked.store(true, Ordering::Relaxed);
     }
 
+    /// Counts a command of the peer that wants no answer and failed. Gives how many there were, if
+    /// that is worth a line in the log: the peer may send as many as it likes.
+    pub(super) fn note_failed_notice(&self) -> Option<u64> {
+        const TOLD_EACH: u64 = 10;
+        let times = self.failed_notices.fetch_add(1, Ordering::Relaxed) + 1;
+        (times <= TOLD_EACH || times.is_power_of_two()).then_some(times)
+    }
+
     /// How many streams are open, be they part of our calls or of the peer's.
     #[must_use]
     pub fn streams_open(&self) -> usize {
@@ -255,6 +271,7 @@ impl Link {
     pub(crate) fn set_peer_done(&self) {
         self.exchange().handle_peer_done(Lost::ClosedByPeer);
         self.turns.close();
+        self.room.made();
         self.lost.send_replace(Some(Lost::ClosedByPeer));
     }
 

@@ -21,6 +21,7 @@ use tokio::task::{AbortHandle, Id, JoinSet};
 use tokio::time::Instant;
 
 use super::link::Link;
+use crate::budget::Shedding;
 use crate::chain::chain;
 use crate::context::CallContext;
 use crate::host::host_name;
@@ -42,6 +43,8 @@ pub(super) struct Running {
     asks_bytes: Arc<AtomicUsize>,
     /// What the process answered to calls that are made once.
     once: Option<Arc<OnceStore>>,
+    /// What is refused while the process is short of memory.
+    shedding: Option<Arc<Shedding>>,
 }
 
 /// What an ask takes while it is being answered.
@@ -74,10 +77,12 @@ impl Running {
         responders: Arc<Responders>,
         peer: Peer,
         once: Option<Arc<OnceStore>>,
+        shedding: Option<Arc<Shedding>>,
     ) -> Self {
         let (tasks, asks, tags) = (JoinSet::new(), HashMap::new(), HashMap::new());
         let asks_bytes = Arc::default();
-        Self { responders, peer, tasks, is_overloaded: false, asks, tags, asks_bytes, once }
+        let is_overloaded = false;
+        Self { responders, peer, tasks, is_overloaded, asks, tags, asks_bytes, once, shedding }
     }
 
     /// How many responders wait for something.
@@ -124,6 +129,10 @@ impl Running {
         came: Instant,
         cx: &mut Context<'_>,
     ) -> Option<Outcome> {
+        if self.is_shed(ask.command) {
+            refuse_shed(link, ask);
+            return None;
+        }
         if !self.has_room(link, ask) {
             self.refuse_overloaded(link, ask);
             return None;
@@ -162,6 +171,23 @@ impl Running {
         }
     }
 
+    /// Whether asks of this command are refused because the process is short of memory.
+    fn is_shed(&self, command: &[u8]) -> bool {
+        self.shedding.as_ref().is_some_and(|shedding| shedding.refuses(command))
+    }
+
+    /// Whether the process is short of memory.
+    pub(super) fn is_short_of_memory(&self) -> bool {
+        self.shedding.as_ref().is_some_and(|shedding| shedding.is_short())
+    }
+
+    /// So many bytes of the peer are held, for longer than a moment.
+    pub(super) fn took(&self, bytes: usize) {
+        if let Some(shedding) = &self.shedding {
+            shedding.took(bytes);
+        }
+    }
+
     /// Whether another ask may wait for something, and its bytes with it.
     fn has_room(&self, link: &Link, ask: &Ask<'_>) -> bool {
         let limits = link.limits();
@@ -170,6 +196,7 @@ impl Running {
     }
 
     fn hold(&self, ask: &Ask<'_>) -> Held {
+        self.took(ask.fields.bytes_len());
         Held::new(&self.asks_bytes, ask.fields.bytes_len())
     }
 
@@ -200,6 +227,9 @@ impl Running {
 
     /// Answers a large ask. To read it takes a while, so it is read where nobody waits for that.
     pub(super) fn begin_large(&mut self, link: &Arc<Link>, ask: &Ask<'_>) {
+        if self.is_shed(ask.command) {
+            return refuse_shed(link, ask);
+        }
         if !self.has_room(link, ask) {
             return self.refuse_overloaded(link, ask);
         }
@@ -388,14 +418,32 @@ fn conclude(
     refuse(link, Some(tag), command, refusal);
 }
 
+/// Refuses an ask because the process is short of memory, of which the log has heard.
+pub(super) fn refuse_shed(link: &Link, ask: &Ask<'_>) {
+    match ask.tag {
+        Some(_) => finish(link, ask.tag, ask.command, Err(Refusal::Overloaded)),
+        None => {
+            let command = Escaped(ask.command).to_string();
+            tracing::debug!(command, "a command without answer was left out");
+        }
+    }
+}
+
 fn refuse(link: &Link, tag: Option<&[u8]>, command: &[u8], refusal: Refusal) {
     let command = Escaped(command).to_string();
     let peer = &link.peer().address;
     let send = |code: &str, description: &str| {
         if let Some(tag) = tag {
             link.exchange().refuse(tag, code, description);
-        } else {
-            tracing::warn!(peer, command, code, description, "a command without answer failed");
+        } else if let Some(times) = link.note_failed_notice() {
+            tracing::warn!(
+                peer,
+                command,
+                code,
+                description,
+                times,
+                "a command without answer failed"
+            );
         }
     };
     let fatal = match refusal {

@@ -70,7 +70,7 @@ impl Handshaking<BoxStream> {
             let _told = _told.await;
             return Err(error);
         }
-        let Self { stream, connection, peer, limits, until, received_bytes, .. } = self;
+        let Self { stream, connection, mut peer, limits, until, received_bytes, .. } = self;
         let secured = timeout_at(until, async {
             match part {
                 Part::Client => x509.connect(stream).await,
@@ -80,6 +80,7 @@ impl Handshaking<BoxStream> {
         let secured = secured.await.map_err(|_| HandshakeError::TimedOut { after })?;
         let stream = secured.map_err(|error| of_tls(&error))?;
         tracing::debug!(peer = peer.address, "the connection goes on in TLS");
+        peer.is_encrypted = true;
         Ok(Self {
             stream,
             connection,

@@ -4,8 +4,14 @@ use std::time::Duration;
 
 use amp_proto::{AskEvent, Command, CommandError as _};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
+use tokio::time::{Instant, timeout_at};
 
 use super::handshake::{HandshakeError, Handshaking};
+use crate::clock::later;
+
+/// How long the end of a stream may take, of what the handshake has left. Fixed: the answer has
+/// been sent by then, and nothing is waited for but the peer's reading it.
+const FAREWELL: Duration = Duration::from_secs(1);
 
 /// How an ask is refused that is not carried out.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,7 +44,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Handshaking<S> {
         F: Future<Output = Result<C::Response, C::Error>>,
     {
         let after = self.limits.handshake_timeout;
-        let answering = tokio::time::timeout(after, async {
+        let answering = timeout_at(self.until, async {
             let ask = self.first_ask().await?;
             let tag = ask.tag.as_deref();
             let refused = match judge(&ask, answer, refusal).await {
@@ -56,7 +62,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Handshaking<S> {
         });
         let answered = answering.await.unwrap_or(Err(HandshakeError::TimedOut { after }));
         // The answer is on its way; whether the peer takes it is its affair.
-        let _closed = tokio::time::timeout(Duration::from_secs(1), self.stream.shutdown()).await;
+        let until = self.until.min(later(Instant::now(), FAREWELL));
+        let _closed = timeout_at(until, self.stream.shutdown()).await;
         answered
     }
 

@@ -3,23 +3,27 @@
 use std::fmt;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use amp_proto::{
     Arguments, AskId, AskRefused, AskResult, CallError, EncodeFields, ItemRefused, ItemSender,
-    Lost, Metadata, Moment, ReceivedBox, StreamHost, StreamId, Streaming, response_of,
+    Lost, Metadata, ReceivedBox, SenderId, StreamHost, StreamId, Streaming, response_of,
 };
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::link::Link;
+use crate::agreement::Features;
 use crate::context::CallContext;
 
 impl StreamHost for Link {
     fn poll_send(
         &self,
         stream: StreamId,
+        sender: SenderId,
         item: &dyn EncodeFields,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), ItemRefused>> {
-        let sent = self.exchange().poll_send(stream, item, cx);
+        let sent = self.exchange().poll_send(stream, sender, item, cx);
         if sent.is_ready() {
             self.stir();
         }
@@ -51,22 +55,29 @@ impl StreamHost for Link {
 }
 
 impl Link {
-    /// Makes an ask with a stream beside it.
+    /// Makes an ask with a stream beside it, that ends by itself after `time`, if it has any.
     pub(crate) fn open_stream<C: Streaming>(
         self: &Arc<Self>,
         command: &C,
-        deadline: Moment,
+        time: Option<Duration>,
     ) -> Result<StreamingCall<C>, AskRefused> {
+        // The peer works on it like on any other ask.
+        let turn = self.turn_now()?;
         let trace = self.trace(CallContext::current().trace());
-        let trace = trace.as_deref().map(str::as_bytes);
-        let metadata = Metadata { trace, ..Metadata::default() };
+        let metadata = Metadata {
+            deadline: time.filter(|_| self.has(Features::DEADLINE)),
+            trace: trace.as_deref().map(str::as_bytes),
+            ..Metadata::default()
+        };
+        let deadline = self.clock().now().after(time.unwrap_or(Duration::MAX));
         let name = C::NAME.as_bytes();
-        let (ask, stream) = self.exchange().ask_streaming(name, command, deadline, &metadata)?;
+        let mut exchange = self.exchange_with_room()?;
+        let (ask, stream) = exchange.ask_streaming(name, command, deadline, &metadata)?;
+        drop(exchange);
         self.stir();
-        Ok(StreamingCall {
-            open: Open { link: Arc::clone(self), ask: Some(ask), stream },
-            outcome: None,
-        })
+        let (link, sender) = (Arc::clone(self), SenderId::next());
+        let waiting = Some(Waiting { ask, time, _turn: turn });
+        Ok(StreamingCall { open: Open { link, waiting, stream, sender }, outcome: None })
     }
 }
 
@@ -82,8 +93,16 @@ pub struct StreamingCall<C: Streaming> {
 /// The ask and its stream. Both are given up with it.
 struct Open {
     link: Arc<Link>,
-    ask: Option<AskId>,
+    /// Until there is an outcome.
+    waiting: Option<Waiting>,
     stream: StreamId,
+    sender: SenderId,
+}
+
+struct Waiting {
+    ask: AskId,
+    time: Option<Duration>,
+    _turn: OwnedSemaphorePermit,
 }
 
 impl<C: Streaming> StreamingCall<C>
@@ -110,8 +129,8 @@ where
     /// # Cancellation
     /// Dropping the future before it is done sends nothing.
     pub async fn send(&mut self, item: C::Takes) -> Result<(), ItemRefused> {
-        let Open { link, stream, .. } = &self.open;
-        std::future::poll_fn(|cx| link.poll_send(*stream, &item, cx)).await
+        let Open { link, stream, sender, .. } = &self.open;
+        std::future::poll_fn(|cx| link.poll_send(*stream, *sender, &item, cx)).await
     }
 }
 
@@ -169,18 +188,20 @@ impl<C: Streaming> StreamingCall<C> {
 impl Open {
     async fn outcome<C: Streaming>(&mut self) -> Result<C::Response, CallError<C::Error>> {
         let over = || CallError::Lost { lost: Lost::ClosedHere, maybe_done: true };
-        let ask = self.ask.ok_or_else(over)?;
+        let Waiting { ask, time, .. } = *self.waiting.as_ref().ok_or_else(over)?;
         let link = &self.link;
         let outcome: AskResult = std::future::poll_fn(|cx| link.poll_ask(ask, cx)).await;
-        self.ask = None;
-        response_of::<C>(outcome, link.limits().call_timeout)
+        self.waiting = None;
+        // Nothing more comes or goes, so another may be opened in its place.
+        link.exchange().close_stream(self.stream);
+        response_of::<C>(outcome, time.unwrap_or(link.limits().call_timeout))
     }
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
         self.link.exchange().close_stream(self.stream);
-        if let Some(ask) = self.ask {
+        if let Some(Waiting { ask, .. }) = self.waiting {
             self.link.abandon(ask);
         }
     }

@@ -83,9 +83,10 @@ impl FromStr for InviteToken {
             let keys = keys.chunks_exact(PublicKey::BYTES).map(<[u8; PublicKey::BYTES]>::try_from);
             let keys: Vec<_> = keys.flatten().map(PublicKey::from_bytes).collect();
             let addresses: Vec<_> =
-                std::str::from_utf8(rest).ok()?.lines().map(str::to_owned).collect();
+                std::str::from_utf8(rest).ok()?.split('\n').map(str::to_owned).collect();
             let is_whole = (1..=KEYS_MAX).contains(&keys.len())
-                && (1..=ADDRESSES_MAX).contains(&addresses.len());
+                && (1..=ADDRESSES_MAX).contains(&addresses.len())
+                && addresses.iter().all(|address| !address.is_empty());
             let secret = InviteSecret(Zeroizing::new(*secret));
             is_whole.then_some(Self { keys, addresses, id: InviteId(*id), secret })
         };
@@ -208,6 +209,8 @@ mod tests {
         }
         let nowhere = InviteToken { addresses: Vec::new(), ..token() };
         assert_eq!(nowhere.to_text().parse::<InviteToken>(), Err(TokenError));
+        let odd = InviteToken { addresses: vec!["a:1".to_owned(), String::new()], ..token() };
+        assert_eq!(odd.to_text().parse::<InviteToken>(), Err(TokenError));
         let anyone = InviteToken { keys: Vec::new(), ..token() };
         assert_eq!(anyone.to_text().parse::<InviteToken>(), Err(TokenError));
     }

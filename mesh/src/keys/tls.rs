@@ -11,7 +11,7 @@ use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer, ServerName};
 use rustls::server::{AlwaysResolvesServerRawPublicKeys, NoServerSessionStorage};
 use rustls::sign::CertifiedKey;
 use rustls::version::TLS13;
-use rustls::{AlertDescription, CertificateError, ClientConfig, Error, ServerConfig};
+use rustls::{AlertDescription, CertificateError, ClientConfig, CommonState, Error, ServerConfig};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use super::pair::KeyPair;
@@ -83,7 +83,7 @@ impl Tls {
         let nobody = nobody.map_err(|error| TlsError::Failed { reason: error.to_string() })?;
         let own = self.own();
         let stream = own.connector.connect(nobody, stream).await.map_err(|error| judge(&error))?;
-        let key = key_of(stream.get_ref().1.peer_certificates())?;
+        let key = key_of(stream.get_ref().1)?;
         Ok((Box::new(stream), key, own.key))
     }
 
@@ -94,7 +94,7 @@ impl Tls {
     ) -> Result<(BoxStream, PublicKey, PublicKey), TlsError> {
         let own = self.own();
         let stream = own.acceptor.accept(stream).await.map_err(|error| judge(&error))?;
-        let key = key_of(stream.get_ref().1.peer_certificates())?;
+        let key = key_of(stream.get_ref().1)?;
         Ok((Box::new(stream), key, own.key))
     }
 }
@@ -109,7 +109,8 @@ impl Own {
         });
         let algorithms = provider.signature_verification_algorithms;
         let key = pair.public();
-        let private = PrivatePkcs8KeyDer::from(pair.to_pkcs8().to_vec());
+        let pkcs8 = pair.to_pkcs8();
+        let private = PrivatePkcs8KeyDer::from(pkcs8.as_slice());
         let signing =
             rustls::crypto::ring::sign::any_eddsa_type(&private).expect("an Ed25519 key pair");
         let shown = CertificateDer::from(to_spki(&key));
@@ -144,9 +145,15 @@ impl Own {
     }
 }
 
-fn key_of(shown: Option<&[CertificateDer<'_>]>) -> Result<PublicKey, TlsError> {
-    let key = shown.and_then(<[_]>::first).and_then(|spki| from_spki(spki));
-    key.ok_or_else(|| TlsError::Failed { reason: "the peer shows no key".to_owned() })
+/// The key of a peer that means to speak AMP. TLS alone does not see to it: whoever offers no
+/// protocol at all is not refused.
+fn key_of(peer: &CommonState) -> Result<PublicKey, TlsError> {
+    let failed = |reason: &str| TlsError::Failed { reason: reason.to_owned() };
+    if peer.alpn_protocol() != Some(PROTOCOL) {
+        return Err(failed("the peer does not name the protocol within TLS"));
+    }
+    let key = peer.peer_certificates().and_then(<[_]>::first).and_then(|spki| from_spki(spki));
+    key.ok_or_else(|| failed("the peer shows no key"))
 }
 
 fn judge(error: &io::Error) -> TlsError {

@@ -8,6 +8,7 @@
 //! So that this holds after a restart, nothing is carried out before the time that its id names:
 //! every id that a process has run is older than the process that comes after it.
 
+mod client;
 mod id;
 mod remembered;
 
@@ -21,17 +22,23 @@ use amp_proto::{Afterwards, Answered, Limits, Outcome, PassedError, ReceivedBox,
 use futures_util::FutureExt as _;
 use tokio::time::Instant;
 
+pub use self::client::OnceClient;
 pub use self::id::{CallId, NotACallId};
 pub(crate) use self::remembered::Asking;
 use self::remembered::{Awaited, Begun, Entered, Remembered, Stored, refused};
 use crate::chain::chain;
 use crate::lifetime::Lifetime;
 
+/// Tells the time after 1970. Whoever keeps the machine may set it.
+type WallClock = Box<dyn Fn() -> Duration + Send + Sync>;
+
 /// What a process answered, by the id of the call.
 pub struct OnceStore {
     remembered: Remembered,
     /// By the wall clock and by the one that time limits go by.
     started: (Duration, Instant),
+    /// The time after 1970, as the machine has it.
+    wall: WallClock,
     lifetime: Arc<Lifetime>,
 }
 
@@ -43,16 +50,17 @@ impl OnceStore {
     /// outlives the connection that it was asked through.
     #[must_use]
     pub fn new(limits: &Limits, lifetime: Arc<Lifetime>) -> Self {
-        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Self::started_at(since_epoch, limits, lifetime)
+        let wall = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self::by_the_clock(Box::new(wall), limits, lifetime)
     }
 
-    /// A store of a process that begins so long after 1970.
-    fn started_at(since_epoch: Duration, limits: &Limits, lifetime: Arc<Lifetime>) -> Self {
-        let since_epoch = to_the_millisecond(since_epoch);
+    /// A store of a process that begins now, by this clock.
+    fn by_the_clock(wall: WallClock, limits: &Limits, lifetime: Arc<Lifetime>) -> Self {
+        let since_epoch = to_the_millisecond(wall());
         Self {
             remembered: Remembered::new(limits, since_epoch),
             started: (since_epoch, Instant::now()),
+            wall,
             lifetime,
         }
     }
@@ -98,23 +106,22 @@ impl OnceStore {
         let (store, run) = (Arc::clone(self), run());
         self.lifetime.run_until_aborted(async move {
             tokio::time::sleep_until(its_time).await;
-            let outcome = AssertUnwindSafe(run).catch_unwind().await;
-            let stored = match outcome {
-                Ok(outcome) => store_of(id, outcome),
-                Err(_) => {
-                    tracing::error!(once = %id, error = "it panicked", "a responder failed");
-                    Err(failed(&format!("see the log for {id}")))
-                }
-            };
+            // To encode the answer is the application's as well.
+            let stored = AssertUnwindSafe(async { store_of(id, run.await) }).catch_unwind().await;
+            let stored = stored.unwrap_or_else(|_| {
+                tracing::error!(once = %id, error = "it panicked", "a responder failed");
+                Err(failed(&format!("see the log for {id}")))
+            });
             store.remembered.answered(id, &told, stored);
         });
         Ok(answer)
     }
 
-    /// The time after 1970.
+    /// The time after 1970: the machine's, or what has gone by since the start if that is more. The
+    /// former may be set back, the latter stands still while the machine sleeps.
     fn now(&self) -> Duration {
         let (since_epoch, started) = self.started;
-        since_epoch + started.elapsed()
+        (self.wall)().max(since_epoch + started.elapsed())
     }
 }
 
@@ -167,7 +174,7 @@ impl fmt::Debug for OnceStore {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
     use amp_proto::RoleName;
 
@@ -175,17 +182,28 @@ mod tests {
 
     const EPOCH: Duration = Duration::from_secs(1_700_000_000);
 
-    /// A process that starts so long after the first, and counts what it carries out.
+    /// A process that counts what it carries out, on a machine whose clock stands still.
     struct Process {
         store: Arc<OnceStore>,
         runs: Arc<AtomicU32>,
+        clock_ms: Arc<AtomicU64>,
     }
 
     impl Process {
+        /// Started so long after the first one.
         fn started_after(after: Duration, limits: &Limits) -> Self {
             let lifetime = Arc::new(Lifetime::new(RoleName::Cluster, "rack-7".to_owned()));
-            let store = OnceStore::started_at(EPOCH + after, limits, lifetime);
-            Self { store: Arc::new(store), runs: Arc::default() }
+            let now_ms = u64::try_from((EPOCH + after).as_millis()).unwrap();
+            let clock_ms = Arc::new(AtomicU64::new(now_ms));
+            let shown = Arc::clone(&clock_ms);
+            let wall = move || Duration::from_millis(shown.load(Ordering::Relaxed));
+            let store = OnceStore::by_the_clock(Box::new(wall), limits, lifetime);
+            Self { store: Arc::new(store), runs: Arc::default(), clock_ms }
+        }
+
+        /// Sets the machine's clock, to so many seconds after the first process's start.
+        fn set_clock(&self, after_s: u64) {
+            self.clock_ms.store(1000 * (EPOCH.as_secs() + after_s), Ordering::Relaxed);
         }
 
         fn runs(&self) -> u32 {
@@ -228,6 +246,54 @@ mod tests {
         let second = Process::started_after(begun.elapsed(), &limits);
         assert_eq!(code_of(second.answer(id, 1).await).0, "ONCE_EXPIRED");
         assert_eq!(second.runs(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_clock_that_is_set_on_is_followed_and_one_that_is_set_back_makes_nothing_new() {
+        let process = Process::started_after(Duration::ZERO, &Limits::default());
+        let told = async |made_s: u64| {
+            let id = CallId::made_at(EPOCH + Duration::from_secs(made_s));
+            code_of(process.answer(id, 1).await).0
+        };
+        assert_eq!(told(90).await, "ONCE_EXPIRED", "it is of a time to come");
+        process.set_clock(90);
+        assert_eq!(told(90).await, "NONE_LEFT");
+        let id = CallId::made_at(EPOCH + Duration::from_secs(90));
+        assert_eq!(code_of(process.answer(id, 1).await).0, "NONE_LEFT");
+        assert_eq!(process.runs(), 2);
+        process.set_clock(90 + Limits::default().once_window.as_secs());
+        assert_eq!(code_of(process.answer(id, 1).await).0, "ONCE_EXPIRED");
+        process.set_clock(0);
+        assert_eq!(code_of(process.answer(id, 1).await).0, "ONCE_EXPIRED");
+        assert_eq!(process.runs(), 2, "what was forgotten is not carried out again");
+    }
+
+    /// The response of a command of somebody whose code has a fault.
+    #[derive(Debug)]
+    struct Faulty;
+
+    impl amp_proto::EncodeFields for Faulty {
+        fn encode_fields(
+            &self,
+            _: &mut amp_proto::BoxWriter<'_>,
+        ) -> Result<(), amp_proto::EncodeError> {
+            panic!("a fault of the application")
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_panics_when_it_is_encoded_is_an_answer_and_is_forgotten_in_time() {
+        let limits = Limits::default();
+        let process = Process::started_after(Duration::ZERO, &limits);
+        let run: Run = Box::pin(async {
+            Ok(Answered { fields: Box::new(Faulty), afterwards: Afterwards::GoOn })
+        });
+        let id = CallId::made_at(EPOCH);
+        let asked = Asking { digest: [0; 32], bytes: 0 };
+        assert_eq!(code_of(process.store.answer(id, asked, || run).await).0, "UNKNOWN");
+        process.set_clock(limits.once_window.as_secs() + 1);
+        assert_eq!(code_of(process.answer(id, 1).await).0, "ONCE_EXPIRED");
+        assert_eq!(process.store.remembered.calls_and_bytes(), (0, 0));
     }
 
     #[tokio::test(start_paused = true)]

@@ -50,6 +50,8 @@ struct Calls {
     /// What the asks that are being carried out take, and the stored answers, and those to come
     /// may. Never more than `bytes_max`, but for one entry that alone is more.
     bytes: usize,
+    /// The latest time that was seen.
+    latest: Duration,
 }
 
 struct Call {
@@ -99,7 +101,9 @@ impl Remembered {
         clock: impl FnOnce() -> Duration,
     ) -> Result<Entered, Refusal> {
         let mut calls = self.calls();
-        let now = clock();
+        // What was forgotten by a clock that was set back since must not be new again.
+        let now = clock().max(calls.latest);
+        calls.latest = now;
         calls.forget_before(now.saturating_sub(self.window));
         if let Some(call) = calls.by_id.get(&id) {
             if call.asked != asked.digest {
@@ -107,7 +111,7 @@ impl Remembered {
             }
             return Ok(Entered::Known(call.answer.clone()));
         }
-        if id.made() + self.window <= now || id.made() < self.since {
+        if id.made().saturating_add(self.window) <= now || id.made() < self.since {
             let description = "what became of a call with this id is not known any more";
             return Err(refused("ONCE_EXPIRED", description));
         }
@@ -148,7 +152,7 @@ impl Remembered {
 
 impl Calls {
     const fn new(answers_max: usize, bytes_max: usize) -> Self {
-        Self { answers_max, bytes_max, by_id: BTreeMap::new(), bytes: 0 }
+        Self { answers_max, bytes_max, by_id: BTreeMap::new(), bytes: 0, latest: Duration::ZERO }
     }
 
     /// Notes a call that begins now. `false` if there is no room for another, or for its answer.

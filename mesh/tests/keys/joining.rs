@@ -147,9 +147,13 @@ async fn nobody_joins_under_the_uuid_of_another_key() {
     let region = world.region().await;
     let me = member(&region).await;
     let token = region.invite(HOUR).await.unwrap();
-    let thief = Joining::new(token, KeyPair::generate(), me.uuid, "thief");
-    let error = thief.join().await.unwrap_err();
-    assert_eq!(refusal(&error), Some(&CannotJoin::UuidTaken), "{error:?}");
+    // Operators call region processes by their identities as well.
+    let of_region: mesh::ClusterId = region.id().as_str().parse().unwrap();
+    for uuid in [me.uuid, of_region] {
+        let thief = Joining::new(token.clone(), KeyPair::generate(), uuid, "thief");
+        let error = thief.join().await.unwrap_err();
+        assert_eq!(refusal(&error), Some(&CannotJoin::UuidTaken), "{error:?}");
+    }
 }
 
 #[tokio::test]

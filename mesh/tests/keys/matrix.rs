@@ -13,7 +13,7 @@ use mesh::{BackoffSettings, HandshakeError, KeyPair, Pins};
 use rustls::ServerConfig;
 use rustls::pki_types::ServerName;
 use rustls::version::{TLS12, TLS13};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
@@ -249,6 +249,39 @@ async fn ask_of_whoever_dials(mut stream: TcpStream, config: Option<ServerConfig
     // It breaks off before it has said a byte of its own within TLS.
     let accepted = TlsAcceptor::from(Arc::new(config)).accept(stream).await;
     assert!(accepted.is_err(), "TLS comes about");
+}
+
+#[tokio::test]
+async fn whoever_does_not_name_the_protocol_within_tls_is_refused() {
+    let world = World::new();
+    let pair = KeyPair::generate();
+    let region = world.region_builder().key_pair(pair.clone()).start().await.unwrap();
+    let me = member(&region).await;
+    let mut config = client(true, Shows::Key(&me.pair), &TLS13);
+    config.alpn_protocols.clear();
+    let stream = TcpStream::connect(region.address()).await.unwrap();
+    let name = ServerName::try_from("region.example").unwrap();
+    let stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap();
+    says_nothing(stream).await;
+
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut me = me;
+    me.membership.addresses = vec![listener.local_addr().unwrap().to_string()];
+    let cluster = world.cluster(&me).await;
+    let mut config = server(true, Shows::Key(&pair), &TLS13);
+    config.alpn_protocols.clear();
+    let (stream, _) = timeout(SOON, listener.accept()).await.expect("it comes").unwrap();
+    says_nothing(TlsAcceptor::from(Arc::new(config)).accept(stream).await.unwrap()).await;
+    assert_eq!(world.desk.asked.load(Ordering::SeqCst), 0, "nothing was carried out");
+    cluster.shutdown().await;
+}
+
+/// Asks, and is left without a word.
+async fn says_nothing(mut stream: impl AsyncRead + AsyncWrite + Unpin) {
+    let _asked = stream.write_all(b"\0\x04_ask\0\x011\0\x08_command\0\x06WhoAmI\0\0").await;
+    let mut said = Vec::new();
+    let _end = timeout(SOON, stream.read_to_end(&mut said)).await.expect("it hangs up");
+    assert!(said.is_empty(), "{said:?}");
 }
 
 #[tokio::test]

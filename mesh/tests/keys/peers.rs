@@ -19,6 +19,9 @@ use rustls::{
 };
 use tokio_rustls::TlsConnector;
 
+/// What both sides mean to speak within TLS.
+const PROTOCOL: &[u8] = b"ampmesh/1";
+
 /// Believes everybody; a raw key, or the certificate of whoever has one.
 #[derive(Debug)]
 struct Gullible {
@@ -152,6 +155,16 @@ pub(crate) fn client(
     shows: Shows<'_>,
     version: &'static SupportedProtocolVersion,
 ) -> ClientConfig {
+    let mut config = client_of(raw, shows, version);
+    config.alpn_protocols = vec![PROTOCOL.to_vec()];
+    config
+}
+
+fn client_of(
+    raw: bool,
+    shows: Shows<'_>,
+    version: &'static SupportedProtocolVersion,
+) -> ClientConfig {
     let config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
         .with_protocol_versions(&[version])
         .unwrap()
@@ -173,6 +186,16 @@ pub(crate) fn client(
 
 /// A server of TLS that believes everybody, and gives out tickets.
 pub(crate) fn server(
+    raw: bool,
+    shows: Shows<'_>,
+    version: &'static SupportedProtocolVersion,
+) -> ServerConfig {
+    let mut config = server_of(raw, shows, version);
+    config.alpn_protocols = vec![PROTOCOL.to_vec()];
+    config
+}
+
+fn server_of(
     raw: bool,
     shows: Shows<'_>,
     version: &'static SupportedProtocolVersion,

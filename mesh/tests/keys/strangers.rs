@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use amp_proto::CallError;
 use cluster::ClusterController;
+use mesh::commands::{Identify, RegisterCluster, RegisterClusterError};
 use mesh::{ClusterId, HandshakeError, KeyPair, Listen, SettingsError};
 use region::RegionController;
 use rustls::pki_types::ServerName;
@@ -239,4 +240,23 @@ async fn a_call_that_a_stranger_makes_is_not_carried_out() {
     assert!(answers.iter().all(Result::is_err));
     assert!(answers.iter().any(|it| matches!(it, Err(CallError::Undeclared { .. }))));
     assert_eq!(world.desk.asked.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test]
+async fn a_cluster_that_claims_the_uuid_of_another_is_always_told_why_it_is_closed() {
+    let world = World::new();
+    let region = world.region().await;
+    let me = member(&region).await;
+    let (uuid, name) = (ClusterId::random(), "north".to_owned());
+    for _ in 0..50 {
+        let client = dial(&region, &me.pair).await.unwrap();
+        let asked = RegisterCluster { uuid, name: name.clone(), version: String::new() };
+        let (refused, _, _) =
+            tokio::join!(client.call(asked), client.call(Identify), client.call(Identify));
+        let refused = refused.unwrap_err();
+        assert!(
+            matches!(&refused, CallError::Declared(RegisterClusterError::NotAdmitted(_))),
+            "{refused:?}"
+        );
+    }
 }

@@ -35,6 +35,7 @@ impl Desk {
     #[responder]
     async fn knock(&self, _: Knock, peer: &Peer) -> Result<(), Never> {
         assert_eq!(peer.authentication(), Authentication::SharedSecret);
+        assert!(peer.is_encrypted());
         self.asked.fetch_add(1, Ordering::SeqCst);
         Ok(())
     }

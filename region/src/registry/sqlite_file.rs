@@ -29,7 +29,9 @@ pub(super) struct Layout {
 /// An open file, which clones share.
 #[derive(Clone, Debug)]
 pub(super) struct SqliteFile {
-    database: Arc<Mutex<Connection>>,
+    writing: Arc<Mutex<Connection>>,
+    /// Whoever reads does not wait for whoever waits to write.
+    reading: Arc<Mutex<Connection>>,
     file: Arc<OpenFile>,
 }
 
@@ -46,11 +48,10 @@ impl SqliteFile {
     pub(super) async fn open(path: &Path, layout: Layout) -> Result<Self, RegistryError> {
         let path = path.to_owned();
         let opened = tokio::task::spawn_blocking(move || open(&path, layout)).await;
-        let (database, file) = opened.map_err(|_| RegistryError::Closing)??;
-        Ok(Self { database: Arc::new(Mutex::new(database)), file: Arc::new(file) })
+        opened.map_err(|_| RegistryError::Closing)?
     }
 
-    /// Has `work` done on a thread that may wait.
+    /// Has `work` done on a thread that may wait, for other processes as well.
     ///
     /// # Cancellation
     /// Dropping the future does not keep the work from being done.
@@ -58,11 +59,39 @@ impl SqliteFile {
         &self,
         work: impl FnOnce(&mut Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, RegistryError> {
-        let database = Arc::clone(&self.database);
+        let writing = Arc::clone(&self.writing);
         let worked = tokio::task::spawn_blocking(move || {
-            work(&mut database.lock().unwrap_or_else(PoisonError::into_inner))
+            work(&mut writing.lock().unwrap_or_else(PoisonError::into_inner))
         });
         worked.await.map_err(|_| RegistryError::Closing)?.map_err(of_database)
+    }
+
+    /// Has a question answered by what is written down. It waits for nobody who writes.
+    ///
+    /// # Cancellation
+    /// Dropping the future changes nothing.
+    pub(super) async fn read<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, RegistryError> {
+        let reading = Arc::clone(&self.reading);
+        let read = tokio::task::spawn_blocking(move || {
+            question(&reading.lock().unwrap_or_else(PoisonError::into_inner))
+        });
+        read.await.map_err(|_| RegistryError::Closing)?.map_err(of_database)
+    }
+
+    /// As [`SqliteFile::read`], unless the file is not where it was: what others write down now is
+    /// in another one.
+    ///
+    /// # Cancellation
+    /// Dropping the future changes nothing.
+    pub(super) async fn read_in_place<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, RegistryError> {
+        self.check().await?;
+        self.read(question).await
     }
 
     /// Finds out whether the file is still where it was: others that open it now would use another
@@ -77,7 +106,7 @@ impl SqliteFile {
     }
 }
 
-fn open(path: &Path, layout: Layout) -> Result<(Connection, OpenFile), RegistryError> {
+fn open(path: &Path, layout: Layout) -> Result<SqliteFile, RegistryError> {
     if let Some(directory) = path.parent() {
         let made = DirBuilder::new().recursive(true).mode(0o700).create(directory);
         made.map_err(|error| RegistryError::Directory { path: directory.to_owned(), error })?;
@@ -90,7 +119,20 @@ fn open(path: &Path, layout: Layout) -> Result<(Connection, OpenFile), RegistryE
     if found > known {
         return Err(RegistryError::TooNew { found, known });
     }
-    Ok((database, OpenFile::at(path)?))
+    let reading = reader(&path).map_err(of_database)?;
+    Ok(SqliteFile {
+        writing: Arc::new(Mutex::new(database)),
+        reading: Arc::new(Mutex::new(reading)),
+        file: Arc::new(OpenFile::at(path)?),
+    })
+}
+
+/// One more connection to a file that is there and up to date.
+fn reader(path: &Path) -> rusqlite::Result<Connection> {
+    let database = Connection::open(path)?;
+    database.busy_timeout(BUSY_TIMEOUT)?;
+    database.pragma_update(None, "query_only", true)?;
+    Ok(database)
 }
 
 /// The file that a database was opened from.

@@ -56,6 +56,7 @@ macro_rules! conformance {
 
 conformance!(
     what_was_enrolled_is_found_and_listed_everywhere,
+    keys_are_listed_page_by_page_each_of_them_once,
     a_key_has_one_owner_and_an_owner_one_key,
     a_revoked_key_stays_revoked_and_its_owner_may_get_another,
     an_invite_lets_one_key_in_and_no_second,
@@ -67,6 +68,7 @@ conformance!(
     an_owner_has_few_keys_at_a_time,
     of_many_keys_that_are_to_follow_one_at_once_few_are_taken,
     whoever_is_revoked_loses_the_next_key_as_well,
+    what_is_revoked_is_revoked_by_every_clock,
     whoever_watches_is_told_of_every_change_within_a_second,
     what_strangers_try_in_vain_is_no_change,
     names_may_be_any_text,
@@ -89,6 +91,7 @@ fn entry(ident: &str, minutes: u32) -> KeyEntry {
         ident: ident.to_owned(),
         name: format!("the {ident}"),
         since: at(minutes),
+        is_revoked: false,
         revoked: None,
     }
 }
@@ -120,6 +123,31 @@ async fn what_was_enrolled_is_found_and_listed_everywhere(kind: impl Kind) -> Te
     Ok(())
 }
 
+async fn keys_are_listed_page_by_page_each_of_them_once(kind: impl Kind) -> TestResult {
+    let keys = kind.open().await;
+    assert_eq!(keys.list_after(None, 3).await?, []);
+    let mut expected = Vec::new();
+    for number in 0..7 {
+        let entry = entry(&format!("cluster-{number}"), 0);
+        keys.enrol(&entry).await?;
+        expected.push(entry);
+    }
+    let mut listed: Vec<KeyEntry> = Vec::new();
+    for page in [3, 3, 1, 0] {
+        let after = listed.last().map(|last| last.key);
+        let found = keys.list_after(after.as_ref(), 3).await?;
+        assert_eq!(found.len(), page);
+        listed.extend(found);
+        // One that comes and goes between moves nobody to another page.
+        keys.revoke(&listed[0].key, at(1)).await?;
+    }
+    listed.sort_by_key(|entry| entry.key);
+    expected.sort_by_key(|entry| entry.key);
+    let of = |entries: &[KeyEntry]| entries.iter().map(|it| it.key).collect::<Vec<_>>();
+    assert_eq!(of(&listed), of(&expected));
+    Ok(())
+}
+
 async fn a_key_has_one_owner_and_an_owner_one_key(kind: impl Kind) -> TestResult {
     let (here, there) = (kind.open().await, kind.open().await);
     let first = entry("north", 0);
@@ -135,13 +163,13 @@ async fn a_revoked_key_stays_revoked_and_its_owner_may_get_another(kind: impl Ki
     let keys = kind.open().await;
     let first = entry("north", 0);
     keys.enrol(&first).await?;
-    let revoked = KeyEntry { revoked: Some(at(5)), ..first.clone() };
+    let revoked = KeyEntry { is_revoked: true, revoked: Some(at(5)), ..first.clone() };
     let named = keys.revoke(&first.key, at(5)).await?;
     assert_eq!(named.as_slice(), std::slice::from_ref(&revoked));
     assert_eq!(keys.revoke(&first.key, at(9)).await?, [], "it was revoked before");
     assert_eq!(keys.revoke(&key(), at(9)).await?, [], "nobody knows it");
     assert_eq!(keys.find(&first.key).await?, Some(revoked.clone()));
-    assert!(revoked.is_good(at(4)) && !revoked.is_good(at(5)));
+    assert!(!revoked.is_good(at(5)));
 
     assert_eq!(keys.enrol(&first).await?, Enrolment::KeyTaken);
     assert_eq!(keys.enrol(&entry("north", 6)).await?, Enrolment::Enrolled);
@@ -255,6 +283,9 @@ async fn an_owner_has_few_keys_at_a_time(kind: impl Kind) -> TestResult {
     assert_eq!(followed, [Enrolled, Enrolled, Superseded, Superseded]);
     let old = keys.find(&first.key).await?.unwrap();
     assert_eq!(old.revoked, Some(at(10)), "an end that is set does not move away");
+    let enrolled = keys.list().await?.into_iter().find(|it| it.key != first.key).unwrap();
+    let again = keys.succeed(&first.key, &enrolled.key, at(1), at(10)).await?;
+    assert_eq!(again, Enrolment::KeyTaken, "whoever did not hear the answer can find it out");
     Ok(())
 }
 
@@ -284,6 +315,32 @@ async fn whoever_is_revoked_loses_the_next_key_as_well(kind: impl Kind) -> TestR
         assert!(!here.find(&key).await?.unwrap().is_good(at(6)));
     }
     assert!(here.find(&other.key).await?.unwrap().is_good(at(6)));
+    Ok(())
+}
+
+async fn what_is_revoked_is_revoked_by_every_clock(kind: impl Kind) -> TestResult {
+    let (here, there) = (kind.open().await, kind.open().await);
+    // Told to one whose clock is an hour ahead, and to one whose clock is an hour behind.
+    for (name, told_at) in [("north", at(160)), ("south", at(40))] {
+        let (first, next) = (entry(name, 100), key());
+        here.enrol(&first).await?;
+        here.succeed(&first.key, &next, at(101), at(111)).await?;
+        let revoked = there.revoke(&first.key, told_at).await?;
+        assert_eq!(revoked.len(), 2, "also one whose end is over, by that clock");
+        let listed = here.list().await?;
+        for key in [first.key, next] {
+            let found = here.find(&key).await?.unwrap();
+            assert!(listed.contains(&found) && revoked.contains(&found), "{found:?}");
+            for minutes in [0, 40, 100, 102, 120, 160, 1000] {
+                assert!(!found.is_good(at(minutes)), "at {minutes}: {found:?}");
+            }
+        }
+        assert_eq!(here.revoke(&next, at(102)).await?, [], "it was revoked before");
+        let heir = here.succeed(&next, &key(), at(102), at(112)).await?;
+        assert_eq!(heir, Enrolment::Superseded);
+        let after = here.enrol(&entry(name, 102)).await?;
+        assert_eq!(after, Enrolment::Enrolled, "it is not in the way of another");
+    }
     Ok(())
 }
 

@@ -48,7 +48,84 @@ async fn many_processes_may_open_an_empty_database_at_once() -> TestResult {
     for (registry, _) in registries {
         assert_eq!(registry.regions().await?.len(), 4);
     }
-    assert_eq!(database.number("SELECT version FROM ampmesh_schema").await?, 2);
+    assert_eq!(database.number("SELECT version FROM ampmesh_schema").await?, 3);
+    Ok(())
+}
+
+/// Has all of `work` wait for the lock of whoever migrates or enters, and then begin at once.
+async fn in_a_crowd<T: Send + 'static>(
+    database: &Database,
+    work: Vec<impl Future<Output = Result<T, RegistryError>> + Send + 'static>,
+) -> TestResult<Vec<T>> {
+    let lock = i64::from_be_bytes(*b"ampmesh\0");
+    let holding = database.clone();
+    let mut holder = tokio::task::JoinSet::new();
+    holder.spawn(async move {
+        holding.execute(&format!("SELECT pg_advisory_lock({lock}), pg_sleep(60)")).await
+    });
+    until(database, "wait_event = 'PgSleep'", 1).await?;
+    let crowd = i64::try_from(work.len())?;
+    let mut waiting = tokio::task::JoinSet::new();
+    for work in work {
+        waiting.spawn(work);
+    }
+    until(database, "wait_event_type = 'Lock' AND wait_event = 'advisory'", crowd).await?;
+    let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+               WHERE wait_event = 'PgSleep' AND datname = current_database()";
+    database.execute(end).await?;
+    Ok(waiting.join_all().await.into_iter().collect::<Result<Vec<_>, _>>()?)
+}
+
+/// Waits until so many connections to the database are as it is said.
+async fn until(database: &Database, are: &str, count: i64) -> TestResult {
+    let sql = format!(
+        "SELECT count(*) FROM pg_stat_activity WHERE {are} AND datname = current_database()"
+    );
+    let reached = async {
+        while database.number(&sql).await? < count {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        TestResult::Ok(())
+    };
+    timeout(Duration::from_secs(8), reached).await?
+}
+
+#[tokio::test]
+async fn tables_are_made_once_whatever_isolation_the_database_has() -> TestResult {
+    let database = database().await;
+    let isolation = "default_transaction_isolation = 'repeatable read'";
+    database.execute(&format!("ALTER ROLE {} SET {isolation}", database.name)).await?;
+    let url = database.url();
+    let opening = |_| {
+        let url = url.clone();
+        async move { open(&url).await }
+    };
+    let opened = in_a_crowd(&database, (0..2).map(opening).collect()).await?;
+    assert_eq!(opened.len(), 2);
+    assert_eq!(database.number("SELECT version FROM ampmesh_schema").await?, 3);
+    Ok(())
+}
+
+#[tokio::test]
+async fn of_two_at_one_place_one_is_left_whatever_isolation_the_database_has() -> TestResult {
+    let database = database().await;
+    let isolation = "default_transaction_isolation = 'repeatable read'";
+    database.execute(&format!("ALTER ROLE {} SET {isolation}", database.name)).await?;
+    let registries = [open(&database.url()).await?, open(&database.url()).await?];
+    let entering = |(name, registry): (&str, &PostgresRegistry)| {
+        let (registry, own) = (registry.clone(), region(name));
+        let own = region::RegionEntry { addresses: region("a").addresses, ..own };
+        async move {
+            // The one that waits may be told that it takes too long, on a busy machine.
+            while registry.announce(&own).await.is_err() {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            Ok(())
+        }
+    };
+    let entering = ["a", "b"].into_iter().zip(&registries).map(entering).collect();
+    in_a_crowd(&database, entering).await?;
+    assert_eq!(registries[0].regions().await?.len(), 1, "the other was driven out");
     Ok(())
 }
 
@@ -58,7 +135,7 @@ async fn a_database_of_a_newer_version_is_refused_and_left_as_it_is() -> TestRes
     drop(open(&database.url()).await?);
     database.execute("UPDATE ampmesh_schema SET version = 7").await?;
     let error = open(&database.url()).await.unwrap_err();
-    assert!(matches!(error, RegistryError::TooNew { found: 7, known: 2 }), "{error:?}");
+    assert!(matches!(error, RegistryError::TooNew { found: 7, known: 3 }), "{error:?}");
     assert!(error.to_string().contains("upgrade"), "{error}");
     assert_eq!(database.number("SELECT version FROM ampmesh_schema").await?, 7);
     Ok(())
@@ -69,12 +146,13 @@ async fn databases_of_every_version_are_read_and_written() -> TestResult {
     let of_every_version = [
         include_str!("fixtures/version-1.postgres.sql"),
         include_str!("fixtures/version-2.postgres.sql"),
+        include_str!("fixtures/version-3.postgres.sql"),
     ];
     for made in of_every_version {
         let database = database().await;
         database.execute(&format!("SET ROLE {}; {made}", database.name)).await?;
         let registry = open(&database.url()).await?;
-        assert_eq!(database.number("SELECT version FROM ampmesh_schema").await?, 2);
+        assert_eq!(database.number("SELECT version FROM ampmesh_schema").await?, 3);
         // Who is in it was heard long ago.
         assert_eq!(registry.regions().await?, []);
         let a = region("a");
@@ -148,7 +226,7 @@ async fn a_user_without_rights_is_told_so() -> TestResult {
     assert!(words(&error).contains("permission denied for schema public"), "{}", words(&error));
 
     // Tables that somebody else has made can be used with these rights, and no others.
-    let made = include_str!("fixtures/version-2.postgres.sql");
+    let made = include_str!("fixtures/version-3.postgres.sql");
     let granted = format!(
         "GRANT SELECT ON ampmesh_schema TO {name};
          GRANT SELECT, INSERT, UPDATE, DELETE ON ampmesh_regions, ampmesh_links TO {name};"

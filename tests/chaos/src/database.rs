@@ -2,11 +2,13 @@
 //! regions reach it through a proxy, at an address that they can be cut from.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use postgres_harness::{Database, Postgres};
+use region::PostgresSettings;
 use rustix::process::{Pid, Signal, kill_process};
+use uuid::Uuid;
 
 use crate::processes::output;
 use crate::proxy::Proxy;
@@ -15,13 +17,14 @@ use crate::proxy::Proxy;
 pub(crate) const FRONT: Ipv4Addr = Ipv4Addr::new(10, 79, 0, 1);
 
 /// What writes down who changes which rows. A row is its region process's: whoever else changes it
-/// changes what is not his.
+/// changes what is not his. A process goes by the name of its connections, however often it makes
+/// them: [`named_settings`].
 const WATCH: &str = "
-CREATE TABLE chaos_writes (backend int, deed text, region text);
+CREATE TABLE chaos_writes (who text, deed text, region text);
 CREATE FUNCTION chaos_watch() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
 BEGIN
     INSERT INTO chaos_writes VALUES
-        (pg_backend_pid(), TG_OP, CASE TG_TABLE_NAME
+        (current_setting('application_name'), TG_OP, CASE TG_TABLE_NAME
             WHEN 'ampmesh_regions' THEN to_jsonb(coalesce(NEW, OLD)) ->> 'id'
             ELSE to_jsonb(coalesce(NEW, OLD)) ->> 'region' END);
     RETURN NULL;
@@ -31,6 +34,16 @@ CREATE TRIGGER chaos_watch AFTER INSERT OR UPDATE OR DELETE ON ampmesh_regions
 CREATE TRIGGER chaos_watch AFTER INSERT OR UPDATE OR DELETE ON ampmesh_links
     FOR EACH ROW EXECUTE FUNCTION chaos_watch();
 ";
+
+/// The settings in the file with the URL, under a name that no other process has.
+///
+/// # Errors
+/// The file cannot be read.
+pub(crate) fn named_settings(url_file: &Path) -> anyhow::Result<PostgresSettings> {
+    let url = std::fs::read_to_string(url_file)?;
+    let joint = if url.contains('?') { '&' } else { '?' };
+    Ok(format!("{}{joint}application_name=chaos-{}", url.trim(), Uuid::new_v4()).parse()?)
+}
 
 /// The server, its one database, and the way to it.
 #[derive(Debug)]
@@ -83,8 +96,7 @@ impl Server {
     /// The server is away.
     pub(crate) async fn writes_to(&self, region: &str) -> anyhow::Result<(i64, i64)> {
         let own = format!(
-            "backend IN (SELECT backend FROM chaos_writes WHERE deed = 'INSERT'
-                 AND region = '{region}')"
+            "who IN (SELECT who FROM chaos_writes WHERE deed = 'INSERT' AND region = '{region}')"
         );
         let count = |which: &str| {
             format!("SELECT count(*) FROM chaos_writes WHERE region = '{region}' AND {which}")

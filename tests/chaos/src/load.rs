@@ -281,24 +281,29 @@ impl Calling<'_> {
     {
         let bytes = self.rng.usize(0..600);
         let payload: Bytes = (0..bytes).map(|_| self.rng.u8(..)).collect();
-        self.work_on(client, within, payload).await
+        self.judged(client.call(self.question(&payload)), within, &payload).await
     }
 
-    async fn work_on<R: Role>(
-        &self,
-        client: &Client<R>,
-        within: Duration,
-        payload: Bytes,
-    ) -> (Told, Result<Did, CallError<WorkError>>)
-    where
-        Work: AnsweredBy<R>,
-    {
-        let expected = Did { id: self.id, digest: digest(&payload) };
-        // Some take their time, the same for every try.
+    fn fails(&self) -> bool {
+        self.shape == Shape::Plain { fails: true }
+    }
+
+    /// What is asked for. Some of it takes its time, the same for every try.
+    fn question(&self, payload: &Bytes) -> Work {
         let takes_ms = if self.id.is_multiple_of(10) { self.id % 300 } else { 0 };
-        let fails = self.shape == Shape::Plain { fails: true };
+        Work { id: self.id, takes_ms, fails: self.fails(), payload: payload.clone() }
+    }
+
+    /// How a call for it ends.
+    async fn judged(
+        &self,
+        calling: impl Future<Output = Result<Did, CallError<WorkError>>>,
+        within: Duration,
+        payload: &Bytes,
+    ) -> (Told, Result<Did, CallError<WorkError>>) {
+        let (expected, fails) = (Did { id: self.id, digest: digest(payload) }, self.fails());
         let begun = Instant::now();
-        let outcome = client.call(Work { id: self.id, takes_ms, fails, payload }).await;
+        let outcome = calling.await;
         let mut told = match &outcome {
             Ok(did) => Told::answered(*did == expected && !fails),
             Err(CallError::Declared(WorkError::Failed(whose))) => {
@@ -324,7 +329,8 @@ impl Calling<'_> {
             let Some(client) = find.find().await else { continue };
             let within = self.within();
             let client = client.within(within).once(call);
-            let (tried, outcome) = self.work_on(&client, within, payload.clone()).await;
+            let calling = client.call(self.question(&payload));
+            let (tried, outcome) = self.judged(calling, within, &payload).await;
             latest = latest.max(tried.late);
             told = tried;
             match outcome {
@@ -363,7 +369,8 @@ impl Calling<'_> {
             // The id must not be older than the process, which may have been waited for.
             let id = call.unwrap_or_else(CallId::generate);
             let client = client.within(within).once(id);
-            let (tried, outcome) = self.work_on(&client, within, payload.clone()).await;
+            let calling = client.call(self.question(&payload));
+            let (tried, outcome) = self.judged(calling, within, &payload).await;
             told = tried;
             match outcome {
                 Err(error) if error.is_retryable() && call.is_none() => {}

@@ -11,6 +11,7 @@ mod floods;
 mod judge;
 mod ledger;
 mod load;
+mod memory_group;
 mod network;
 mod node;
 mod processes;
@@ -87,6 +88,10 @@ impl Chance {
         Run { form, seed, minutes: self.minutes }
     }
 }
+
+/// As the program `ampmesh` has it.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
     match carry_out(Cli::parse()) {

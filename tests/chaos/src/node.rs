@@ -18,9 +18,7 @@ use anyhow::Context as _;
 use clap::Args;
 use cluster::ClusterController;
 use mesh::{ClusterId, KeyPair, Listen, Pins, Pool, PublicKey, Secret};
-use region::{
-    PostgresRegistry, PostgresSettings, RegionController, Registry, SqliteKeys, SqliteRegistry,
-};
+use region::{PostgresKeys, PostgresRegistry, RegionController, SqliteKeys, SqliteRegistry};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -28,6 +26,7 @@ use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::database::named_settings;
 use crate::ledger::Ledger;
 use crate::load::{Kind, Load, Who};
 use crate::work::Worker;
@@ -76,14 +75,15 @@ pub(crate) struct RegionArgs {
     /// What clusters are told.
     #[arg(long)]
     advertise: IpAddr,
-    /// A file, or the file with the URL of a database.
+    /// The file of the registry.
     #[arg(long)]
     sqlite: Option<PathBuf>,
-    #[arg(long)]
-    postgres_url_file: Option<PathBuf>,
-    /// Whose key is whose.
+    /// The file with whose key is whose.
     #[arg(long)]
     keys: Option<PathBuf>,
+    /// The file with the URL of a database, which has both.
+    #[arg(long, conflicts_with_all = ["sqlite", "keys"])]
+    postgres_url_file: Option<PathBuf>,
     /// Whom it calls.
     #[arg(long, value_delimiter = ',')]
     clusters: Vec<ClusterId>,
@@ -121,21 +121,20 @@ pub(crate) async fn region(args: RegionArgs) -> anyhow::Result<()> {
     if let Some(path) = &common.key_file {
         builder = builder.key_pair(KeyPair::from_file(path)?);
     }
-    if let Some(path) = keys {
-        builder = builder.keys(Arc::new(SqliteKeys::open(path).await?));
-    }
     if let Some(secret) = common.secret()? {
         builder = builder.secret(secret);
     }
-    let registry: Option<Arc<dyn Registry>> = match (sqlite, postgres_url_file) {
-        (Some(path), _) => Some(Arc::new(SqliteRegistry::open(path).await?)),
-        (None, Some(path)) => {
-            Some(Arc::new(PostgresRegistry::open(PostgresSettings::from_file(path)?).await?))
-        }
-        (None, None) => None,
-    };
-    if let Some(registry) = registry {
-        builder = builder.registry(registry);
+    if let Some(path) = sqlite {
+        builder = builder.registry(Arc::new(SqliteRegistry::open(path).await?));
+    }
+    if let Some(path) = keys {
+        builder = builder.keys(Arc::new(SqliteKeys::open(path).await?));
+    }
+    if let Some(path) = postgres_url_file {
+        let settings = named_settings(&path)?;
+        let keys = PostgresKeys::open(settings.clone()).await?;
+        let registry = PostgresRegistry::open(settings).await?;
+        builder = builder.keys(Arc::new(keys)).registry(Arc::new(registry));
     }
     let region = builder.start().await?;
     let port = region.address().rsplit(':').next().context("an address without a port")?;

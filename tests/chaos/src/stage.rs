@@ -9,10 +9,11 @@ use std::time::{Duration, SystemTime};
 use amp_proto::RoleName;
 use anyhow::{Context as _, ensure};
 use mesh::{KeyPair, PublicKey, Secret};
-use region::{Enrolment, KeyEntry, Keys as _, SqliteKeys};
+use region::{Enrolment, KeyEntry, Keys, PostgresKeys, SqliteKeys};
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
+use crate::database::named_settings;
 use crate::judge::{Books, Verdict};
 use crate::network::{Network, Place};
 use crate::node::REST_MAX;
@@ -33,7 +34,7 @@ pub(crate) struct Plan {
     pub(crate) proxied: usize,
     /// Processes have keys and speak TLS. Otherwise they have a secret.
     pub(crate) keys: bool,
-    /// The file with the URL of the database. Otherwise the registry is a file.
+    /// The file with the URL of the database. Otherwise the registry and the keys are in files.
     pub(crate) postgres: Option<PathBuf>,
     /// `storm`, `retry` or `plain`.
     pub(crate) load: &'static str,
@@ -143,7 +144,10 @@ impl Stage {
         if !self.plan.keys {
             return write_private(&self.path("secret"), &Secret::generate().to_hex());
         }
-        let keys = SqliteKeys::open(self.path("keys.sqlite")).await?;
+        let keys: Box<dyn Keys> = match &self.plan.postgres {
+            Some(path) => Box::new(PostgresKeys::open(named_settings(path)?).await?),
+            None => Box::new(SqliteKeys::open(self.path("keys.sqlite")).await?),
+        };
         for index in 0..self.regions.len() {
             let pair = KeyPair::generate();
             write_private(&self.path(&format!("region-{index}.key")), &pair.to_text())?;
@@ -158,6 +162,7 @@ impl Stage {
                 ident: uuid_of(index).to_string(),
                 name: format!("cluster-{index}"),
                 since: SystemTime::now(),
+                is_revoked: false,
                 revoked: None,
             };
             ensure!(keys.enrol(&entry).await? == Enrolment::Enrolled, "a key is not enrolled");
@@ -198,14 +203,14 @@ impl Stage {
         let (mut starting, ledger) = self.start("region", index)?;
         let clusters: Vec<_> = (0..self.clusters.len()).map(|at| uuid_of(at).to_string()).collect();
         let text = |path: PathBuf| path.to_str().map(str::to_owned).context("no text");
-        let (sqlite, keys) = (text(self.path("registry.sqlite"))?, text(self.path("keys.sqlite"))?);
         starting = starting.words(&["--clusters", &clusters.join(",")]);
-        starting = match &self.plan.postgres {
-            Some(path) => starting.words(&["--postgres-url-file", &text(path.clone())?]),
-            None => starting.words(&["--sqlite", &sqlite]),
-        };
-        if self.plan.keys {
-            starting = starting.words(&["--keys", &keys]);
+        if let Some(path) = &self.plan.postgres {
+            starting = starting.words(&["--postgres-url-file", &text(path.clone())?]);
+        } else {
+            starting = starting.words(&["--sqlite", &text(self.path("registry.sqlite"))?]);
+            if self.plan.keys {
+                starting = starting.words(&["--keys", &text(self.path("keys.sqlite"))?]);
+            }
         }
         let is_proxied = index < self.plan.proxied;
         let node = self.regions.get_mut(index).context("no such region")?;

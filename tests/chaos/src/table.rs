@@ -8,6 +8,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use rustix::process::{Pid, Signal, kill_process_group};
 use serde::Serialize;
 use tokio::process::Command;
 use tokio::signal::unix::{SignalKind, signal};
@@ -110,6 +111,17 @@ async fn entry(row: &dyn Row, run: Run) -> anyhow::Result<Entry> {
     })
 }
 
+/// A row's process and all that it has started. They are killed when this is dropped: a command
+/// that a row runs has processes of its own.
+struct Group(Pid);
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        // None may be left.
+        let _killed = kill_process_group(self.0, Signal::KILL);
+    }
+}
+
 /// Runs a row as `chaos row`, so that whatever it does ends with that process.
 async fn in_own_process(row: &dyn Row, run: Run, folder: &Path) -> anyhow::Result<Figures> {
     let program = std::env::current_exe()?;
@@ -131,8 +143,10 @@ async fn in_own_process(row: &dyn Row, run: Run, folder: &Path) -> anyhow::Resul
     if let Some(minutes) = run.minutes {
         command.args(["--minutes", &minutes.to_string()]);
     }
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).process_group(0);
     let child = command.spawn().context("cannot run unshare and setpriv, of util-linux")?;
+    let first = child.id().and_then(|pid| Pid::from_raw(pid.try_into().ok()?));
+    let _group = Group(first.context("a process without a number")?);
     let written = child.wait_with_output().await?;
     let text = String::from_utf8_lossy(&written.stdout);
     match text.lines().last().map(serde_json::from_str::<Told>) {

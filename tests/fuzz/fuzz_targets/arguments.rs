@@ -4,5 +4,5 @@ use fuzz::targets::Target::Arguments;
 
 libfuzzer_sys::fuzz_target!(
     init: fuzz::write_seeds(Arguments.name(), fuzz::seeds::of(Arguments)),
-    |bytes: &[u8]| Arguments.run(bytes)
+    |bytes: &[u8]| fuzz::targets::arguments(bytes)
 );

@@ -4,5 +4,5 @@ use fuzz::targets::Target::Connection;
 
 libfuzzer_sys::fuzz_target!(
     init: fuzz::write_seeds(Connection.name(), fuzz::seeds::of(Connection)),
-    |bytes: &[u8]| Connection.run(bytes)
+    |bytes: &[u8]| fuzz::targets::connection(bytes)
 );

@@ -1,8 +1,11 @@
 //! What the fuzz targets do, and what they begin with. The tests of the mesh run the same
-//! functions.
+//! functions. A target calls its own and no other, so that nothing else is linked to it: the fuzzer
+//! looks through the counters of all that is there after every run.
 
+pub mod config;
 pub mod seeds;
 pub mod targets;
+pub mod tokens;
 
 use std::fs;
 use std::path::Path;

@@ -1,20 +1,22 @@
 //! What each target begins with: the vectors that Twisted wrote, and boxes of every kind.
 
 use super::targets::{ARGUMENT_TYPES, Target};
+use super::{config, tokens};
 
 const VECTORS: &str = include_str!("../../../amp-proto/src/argument/vectors.txt");
 
 /// Every target, and its seeds.
 pub fn all() -> Vec<(&'static str, Vec<Vec<u8>>)> {
-    let targets = [Target::Boxes, Target::Arguments, Target::Connection, Target::Handshake];
-    targets.into_iter().map(|target| (target.name(), of(target))).collect()
+    Target::ALL.into_iter().map(|target| (target.name(), of(target))).collect()
 }
 
 /// The seeds of one target.
 pub fn of(target: Target) -> Vec<Vec<u8>> {
     match target {
         Target::Arguments => arguments(),
-        Target::Boxes => with_head(&conversations()),
+        Target::Config => config::seeds(),
+        Target::Tokens => tokens::seeds(),
+        Target::Boxes => [with_head(&conversations()), vec![one_key_too_many()]].concat(),
         Target::Connection => with_head(&conversations()),
         Target::Handshake => conversations(),
     }
@@ -52,6 +54,18 @@ fn box_of(fields: &[(&str, &[u8])]) -> Vec<u8> {
         bytes.extend(*value);
     }
     bytes.extend([0, 0]);
+    bytes
+}
+
+/// A box that has as many keys and but one byte less than it may, and goes on. It comes byte by
+/// byte.
+fn one_key_too_many() -> Vec<u8> {
+    let mut bytes = vec![1];
+    for length in [57, 57, 57, 57, 57, 57, 57, 64] {
+        bytes.extend([0, 2, b'k', b'k', 0, length]);
+        bytes.extend(std::iter::repeat_n(7, usize::from(length)));
+    }
+    bytes.extend([0, 1, b'k']);
     bytes
 }
 

@@ -14,13 +14,19 @@ use mesh::commands::{Ident, Terms};
 use mesh::{Common, Features, Handshaking, Secret, connect_trusted};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 
-/// A function of this module.
+use super::{config, tokens};
+
+/// What bytes can be tried on.
 #[derive(Clone, Copy, Debug)]
 pub enum Target {
     /// [`boxes`].
     Boxes,
     /// [`arguments`].
     Arguments,
+    /// [`config::config`].
+    Config,
+    /// [`tokens::tokens`].
+    Tokens,
     /// [`connection`].
     Connection,
     /// [`handshake`].
@@ -28,11 +34,23 @@ pub enum Target {
 }
 
 impl Target {
+    /// Every one.
+    pub const ALL: [Self; 6] = [
+        Self::Boxes,
+        Self::Arguments,
+        Self::Config,
+        Self::Tokens,
+        Self::Connection,
+        Self::Handshake,
+    ];
+
     /// Its name, also that of its corpus.
     pub fn name(self) -> &'static str {
         match self {
             Self::Boxes => "boxes",
             Self::Arguments => "arguments",
+            Self::Config => "config",
+            Self::Tokens => "tokens",
             Self::Connection => "connection",
             Self::Handshake => "handshake",
         }
@@ -43,6 +61,8 @@ impl Target {
         match self {
             Self::Boxes => boxes(bytes),
             Self::Arguments => arguments(bytes),
+            Self::Config => config::config(bytes),
+            Self::Tokens => tokens::tokens(bytes),
             Self::Connection => connection(bytes),
             Self::Handshake => handshake(bytes),
         }
@@ -62,6 +82,11 @@ fn small_limits() -> Limits {
     }
 }
 
+/// Inputs of a kilobyte are long enough to go beyond these, and short enough to be quick.
+fn smallest_limits() -> Limits {
+    Limits { box_bytes_max: 512, keys_per_box_max: 8, ..small_limits() }
+}
+
 /// Boxes are the same in however many reads they come, and the same again when they are written
 /// once more. The first byte says how long a read is.
 pub fn boxes(bytes: &[u8]) {
@@ -70,7 +95,7 @@ pub fn boxes(bytes: &[u8]) {
     let cut = read_boxes(bytes, usize::from(*head).max(1));
     assert_eq!(whole, cut);
     let (received, _) = whole;
-    let limits = small_limits();
+    let limits = smallest_limits();
     let mut rest = Bytes::copy_from_slice(bytes);
     for received in received {
         let (it, length) = AmpBox::decode(&rest, &limits).unwrap().unwrap();
@@ -86,7 +111,7 @@ pub fn boxes(bytes: &[u8]) {
 }
 
 fn read_boxes(bytes: &[u8], read: usize) -> (Vec<ReceivedBox>, Option<String>) {
-    let mut inbound = Inbound::new(Arc::new(small_limits()));
+    let mut inbound = Inbound::new(Arc::new(smallest_limits()));
     let mut boxes = Vec::new();
     for piece in bytes.chunks(read) {
         inbound.room().extend_from_slice(piece);

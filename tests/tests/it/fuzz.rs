@@ -3,12 +3,18 @@
 //!
 //! `FUZZ_SECONDS=60` goes on for so long with each target, from another beginning each time.
 
+#[path = "../../fuzz/src/config.rs"]
+#[allow(unreachable_pub, reason = "they are public where the fuzzer finds them")]
+mod config;
 #[path = "../../fuzz/src/seeds.rs"]
 #[allow(unreachable_pub, reason = "they are public where the fuzzer finds them")]
 mod seeds;
 #[path = "../../fuzz/src/targets.rs"]
 #[allow(unreachable_pub, reason = "they are public where the fuzzer finds them")]
 mod targets;
+#[path = "../../fuzz/src/tokens.rs"]
+#[allow(unreachable_pub, reason = "they are public where the fuzzer finds them")]
+mod tokens;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, SystemTime};
@@ -81,6 +87,16 @@ fn boxes_are_the_same_in_however_many_reads_they_come() {
 #[test]
 fn whatever_can_be_read_as_an_argument_can_be_written_and_read_again() {
     fuzz(Target::Arguments, 20_000);
+}
+
+#[test]
+fn any_configuration_is_understood_or_refused_without_a_password() {
+    fuzz(Target::Config, 10_000);
+}
+
+#[test]
+fn any_token_is_read_as_it_was_written_or_refused_and_no_secret_is_shown() {
+    fuzz(Target::Tokens, 10_000);
 }
 
 #[test]

@@ -20,6 +20,7 @@ mod fuzz;
 mod harness;
 mod liveness;
 mod malformed;
+mod memory_budget;
 mod mesh;
 mod once;
 mod postgres;

@@ -68,7 +68,7 @@ fn proofs<'a>(told: impl Iterator<Item = (&'a Connection, &'a ReportedDetails)>)
             (Proof::Secret, _) => "secret".to_owned(),
             (Proof::Nothing, _) => "nothing".to_owned(),
         };
-        let over = if details.key.is_some() { "TLS" } else { "plain" };
+        let over = if details.is_encrypted { "TLS" } else { "plain" };
         table.push([harmless(&it.cluster_name), harmless(&it.region_name), over.to_owned(), proof]);
     }
     table

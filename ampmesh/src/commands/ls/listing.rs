@@ -147,7 +147,7 @@ fn listed_connection(it: &Connection) -> ListedConnection<'_> {
 
 fn listed_details(it: &ReportedDetails) -> ListedDetails<'_> {
     ListedDetails {
-        transport: if it.key.is_some() { "tls" } else { "plain" },
+        transport: if it.is_encrypted { "tls" } else { "plain" },
         proved_by: it.proof,
         key: it.key.map(|key| key.to_string()),
         calls_to_cluster: it.calls_to_cluster,

@@ -41,7 +41,15 @@ impl<S> Driver<S> {
     fn check_clock(&mut self, now: Moment, cx: &mut Context<'_>) -> Result<Option<Moment>, Lost> {
         let limits = self.link.limits();
         let mut exchange = self.link.exchange();
-        exchange.handle_timeout(now);
+        let (waiting, large) = (exchange.outbound_bytes(), exchange.large_bytes());
+        let expired = exchange.handle_timeout(now);
+        self.link.call_off(&mut exchange, expired);
+        if exchange.large_bytes() < large {
+            self.link.made_room();
+        }
+        if exchange.outbound_bytes() > waiting {
+            return Ok(None);
+        }
         let is_listening = self.half_closed_since.is_none();
         // The end of silence means nothing on a side that the peer has closed.
         let silence_ends = self.heard.after(limits.dead_after);

@@ -14,7 +14,7 @@ use std::task::{Context, Poll, Waker};
 
 use amp_proto::{Ask, AskEvent, AskId, Assembly, Command as _, Inbound, Incoming, Lost, Moment};
 use bytes::{Bytes, BytesMut};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::{Instant, Sleep};
 use tokio_util::io::poll_read_buf;
 
@@ -123,9 +123,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             return Ended { lost, handed_over };
         }
         // The peer sees an orderly end where there can be one; a broken stream has none.
-        let closing = std::future::poll_fn(|cx| Pin::new(&mut self.stream).poll_shutdown(cx));
         let patience = self.link.limits().closing_timeout;
-        let _closed = tokio::time::timeout(patience, closing).await;
+        let _closed = tokio::time::timeout(patience, self.stream.shutdown()).await;
         Ended { lost, handed_over: None }
     }
 
@@ -133,6 +132,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         self.now = None;
         self.link.watch(cx);
         self.running.reap(&self.link, cx);
+        self.shed_if_memory_is_short();
         if self.inbound.is_at_rest() {
             self.inbound.lend(BUFFER.take());
         }
@@ -182,7 +182,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
     }
 
     fn is_reading(&self) -> bool {
-        !self.is_deaf() && self.half_closed_since.is_none() && self.closing_since.is_none()
+        !self.is_deaf() && self.half_closed_since.is_none() && !self.has_heard_all()
+    }
+
+    /// Whether nothing more is read because the connection is being closed. A large answer only
+    /// goes out as the peer gives credit for it, so while one waits that is still read, and
+    /// everything else dropped.
+    fn has_heard_all(&self) -> bool {
+        self.closing_since.is_some() && !self.link.exchange().has_large_answers()
     }
 
     /// Whether nothing more is read until the peer has read what waits for it.
@@ -206,16 +213,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
 
     /// Deals with the boxes that are there, and reads once. Says whether to look again.
     fn read(&mut self, cx: &mut Context<'_>) -> Result<bool, Lost> {
-        if self.inbound.buffered_bytes() > 0 {
-            // What an earlier turn left because too much waited to be written.
+        let left = self.inbound.buffered_bytes();
+        if left > 0 {
+            // What an earlier turn left because too much waited to be written, or closing began.
             self.take_boxes(cx)?;
         }
-        if self.is_deaf() {
-            return Ok(false);
+        // What was taken of it may have brought about something to be sent.
+        let took = self.inbound.buffered_bytes() < left;
+        if self.is_deaf() || self.has_heard_all() {
+            return Ok(took);
         }
         let stream = Pin::new(&mut self.stream);
         match poll_read_buf(stream, cx, self.inbound.room()) {
-            Poll::Pending => Ok(false),
+            Poll::Pending => Ok(took),
             Poll::Ready(Err(error)) => Err(broken(&error)),
             Poll::Ready(Ok(0)) => {
                 self.half_closed_since = Some(self.now());
@@ -243,9 +253,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         // Answers come many at a time, and the exchange is at hand for all of them.
         let mut at_hand = None;
         loop {
-            if self.full {
+            if self.full || self.closing_since.is_some() {
                 at_hand = None;
-                if self.is_deaf() {
+                if self.is_deaf() || self.has_heard_all() {
                     break;
                 }
             }
@@ -256,13 +266,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             if matches!(incoming, Incoming::Ask(_)) {
                 at_hand = None;
             }
+            if self.closing_since.is_some() && !Assembly::is_credit(&incoming) {
+                continue;
+            }
             match &incoming {
                 Incoming::Ask(ask) if ask.tag.is_none() && is_streamed(&self.link, ask)? => {}
                 Incoming::Ask(ask) if ask.tag.is_none() && ask.metadata.part.is_some() => {
+                    self.running.took(ask.fields.bytes_len());
                     let assembled = self.assembly.handle(ask).map_err(Lost::PeerMisbehaved)?;
+                    self.shed_if_memory_is_short();
                     self.take_assembled(assembled)?;
                 }
-                Incoming::Ask(ask) if ask.command == Cancel::NAME.as_bytes() => {
+                Incoming::Ask(ask)
+                    if ask.tag.is_none() && ask.command == Cancel::NAME.as_bytes() =>
+                {
                     if let Some(tag) = ask.fields.get(b"tag") {
                         self.running.cancel(&self.link, tag.bytes());
                     }

@@ -1,6 +1,7 @@
 //! Keys within one process, for tests.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
@@ -87,6 +88,17 @@ impl Keys for MemoryKeys {
         Ok(keys)
     }
 
+    async fn list_after(
+        &self,
+        after: Option<&PublicKey>,
+        max: usize,
+    ) -> Result<Vec<KeyEntry>, RegistryError> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let book = self.book();
+        let rest = book.keys.range::<PublicKey, _>((from, Bound::Unbounded));
+        Ok(rest.take(max).map(|(_, entry)| entry.clone()).collect())
+    }
+
     async fn revoke(
         &self,
         key: &PublicKey,
@@ -96,8 +108,8 @@ impl Keys for MemoryKeys {
         let mut book = self.book();
         let Some(named) = book.keys.get(key).cloned() else { return Ok(revoked) };
         for entry in book.keys.values_mut() {
-            if entry.is_of_same_owner(&named) && entry.is_good(now) {
-                entry.revoked = Some(now);
+            if entry.is_of_same_owner(&named) && !entry.is_revoked {
+                *entry = entry.clone().into_revoked(now);
                 revoked.push(entry.clone());
             }
         }

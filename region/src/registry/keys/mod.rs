@@ -45,8 +45,11 @@ pub struct KeyEntry {
     pub name: String,
     /// When it was enrolled, by the wall clock, to the millisecond.
     pub since: SystemTime,
-    /// From when on it is not accepted, by the wall clock, to the millisecond. In the future after
-    /// its owner has announced the next one. Absent: it is good.
+    /// Whether it was revoked: it is not accepted from then on, whatever any clock says.
+    pub is_revoked: bool,
+    /// From when on it is not accepted, by the wall clock, to the millisecond: the end that was set
+    /// when its owner announced the next one, or for a key that was revoked when that was, by the
+    /// clock of the process that was told. Absent: no end is set.
     pub revoked: Option<SystemTime>,
 }
 
@@ -115,8 +118,24 @@ pub trait Keys: fmt::Debug + Send + Sync + 'static {
     /// Dropping the future changes nothing.
     async fn list(&self) -> Result<Vec<KeyEntry>, RegistryError>;
 
-    /// Revokes a key, and every other good key of the same owner: whoever stole one may have
-    /// announced the next. Gives those that were good until now.
+    /// So many keys, sorted by the keys themselves: those that come after that one, or the first.
+    /// There are no more if there are fewer.
+    ///
+    /// # Errors
+    /// [`RegistryError`].
+    ///
+    /// # Cancellation
+    /// Dropping the future changes nothing.
+    async fn list_after(
+        &self,
+        after: Option<&PublicKey>,
+        max: usize,
+    ) -> Result<Vec<KeyEntry>, RegistryError>;
+
+    /// Revokes a key, and every other key of the same owner: whoever stole one may have announced
+    /// the next. It does not depend on any clock: those whose end was set are revoked as well, for
+    /// another process may think that they are still good. Gives those that were not revoked until
+    /// now; `now` is noted with them.
     ///
     /// # Errors
     /// [`RegistryError`].
@@ -178,7 +197,13 @@ impl KeyEntry {
     /// Whether the key is accepted at this moment.
     #[must_use]
     pub fn is_good(&self, now: SystemTime) -> bool {
-        self.revoked.is_none_or(|revoked| now < revoked)
+        !self.is_revoked && self.revoked.is_none_or(|revoked| now < revoked)
+    }
+
+    /// The same key after it was revoked at `now`.
+    fn into_revoked(self, now: SystemTime) -> Self {
+        let revoked = self.revoked.map_or(now, |end| end.min(now));
+        Self { is_revoked: true, revoked: Some(revoked), ..self }
     }
 
     fn is_of_same_owner(&self, other: &Self) -> bool {

@@ -78,8 +78,9 @@ pub(in crate::registry) fn succeed(
         return Err(Enrolment::Superseded);
     };
     match of_next {
-        Standing { good: KEYS_PER_IDENT_MAX.., .. } => return Err(Enrolment::Superseded),
+        // Whoever announces again what is enrolled already is to find that out first.
         Standing { is_known: true, .. } => return Err(Enrolment::KeyTaken),
+        Standing { good: KEYS_PER_IDENT_MAX.., .. } => return Err(Enrolment::Superseded),
         Standing { entries: KEYS_MAX.., .. } => return Err(Enrolment::Full),
         Standing { .. } => {}
     }
@@ -97,11 +98,13 @@ pub(in crate::registry) struct Columns {
     pub(in crate::registry) name: String,
     pub(in crate::registry) since_ms: i64,
     pub(in crate::registry) revoked_ms: Option<i64>,
+    pub(in crate::registry) is_revoked: bool,
 }
 
 impl Columns {
     /// In this order.
-    pub(in crate::registry) const NAMES: &str = "key, role, ident, name, since_ms, revoked_ms";
+    pub(in crate::registry) const NAMES: &str =
+        "key, role, ident, name, since_ms, revoked_ms, is_revoked";
 
     pub(in crate::registry) fn of(entry: &KeyEntry) -> Self {
         Self {
@@ -111,6 +114,7 @@ impl Columns {
             name: entry.name.clone(),
             since_ms: to_ms(entry.since),
             revoked_ms: entry.revoked.map(to_ms),
+            is_revoked: entry.is_revoked,
         }
     }
 
@@ -123,6 +127,7 @@ impl Columns {
             ident: self.ident,
             name: self.name,
             since: from_ms(self.since_ms),
+            is_revoked: self.is_revoked,
             revoked: self.revoked_ms.map(from_ms),
         })
     }

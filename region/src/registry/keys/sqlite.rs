@@ -22,7 +22,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 const LAYOUT: Layout = Layout { migrations: &MIGRATIONS, synchronous: "full" };
 
 /// The versions of the schema, oldest first: each entry brings a database from the version before.
-const MIGRATIONS: [&str; 1] = ["
+const MIGRATIONS: [&str; 2] = [
+    "
     CREATE TABLE keys (
         key TEXT PRIMARY KEY,
         role TEXT NOT NULL,
@@ -40,7 +41,20 @@ const MIGRATIONS: [&str; 1] = ["
     ) STRICT, WITHOUT ROWID;
     CREATE TABLE key_changes (times INTEGER NOT NULL) STRICT;
     INSERT INTO key_changes VALUES (0);
-    "];
+    ",
+    // Until now a key that was revoked had its end like one that was followed by the next. What had
+    // ended by this machine's clock counts as revoked; and so does whatever belongs to an owner all
+    // of whose keys have an end, for that comes of revoking alone.
+    "
+    ALTER TABLE keys ADD COLUMN is_revoked INTEGER NOT NULL DEFAULT 0;
+    UPDATE keys SET is_revoked = 1 WHERE revoked_ms IS NOT NULL
+        AND (revoked_ms <= unixepoch('subsec') * 1000 OR NOT EXISTS (
+            SELECT 1 FROM keys AS other
+            WHERE other.role = keys.role AND other.ident = keys.ident
+                AND other.revoked_ms IS NULL
+        ));
+    ",
+];
 
 /// Keys in a file that several processes open. The file has to be kept: whoever it does not know is
 /// not let in.
@@ -101,11 +115,11 @@ async fn look(file: SqliteFile, changes: watch::Sender<u64>) {
     let mut every = tokio::time::interval(LOOK_EVERY);
     loop {
         every.tick().await;
-        let times = |database: &mut Connection| {
+        let times = |database: &Connection| {
             let mut select = database.prepare_cached("SELECT times FROM key_changes")?;
             select.query_row([], |row| row.get::<_, i64>(0))
         };
-        match file.run(times).await {
+        match file.read_in_place(times).await {
             Ok(times) if known != Some(times) => {
                 known = Some(times);
                 changes.send_modify(|changes| *changes += 1);
@@ -132,6 +146,7 @@ fn entry_of(row: &Row<'_>) -> rusqlite::Result<Option<KeyEntry>> {
         name: row.get(3)?,
         since_ms: row.get(4)?,
         revoked_ms: row.get(5)?,
+        is_revoked: row.get(6)?,
     };
     Ok(columns.entry())
 }
@@ -143,10 +158,10 @@ fn find(database: &Connection, key: &PublicKey) -> rusqlite::Result<Option<KeyEn
 }
 
 fn write(database: &Connection, entry: &KeyEntry) -> rusqlite::Result<()> {
-    let Columns { key, role, ident, name, since_ms, revoked_ms } = Columns::of(entry);
+    let Columns { key, role, ident, name, since_ms, revoked_ms, is_revoked } = Columns::of(entry);
     let names = Columns::NAMES;
-    let sql = format!("INSERT OR REPLACE INTO keys ({names}) VALUES (?1, ?2, ?3, ?4, ?5, ?6)");
-    let row = params![key, role, ident, name, since_ms, revoked_ms];
+    let sql = format!("INSERT OR REPLACE INTO keys ({names}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)");
+    let row = params![key, role, ident, name, since_ms, revoked_ms, is_revoked];
     database.prepare_cached(&sql)?.execute(row).map(drop)
 }
 
@@ -159,7 +174,7 @@ fn standing(
 ) -> rusqlite::Result<Standing> {
     let sql = "SELECT (SELECT count(*) FROM keys WHERE key = ?1),
                    (SELECT count(*) FROM keys WHERE role = ?2 AND ident = ?3
-                       AND (revoked_ms IS NULL OR revoked_ms > ?4)),
+                       AND NOT is_revoked AND (revoked_ms IS NULL OR revoked_ms > ?4)),
                    (SELECT count(*) FROM keys)";
     let row = params![key.to_string(), entry.role.as_str(), entry.ident, to_ms(now)];
     database.prepare_cached(sql)?.query_row(row, |row| {
@@ -249,8 +264,8 @@ fn revoke(
 ) -> rusqlite::Result<Vec<KeyEntry>> {
     let Some(named) = find(database, key)? else { return Ok(Vec::new()) };
     let sql = format!(
-        "UPDATE keys SET revoked_ms = ?3
-         WHERE role = ?1 AND ident = ?2 AND (revoked_ms IS NULL OR revoked_ms > ?3)
+        "UPDATE keys SET is_revoked = 1, revoked_ms = min(coalesce(revoked_ms, ?3), ?3)
+         WHERE role = ?1 AND ident = ?2 AND NOT is_revoked
          RETURNING {}",
         Columns::NAMES
     );
@@ -269,11 +284,11 @@ impl Keys for SqliteKeys {
 
     async fn find(&self, key: &PublicKey) -> Result<Option<KeyEntry>, RegistryError> {
         let key = *key;
-        self.file.run(move |database| find(database, &key)).await
+        self.file.read_in_place(move |database| find(database, &key)).await
     }
 
     async fn list(&self) -> Result<Vec<KeyEntry>, RegistryError> {
-        let listed = self.file.run(|database| {
+        let listed = self.file.read_in_place(|database| {
             let sql = format!("SELECT {} FROM keys", Columns::NAMES);
             let mut select = database.prepare_cached(&sql)?;
             let rows = select.query_map([], entry_of)?;
@@ -282,6 +297,22 @@ impl Keys for SqliteKeys {
         let mut listed: Vec<_> = listed.await?.into_iter().flatten().collect();
         rules::sort(&mut listed);
         Ok(listed)
+    }
+
+    async fn list_after(
+        &self,
+        after: Option<&PublicKey>,
+        max: usize,
+    ) -> Result<Vec<KeyEntry>, RegistryError> {
+        let after = after.map(ToString::to_string).unwrap_or_default();
+        let listed = self.file.read_in_place(move |database| {
+            let names = Columns::NAMES;
+            let sql = format!("SELECT {names} FROM keys WHERE key > ?1 ORDER BY key");
+            let mut select = database.prepare_cached(&sql)?;
+            let rows = select.query_map([after], entry_of)?;
+            rows.filter_map(Result::transpose).take(max).collect::<rusqlite::Result<Vec<_>>>()
+        });
+        listed.await
     }
 
     async fn revoke(

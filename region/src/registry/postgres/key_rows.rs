@@ -21,6 +21,7 @@ fn entry_of(row: &Row) -> Result<Option<KeyEntry>, tokio_postgres::Error> {
         name: row.try_get(3)?,
         since_ms: row.try_get(4)?,
         revoked_ms: row.try_get(5)?,
+        is_revoked: row.try_get(6)?,
     };
     Ok(columns.entry())
 }
@@ -41,10 +42,32 @@ pub(super) async fn find(
     Ok(rows.first().map(entry_of).transpose()?.flatten())
 }
 
+/// So many entries, sorted by their keys, from the one after this on. A database that is sorted by
+/// a language sorts keys in one way as well.
+pub(super) async fn list_after(
+    client: &impl GenericClient,
+    after: Option<&PublicKey>,
+    max: usize,
+) -> Result<Vec<KeyEntry>, Trouble> {
+    let names = Columns::NAMES;
+    let sql = format!("SELECT {names} FROM ampmesh_keys WHERE key > $1 ORDER BY key LIMIT $2");
+    let mut after = after.map(ToString::to_string).unwrap_or_default();
+    let mut entries = Vec::new();
+    while entries.len() < max {
+        let most = limit(max.saturating_sub(entries.len()));
+        let rows = client.query_typed(&sql, &[(&after, Type::TEXT), (&most, Type::INT8)]).await?;
+        // Without those that this program cannot have written there may be too few.
+        let Some(last) = rows.last() else { break };
+        after = last.try_get(0)?;
+        entries.extend(entries_of(&rows)?);
+    }
+    Ok(entries)
+}
+
 async fn write(client: &impl GenericClient, entry: &KeyEntry) -> Result<(), Trouble> {
-    let Columns { key, role, ident, name, since_ms, revoked_ms } = Columns::of(entry);
+    let Columns { key, role, ident, name, since_ms, revoked_ms, is_revoked } = Columns::of(entry);
     let sql = format!(
-        "INSERT INTO ampmesh_keys ({}) VALUES ($1, $2, $3, $4, $5, $6)
+        "INSERT INTO ampmesh_keys ({}) VALUES ($1, $2, $3, $4, $5, $6, $7)
          ON CONFLICT (key) DO UPDATE SET revoked_ms = $6",
         Columns::NAMES
     );
@@ -58,6 +81,7 @@ async fn write(client: &impl GenericClient, entry: &KeyEntry) -> Result<(), Trou
                 (&text(&name), Type::TEXT),
                 (&since_ms, Type::INT8),
                 (&revoked_ms, Type::INT8),
+                (&is_revoked, Type::BOOL),
             ],
         )
         .await?;
@@ -75,7 +99,7 @@ async fn standing(
         .query_typed(
             "SELECT (SELECT count(*) FROM ampmesh_keys WHERE key = $1),
                  (SELECT count(*) FROM ampmesh_keys WHERE role = $2 AND ident = $3
-                     AND (revoked_ms IS NULL OR revoked_ms > $4)),
+                     AND NOT is_revoked AND (revoked_ms IS NULL OR revoked_ms > $4)),
                  (SELECT count(*) FROM ampmesh_keys)",
             &[
                 (&key.to_string(), Type::TEXT),
@@ -174,7 +198,7 @@ pub(super) async fn succeed(
     Ok(Enrolment::Enrolled)
 }
 
-/// Revokes all good keys of the owner of this one, and gives them.
+/// Revokes all keys of the owner of this one, and gives those that were not revoked before.
 pub(super) async fn revoke(
     client: &impl GenericClient,
     key: &PublicKey,
@@ -182,8 +206,8 @@ pub(super) async fn revoke(
 ) -> Result<Vec<KeyEntry>, Trouble> {
     let Some(named) = find(client, key).await? else { return Ok(Vec::new()) };
     let sql = format!(
-        "UPDATE ampmesh_keys SET revoked_ms = $3
-         WHERE role = $1 AND ident = $2 AND (revoked_ms IS NULL OR revoked_ms > $3)
+        "UPDATE ampmesh_keys SET is_revoked = true, revoked_ms = least(revoked_ms, $3)
+         WHERE role = $1 AND ident = $2 AND NOT is_revoked
          RETURNING {}",
         Columns::NAMES
     );

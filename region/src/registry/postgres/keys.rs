@@ -13,13 +13,13 @@ use async_trait::async_trait;
 use mesh::{InviteHash, InviteId, PublicKey, chain};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio_postgres::Transaction;
 use tokio_postgres::types::Type;
-use tokio_postgres::{IsolationLevel, Transaction};
 
 use super::key_rows::{self as rows, entries_of};
 use super::limit;
 use super::schema::{KEYS, KEYS_LOCK};
-use super::session::{Line, Trouble};
+use super::session::{Line, Trouble, begin};
 use super::settings::PostgresSettings;
 use crate::registry::RegistryError;
 use crate::registry::keys::rules::{self, Columns};
@@ -85,10 +85,7 @@ impl PostgresKeys {
         work: impl AsyncFnOnce(&Transaction<'_>) -> Result<T, Trouble>,
     ) -> Result<T, RegistryError> {
         let worked = self.line.run(async |client| {
-            // Each statement has to see what was done before the lock was ours.
-            let beginning = client.build_transaction();
-            let transaction =
-                beginning.isolation_level(IsolationLevel::ReadCommitted).start().await?;
+            let transaction = begin(client).await?;
             // A key that was revoked stays revoked, whatever happens to the server next.
             let begin = format!(
                 "SET LOCAL synchronous_commit = on; SELECT pg_advisory_xact_lock({KEYS_LOCK})"
@@ -173,6 +170,14 @@ impl Keys for PostgresKeys {
             .await?;
         rules::sort(&mut listed);
         Ok(listed)
+    }
+
+    async fn list_after(
+        &self,
+        after: Option<&PublicKey>,
+        max: usize,
+    ) -> Result<Vec<KeyEntry>, RegistryError> {
+        self.line.ask(async |client| rows::list_after(client, after, max).await).await
     }
 
     async fn revoke(

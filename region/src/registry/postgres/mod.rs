@@ -30,7 +30,7 @@ use tokio_postgres::{Client, GenericClient, Row};
 
 pub use self::keys::PostgresKeys;
 use self::schema::{LOCK, REGIONS as CHANNEL};
-use self::session::{Line, Trouble};
+use self::session::{Line, Trouble, begin};
 pub use self::settings::{PostgresSettings, PostgresSettingsError};
 use self::sightings::Sightings;
 pub use self::tls::RootsError;
@@ -187,7 +187,7 @@ impl Registry for PostgresRegistry {
         let (id, columns) = (region.as_str(), Columns::of(opened));
         let lost: Vec<String> = lost.iter().map(ToString::to_string).collect();
         self.run(async |client| {
-            let transaction = client.transaction().await?;
+            let transaction = begin(client).await?;
             // Nobody may take it out meanwhile; it may go on announcing itself.
             let known = "SELECT 1 FROM ampmesh_regions WHERE id = $1 FOR KEY SHARE";
             if transaction.query_typed(known, &[(&id, Type::TEXT)]).await?.is_empty() {
@@ -264,7 +264,7 @@ async fn is_heartbeat(client: &Client, region: &RegionEntry) -> Result<bool, Tro
 async fn enter(client: &mut Client, region: &RegionEntry) -> Result<bool, Trouble> {
     let RegionEntry { id, name, addresses, version, started } = region;
     let (id, started_ms) = (id.as_str(), to_ms(*started));
-    let transaction = client.transaction().await?;
+    let transaction = begin(client).await?;
     // One after the other: two that listen at the same place must not miss each other.
     transaction.execute_typed("SELECT pg_advisory_xact_lock($1)", &[(&LOCK, Type::INT8)]).await?;
     // What has expired is kept for a while: whose entry is gone has left, whose is old may come

@@ -3,6 +3,8 @@
 use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Error, GenericClient};
 
+use super::session::begin;
+
 /// The channel on which processes tell each other that the region processes have changed.
 pub(super) const REGIONS: &str = "ampmesh_regions";
 
@@ -23,7 +25,7 @@ pub(super) const KEYS_LOCK: i64 = 0x616d_706d_6b65_7973;
 ///
 /// Who drops the tables of the registry, as one may, keeps the keys: they are only made where they
 /// are missing.
-const MIGRATIONS: [&str; 2] = [
+const MIGRATIONS: [&str; 3] = [
     "
     CREATE TABLE ampmesh_regions (
         id text PRIMARY KEY,
@@ -67,6 +69,17 @@ const MIGRATIONS: [&str; 2] = [
     );
     INSERT INTO ampmesh_key_changes (times) VALUES (0) ON CONFLICT DO NOTHING;
     ",
+    // Until now a key that was revoked had its end like one that was followed by the next. What had
+    // ended by the server's clock counts as revoked; and so does whatever belongs to an owner all
+    // of whose keys have an end, for that comes of revoking alone.
+    "
+    ALTER TABLE ampmesh_keys ADD COLUMN IF NOT EXISTS is_revoked boolean NOT NULL DEFAULT false;
+    UPDATE ampmesh_keys AS it SET is_revoked = true WHERE revoked_ms IS NOT NULL
+        AND (revoked_ms <= extract(epoch FROM clock_timestamp()) * 1000 OR NOT EXISTS (
+            SELECT 1 FROM ampmesh_keys AS other
+            WHERE other.role = it.role AND other.ident = it.ident AND other.revoked_ms IS NULL
+        ));
+    ",
 ];
 
 /// The newest version that this program knows.
@@ -83,7 +96,7 @@ pub(super) async fn migrate(client: &mut Client) -> Result<i64, Error> {
     if found >= known() {
         return Ok(found);
     }
-    let transaction = client.transaction().await?;
+    let transaction = begin(client).await?;
     // Two processes that start at once must not both migrate.
     transaction.execute_typed("SELECT pg_advisory_xact_lock($1)", &[(&LOCK, Type::INT8)]).await?;
     // What another process has made meanwhile is only seen by a statement that uses the table.

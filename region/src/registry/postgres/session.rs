@@ -13,7 +13,7 @@ use tokio::sync::{Notify, RwLock, watch};
 use tokio::task::JoinSet;
 use tokio::time::error::Elapsed;
 use tokio::time::{Instant, Interval, timeout, timeout_at};
-use tokio_postgres::{AsyncMessage, Client, Connection, NoTls};
+use tokio_postgres::{AsyncMessage, Client, Connection, IsolationLevel, NoTls, Transaction};
 
 use super::failure::Failure;
 use super::schema;
@@ -39,6 +39,12 @@ const BEGIN: &str = "
 /// What holds once the tables are up to date. The server gives up before we do, so that it is not
 /// still at work on what nobody waits for.
 const GO_ON: &str = "SET statement_timeout = '2s'";
+
+/// Begins a transaction each of whose statements sees what was done before it, whatever the
+/// server's default is: what others did before a lock was ours is to be seen.
+pub(super) async fn begin(client: &mut Client) -> Result<Transaction<'_>, tokio_postgres::Error> {
+    client.build_transaction().isolation_level(IsolationLevel::ReadCommitted).start().await
+}
 
 /// A connection that is good.
 #[derive(Debug)]

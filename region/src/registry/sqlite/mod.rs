@@ -102,7 +102,7 @@ async fn look(file: SqliteFile, boot: Arc<str>, changes: watch::Sender<u64>) {
     loop {
         every.tick().await;
         let boot = Arc::clone(&boot);
-        match file.run(move |database| live_regions(database, &boot)).await {
+        match file.read(move |database| live_regions(database, &boot)).await {
             Ok(regions) if known.as_ref() != Some(&regions) => {
                 known = Some(regions);
                 changes.send_modify(|changes| *changes += 1);
@@ -204,12 +204,12 @@ impl Registry for SqliteRegistry {
 
     async fn regions(&self) -> Result<Vec<RegionEntry>, RegistryError> {
         let boot = Arc::clone(&self.boot);
-        self.file.run(move |database| live_regions(database, &boot)).await
+        self.file.read(move |database| live_regions(database, &boot)).await
     }
 
     async fn links(&self) -> Result<Vec<LinkEntry>, RegistryError> {
         let boot = Arc::clone(&self.boot);
-        let links = self.file.run(move |database| {
+        let links = self.file.read(move |database| {
             let mut select = database.prepare_cached(
                 "SELECT region, cluster, cluster_name, cluster_version, links.address,
                      round_trip_us, since_ms

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use amp_proto::{AnsweredBy, Role};
+use amp_proto::{AnsweredBy, CallError, Never, Role};
 use anyhow::{Context as _, ensure};
 use bytes::Bytes;
 use mesh::{CallId, Client, ClusterId};
@@ -12,7 +12,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::{Add, Drop, Mirror, Pipe};
+use super::{Add, Drop, Mirror, Pipe, Sum};
 
 /// How many small calls one process has under way.
 const SMALL_AT_ONCE: u64 = 128;
@@ -120,8 +120,15 @@ impl Load {
                 break;
             }
             match kind {
-                Kind::Small => add(&client, number, turn).await?,
-                Kind::Once => add(&client.clone().once(CallId::generate()), number, turn).await?,
+                Kind::Small => {
+                    let added = client.call(Add { left: number, right: turn }).await;
+                    check(added, number + turn)?;
+                }
+                Kind::Once => {
+                    let client = client.clone().once(CallId::generate());
+                    let added = client.call(Add { left: number, right: turn }).await;
+                    check(added, number + turn)?;
+                }
                 Kind::Large => {
                     let water = Bytes::from(vec![3; LARGE_BYTES]);
                     let Drop { water: back } = client.call(Mirror { water: water.clone() }).await?;
@@ -138,12 +145,9 @@ impl Load {
     }
 }
 
-async fn add<R: Role>(client: &Client<R>, left: u64, right: u64) -> anyhow::Result<()>
-where
-    Add: AnsweredBy<R>,
-{
-    let sum = client.call(Add { left, right }).await.context("a small call")?;
-    ensure!(sum.sum == left + right, "a call was given the answer to another");
+fn check(added: Result<Sum, CallError<Never>>, expected: u64) -> anyhow::Result<()> {
+    let Sum { sum } = added.context("a small call")?;
+    ensure!(sum == expected, "a call was given the answer to another");
     Ok(())
 }
 

@@ -1,6 +1,7 @@
 //! What the rows about floods, readers that do not read, exhaustion and soaking have in common: a
 //! vocabulary, and processes that speak it.
 
+pub(crate) mod keeping;
 pub(crate) mod load;
 pub(crate) mod node;
 pub(crate) mod raw;
@@ -11,6 +12,7 @@ use std::time::Duration;
 
 use amp_proto::{Arguments, Command, ItemSender, Items, Never, responders};
 use bytes::Bytes;
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 /// Add two numbers.
@@ -47,6 +49,13 @@ pub(crate) struct Subscribe {
     pub(crate) items_per_s: u64,
 }
 
+/// Hold some bytes until you are told to let go of them.
+#[derive(Debug, Command)]
+#[command(answered_by = any)]
+pub(crate) struct Keep {
+    pub(crate) water: Bytes,
+}
+
 /// Some bytes.
 #[derive(Debug, Arguments)]
 pub(crate) struct Drop {
@@ -58,6 +67,8 @@ pub(crate) struct Drop {
 pub(crate) struct Answers {
     /// How many asks were answered.
     pub(crate) answered: AtomicU64,
+    /// Whether what is held may go.
+    pub(crate) let_go: watch::Sender<bool>,
 }
 
 /// How often in a second a publisher hands out what is due.
@@ -75,6 +86,15 @@ impl Answers {
     async fn mirror(&self, Mirror { water }: Mirror) -> Result<Drop, Never> {
         self.answered.fetch_add(1, Ordering::Relaxed);
         Ok(Drop { water })
+    }
+
+    #[responder]
+    async fn keep(&self, Keep { water }: Keep) -> Result<(), Never> {
+        let mut let_go = self.let_go.subscribe();
+        let _is_over = let_go.wait_for(|go| *go).await.is_ok();
+        drop(water);
+        self.answered.fetch_add(1, Ordering::Relaxed);
+        Ok(())
     }
 
     #[responder]

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use cluster::ClusterController;
-use mesh::{ClusterId, KeyPair, Limits, Listen, Secret};
+use mesh::{ClusterId, KeyPair, Limits, Listen, Memory, MemoryBudget, Secret};
 use region::RegionController;
 use tokio::io::{AsyncBufReadExt as _, BufReader, Lines, Stdin};
 use tokio::time::{Instant, sleep};
@@ -16,6 +16,7 @@ use tokio_util::task::TaskTracker;
 use tracing_subscriber::EnvFilter;
 use uuid::Uuid;
 
+use super::keeping::{self, Keeping};
 use super::load::{Load, Source, ToCluster};
 use super::{Add, Answers, Subscribe};
 
@@ -29,6 +30,9 @@ pub(crate) enum Node {
         /// How long calls that are made once are remembered, in seconds.
         #[arg(long, default_value_t = 120)]
         once_s: u64,
+        /// How much memory it may have, in bytes, where the system says something else.
+        #[arg(long)]
+        memory_budget: Option<u64>,
     },
     /// A cluster process. It says `connected`.
     Cluster {
@@ -56,12 +60,13 @@ impl Node {
         let lines = BufReader::new(tokio::io::stdin()).lines();
         let answers = Arc::new(Answers::default());
         match self {
-            Self::Region { secret, once_s } => {
+            Self::Region { secret, once_s, memory_budget } => {
                 let region = RegionController::builder()
                     .listen(Listen::loopback())
                     .secret(Secret::from_hex(&secret)?)
                     .key_pair(KeyPair::generate())
                     .limits(limits(once_s))
+                    .memory_budget(memory_budget.map_or(MemoryBudget::Allowed, MemoryBudget::Bytes))
                     .responders_arc(Arc::clone(&answers))
                     .start()
                     .await?;
@@ -111,6 +116,15 @@ async fn region_told(
                 say("stopped")?;
             }
             ["count"] => count(&load, answers)?,
+            ["let-go"] => {
+                let _before = answers.let_go.send_replace(true);
+            }
+            ["memory"] => {
+                let Memory { resident_bytes, budget_bytes, pressure, .. } = region.memory();
+                let [resident, budget] =
+                    [resident_bytes, budget_bytes].map(Option::unwrap_or_default);
+                say(&format!("memory {resident} {budget} {pressure:?}"))?;
+            }
             ["clusters"] => say(&format!("clusters {}", region.get_all_clients().len()))?,
             _ => bail!("nobody knows `{line}` here"),
         }
@@ -129,6 +143,7 @@ where
 {
     let load = Arc::new(Load::default());
     let subscribers = TaskTracker::new();
+    let keeping = Arc::new(Keeping::default());
     let (mut coming, mut comings) = (false, 0_u64);
     let mut next = Instant::now();
     loop {
@@ -152,6 +167,15 @@ where
                 coming = false;
                 load.end().await;
                 say("stopped")?;
+            }
+            ["keep", calls, bytes] => {
+                keeping.begin(cluster.client().await?, calls.parse()?, bytes.parse()?);
+            }
+            ["kept"] => say(&keeping.told())?,
+            ["try"] => say(&format!("tried {}", keeping::try_one(&cluster.client().await?).await))?,
+            ["ping"] => {
+                cluster.client().await?.ping().await?;
+                say("pong")?;
             }
             ["count"] => count(&load, answers)?,
             ["comings"] => say(&format!("comings {comings}"))?,

@@ -7,8 +7,11 @@ use crate::command::{CommandRow, Figure, words};
 pub(super) fn fuzzing() -> CommandRow {
     CommandRow {
         number: "R1",
-        property: "nothing that a peer sends makes the codec fail",
-        targets: ["a million runs of each target, 0 findings", "a hundred million of each"],
+        property: "nothing that a peer sends, or a person writes, makes what reads it fail",
+        targets: [
+            "a million runs of each target, 0 findings",
+            "a hundred million of each codec, ten million connections and handshakes",
+        ],
         commands: [words("tests/fuzz/fuzz all"), words("tests/fuzz/fuzz all 100000000")],
         figure: Figure::LastLineWith("R1: "),
         time_limits: [minutes(40), minutes(24 * 60)],
@@ -47,6 +50,21 @@ pub(super) fn simulation() -> CommandRow {
         commands: [words("tests/simulate seeds 500"), words("tests/simulate seeds 10000 600")],
         figure: Figure::LastLineWith("R5: "),
         time_limits: [minutes(30), minutes(24 * 60)],
+    }
+}
+
+/// R8, for those who reach the operators' socket.
+pub(super) fn operators() -> CommandRow {
+    CommandRow {
+        number: "R8b",
+        property: "operators that do not go on are left, and keep nobody out",
+        targets: [
+            "50 of each of 2 kinds: all closed ≤ 10 s, others are answered",
+            "1,000 of each of 2 kinds: all closed ≤ 10 s, others are answered",
+        ],
+        commands: [words("tests/operators 50"), words("tests/operators 1000")],
+        figure: Figure::LastLineWith("R8b "),
+        time_limits: [minutes(20); 2],
     }
 }
 

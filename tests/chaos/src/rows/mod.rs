@@ -7,6 +7,7 @@ mod kills;
 mod kit;
 mod partition;
 mod r23_exhaustion;
+mod r23_memory;
 mod r24_soak;
 mod r7_slow_readers;
 mod r8_slowloris;
@@ -28,6 +29,7 @@ pub(crate) fn all() -> Vec<Box<dyn Row>> {
         Box::new(half_open::HalfOpen),
         Box::new(r7_slow_readers::SlowReaders),
         Box::new(r8_slowloris::Slowloris),
+        Box::new(commands::operators()),
         Box::new(commands::wrong_keys()),
         Box::new(commands::replays()),
         Box::new(commands::revocation()),

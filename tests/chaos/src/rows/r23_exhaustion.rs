@@ -1,4 +1,4 @@
-//! R23: more connections than there are file descriptors.
+//! R23: more connections than there are file descriptors, and more to hold than there is memory.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use uuid::Uuid;
 use crate::floods::raw::RawPeer;
 use crate::processes::{Process, output};
 use crate::row::{Figures, Form, Row, Run};
-use crate::rows::minutes;
+use crate::rows::{minutes, r23_memory};
 
 pub(crate) struct Exhaustion;
 
@@ -30,11 +30,12 @@ impl Row for Exhaustion {
     }
 
     fn property(&self) -> &'static str {
-        "without file descriptors what is there goes on"
+        "without files or memory what is there goes on"
     }
 
     fn target(&self, _: Form) -> &'static str {
-        "256 files, 400 peers: ≤ 1 log line/s, no call fails, others come in once there is room"
+        "256 files, 400 peers: ≤ 1 log line/s, no call fails, others come in once there is room; \
+         128 MiB: not killed, new calls refused, the others end, none lost, answers again"
     }
 
     fn time_limit(&self, _: Form) -> Duration {
@@ -103,6 +104,8 @@ impl Row for Exhaustion {
         );
         let (_, failed) = calls(&mut cluster).await?;
         figures.check(failed == 0, format!("{failed} calls failed in the end"));
+        drop((region, cluster, peer));
+        r23_memory::run(&mut figures).await?;
         Ok(figures)
     }
 }

@@ -121,11 +121,16 @@ impl Row for Soak {
         let begun = Instant::now();
         let mut seconds = tokio::time::interval(Duration::from_secs(1));
         seconds.set_missed_tick_behavior(MissedTickBehavior::Skip);
-        let (mut calls_before, mut second) = (0, 0_u64);
+        // How many calls there had been when memory was looked at for the first time, and when.
+        let (mut before, mut second) = (None, 0_u64);
         loop {
             seconds.tick().await;
             second += 1;
             let is_warm = begun.elapsed() >= WARM_UP;
+            if is_warm && before.is_none() {
+                let calls = region.count().await?.calls + cluster.count().await?.calls;
+                before = Some((calls, Instant::now()));
+            }
             for watched in [&mut region, &mut cluster].into_iter().filter(|_| is_warm) {
                 let bytes = u32::try_from(watched.process.resident_bytes()? / 1024)?;
                 watched.resident.push(f64::from(bytes) * 1024.0);
@@ -133,9 +138,6 @@ impl Row for Soak {
             // A question a minute is no load.
             if second.is_multiple_of(60) || begun.elapsed() >= lasts {
                 let calls = region.count().await?.calls + cluster.count().await?.calls;
-                if calls_before == 0 && is_warm {
-                    calls_before = calls;
-                }
                 let is_enough = calls >= CALLS_MAX && begun.elapsed() >= SHORTEST;
                 if is_enough || begun.elapsed() >= lasts {
                     break;
@@ -162,7 +164,8 @@ impl Row for Soak {
         cluster.process.tell("comings").await?;
         let comings: u64 = cluster.process.line("comings", WITHIN).await?.parse()?;
         figures.check(comings > 0, format!("{comings} more processes came and went"));
-        let measured = lasted.saturating_sub(WARM_UP).as_secs_f64();
+        let (calls_before, warm_at) = before.context("it ended before it was warm")?;
+        let measured = (begun + lasted).duration_since(warm_at).as_secs_f64();
         let calls_measured = f64::from(u32::try_from(calls.saturating_sub(calls_before))?);
         for watched in [&mut region, &mut cluster] {
             growth(&mut figures, watched, calls_measured / measured)?;

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use crate::floods::raw::{RawPeer, box_of};
 use crate::processes::{Process, output};
 use crate::row::{Figures, Form, Row, Run};
-use crate::rows::minutes;
+use crate::rows::{minutes, r23_memory};
 
 pub(crate) struct SlowReaders;
 
@@ -28,6 +28,8 @@ const WATCHED_S: usize = 10;
 /// What the operating system may hold for a reader that reads no more.
 const SYSTEM_BYTES: u64 = 512 * 1024;
 const MIB: u64 = 1024 * 1024;
+/// What the region may have.
+const LIMIT_BYTES: u64 = 512 * MIB;
 
 impl SlowReaders {
     const fn readers(form: Form) -> u64 {
@@ -51,12 +53,12 @@ impl Row for SlowReaders {
     fn target(&self, form: Form) -> &'static str {
         match form {
             Form::Short => {
-                "100 peers, 50 MB/s: memory ≤ 1 MiB each + 64 MiB, cut 10 s after they took \
-                 nothing more, healthy peers keep ≥ 90 %"
+                "512 MiB, 100 peers, 50 MB/s: memory ≤ 1 MiB each + 64 MiB, cut 10 s after they \
+                 took nothing more, healthy peers keep ≥ 90 %"
             }
             Form::Long => {
-                "1,000 peers, 50 MB/s: memory ≤ 1 MiB each + 64 MiB, cut 10 s after they took \
-                 nothing more, healthy peers keep ≥ 90 %"
+                "512 MiB, 1,000 peers, 50 MB/s: memory ≤ 1 MiB each + 64 MiB, cut 10 s after they \
+                 took nothing more, healthy peers keep ≥ 90 %"
             }
         }
     }
@@ -72,6 +74,7 @@ impl Row for SlowReaders {
         // What it says of them is much, and not what is looked for.
         let folder = tempfile::tempdir()?;
         let region = Process::of_ours(&["flood", "region", "--secret", &hex])?;
+        let (region, group, how) = r23_memory::within(region, LIMIT_BYTES);
         let log = folder.path().join("region.log");
         let mut region = region.variable("CHAOS_LOG", "info").log(&log).start()?;
         let address = region.line("address", WITHIN).await?;
@@ -103,6 +106,7 @@ impl Row for SlowReaders {
         let Watched { most, beside, cut } = watch(&mut region, &mut healthy, begun).await?;
         let peers = peers.len();
         let mut figures = Figures::default();
+        figures.say(how);
         let grown = most.saturating_sub(before);
         let cap = u64::try_from(Limits::default().outbound_bytes_max)?;
         figures.check(
@@ -127,6 +131,12 @@ impl Row for SlowReaders {
             beside >= 0.9 * alone,
             format!("healthy peers took {:.2} and then {:.2} MB/s", alone / 1e6, beside / 1e6),
         );
+        if let Some(group) = group {
+            let killed = group.killed()?;
+            figures.check(killed == 0, format!("{killed} killed by the kernel"));
+            drop(region);
+            group.remove().await?;
+        }
         Ok(figures)
     }
 }

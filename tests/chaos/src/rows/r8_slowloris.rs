@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use mesh::Secret;
 use tokio::io::AsyncWriteExt as _;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, timeout};
 use uuid::Uuid;
 
 use crate::floods::raw::{RawPeer, box_of};
@@ -142,6 +142,21 @@ async fn begin(
 ) -> anyhow::Result<Option<Duration>> {
     let mut peer = RawPeer::connect(address).await?;
     let begun = Instant::now();
+    let over = async {
+        // Of more than may prove themselves at once the last are turned away on the spot.
+        if go_on(&mut peer, &secret, until).await.is_ok() {
+            peer.closed().await;
+        }
+    };
+    let over = timeout(CLOSED_WITHIN, over).await;
+    Ok(over.is_ok().then(|| begun.elapsed()))
+}
+
+/// Goes as far as that.
+///
+/// # Errors
+/// The region has closed the connection.
+async fn go_on(peer: &mut RawPeer, secret: &Secret, until: Until) -> anyhow::Result<()> {
     let ask = box_of(&[("_ask", b"1"), ("_command", b"Authenticate"), ("message", &[7; 500])]);
     let half = |bytes: &[u8]| bytes.get(..bytes.len() / 2).unwrap_or_default().to_vec();
     match until {
@@ -154,29 +169,18 @@ async fn begin(
             peer.stream.write_all(&hello).await?;
         }
         Until::OneByteASecond => {
-            let trickle = async {
-                for byte in ask {
-                    if peer.stream.write_all(&[byte]).await.is_err() {
-                        break;
-                    }
-                    let closed = timeout(Duration::from_secs(1), peer.closed()).await;
-                    if closed.is_ok() {
-                        break;
-                    }
+            for byte in ask {
+                peer.stream.write_all(&[byte]).await?;
+                let closed = timeout(Duration::from_secs(1), peer.closed()).await;
+                if closed.is_ok() {
+                    break;
                 }
-            };
-            let over = timeout(CLOSED_WITHIN, trickle).await;
-            return Ok(over.is_ok().then(|| begun.elapsed()));
+            }
         }
         Until::HalfAHandshake => {
-            let proof = peer.proof(&secret).await?;
+            let proof = peer.proof(secret).await?;
             peer.stream.write_all(&half(&proof)).await?;
         }
     }
-    let left = CLOSED_WITHIN.saturating_sub(begun.elapsed());
-    let over = tokio::select! {
-        () = peer.closed() => true,
-        () = sleep(left) => false,
-    };
-    Ok(over.then(|| begun.elapsed()))
+    Ok(())
 }

@@ -304,12 +304,14 @@ fn parts() -> Vec<Case> {
         let it = Fields::of(&[("_command", b"Part"), ("_part", number), ("_given_up", b"")]);
         cases.push(case(format!("\"{shown}\" given up"), it.bytes(), Then::Lives));
     }
+    let torn = Then::Closes("are not one box");
     let wholes = [
-        ("nothing", Vec::new(), Then::Any),
-        ("half a box", sum(b"1").bytes()[..9].to_vec(), Then::Any),
+        ("nothing", Vec::new(), torn),
+        ("half a box", sum(b"1").bytes()[..9].to_vec(), torn),
+        ("a box without its end", sum(b"1").bytes()[..sum(b"1").bytes().len() - 2].to_vec(), torn),
         ("an empty box", vec![0, 0], Then::Closes("an empty box")),
         ("a key of 256 bytes", vec![1, 0, 1], Then::Closes("a key length of 256")),
-        ("two boxes", [sum(b"1").bytes(), sum(b"2").bytes()].concat(), Then::Any),
+        ("two boxes", [sum(b"1").bytes(), sum(b"2").bytes()].concat(), torn),
         ("a part of a part", part(b"1", b"abc").bytes(), Then::Any),
         (
             "an answer to nothing",

@@ -1,5 +1,8 @@
 //! The configuration file: TOML, every key as the flag of the same name.
 //!
+//! This folder leans on nothing else of the program, so that what reads a file can be built and
+//! tried out without the rest of it.
+//!
 //! ```toml
 //! data-dir = "/var/lib/ampmesh"       # relative paths start at the file's own directory
 //! plain = true                        # off unless a secret file is named
@@ -27,6 +30,12 @@
 //! call-timeout = "30s"
 //! ```
 
+mod budget;
+mod error;
+mod limits;
+mod registry;
+mod values;
+
 use std::num::NonZeroUsize;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -35,8 +44,11 @@ use amp_proto::dynamic::nearest;
 use serde::Deserialize;
 use uuid::Uuid;
 
-use super::limits::LimitsTable;
-use super::{ConfigError, Ip, LogFormat, Name, Ports, RegionAddress, RegistryText};
+pub(crate) use self::budget::Budget;
+pub(crate) use self::error::FileError;
+use self::limits::LimitsTable;
+pub(crate) use self::registry::RegistryText;
+pub(crate) use self::values::{Ip, LogFormat, Name, Ports, RegionAddress, Span};
 
 /// Everything that a configuration file can say.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -48,6 +60,7 @@ pub(crate) struct File {
     pub(crate) start_tls_certificate_file: Option<PathBuf>,
     pub(crate) start_tls_key_file: Option<PathBuf>,
     pub(crate) start_tls_authorities_file: Option<PathBuf>,
+    pub(crate) memory_budget: Option<Budget>,
     pub(crate) log: Option<String>,
     pub(crate) log_format: Option<LogFormat>,
     pub(crate) region: RegionTable,
@@ -83,11 +96,11 @@ impl File {
     /// Reads the file at `path`, or nothing when there is no path.
     ///
     /// # Errors
-    /// [`ConfigError::Unreadable`], [`ConfigError::Malformed`], [`ConfigError::PasswordForAll`].
-    pub(crate) fn read(path: Option<&Path>) -> Result<Self, ConfigError> {
+    /// [`FileError::Unreadable`], [`FileError::Malformed`], [`FileError::PasswordForAll`].
+    pub(crate) fn read(path: Option<&Path>) -> Result<Self, FileError> {
         let Some(path) = path else { return Ok(Self::default()) };
         let text = std::fs::read_to_string(path)
-            .map_err(|error| ConfigError::Unreadable { path: path.to_owned(), error })?;
+            .map_err(|error| FileError::Unreadable { path: path.to_owned(), error })?;
         let mut file = Self::parse(path, &text)?;
         let folder = path.parent().unwrap_or_else(|| Path::new(""));
         for own in [
@@ -103,25 +116,29 @@ impl File {
         let registry = file.region.registry.take().map(|registry| registry.within(folder));
         if registry.as_ref().is_some_and(RegistryText::has_password) {
             let metadata = std::fs::metadata(path)
-                .map_err(|error| ConfigError::Unreadable { path: path.to_owned(), error })?;
+                .map_err(|error| FileError::Unreadable { path: path.to_owned(), error })?;
             if metadata.permissions().mode() & 0o077 != 0 {
-                return Err(ConfigError::PasswordForAll { path: path.to_owned() });
+                return Err(FileError::PasswordForAll { path: path.to_owned() });
             }
         }
         file.region.registry = registry;
         Ok(file)
     }
 
-    fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
+    /// What stands in `text`, which was read from `path`. Paths in it are as they stand there.
+    ///
+    /// # Errors
+    /// [`FileError::Malformed`].
+    pub(crate) fn parse(path: &Path, text: &str) -> Result<Self, FileError> {
         toml::from_str(text).map_err(|error| {
             let before = text.get(..error.span().map_or(0, |span| span.start)).unwrap_or(text);
             let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
             let in_line = before.get(line_start..).unwrap_or_default();
-            ConfigError::Malformed {
+            FileError::Malformed {
                 path: path.to_owned(),
                 line: before.matches('\n').count() + 1,
                 column: in_line.chars().count() + 1,
-                message: explain(error.message()),
+                message: without_passwords(explain(error.message())),
             }
         })
     }
@@ -139,6 +156,16 @@ fn explain(message: &str) -> String {
         Some(meant) => format!("unknown key `{unknown}`; did you mean `{meant}`?"),
         None => format!("unknown key `{unknown}`; there are: {}", known.join(", ")),
     }
+}
+
+/// The URL of a database can stand where it does not belong, and there may be a password in it.
+fn without_passwords(message: String) -> String {
+    if message.contains("://") || message.contains('@') {
+        return "what stands here does not belong here; it is not shown, as there may be a password \
+                in it"
+            .to_owned();
+    }
+    message
 }
 
 #[cfg(test)]
@@ -192,6 +219,23 @@ mod tests {
         );
         assert!(mistake("[cluster]\nuuid = 'seven'\n").starts_with("mesh.toml:2:8: "));
         assert!(mistake("log = \n").starts_with("mesh.toml:1:"));
+    }
+
+    #[test]
+    fn the_url_of_a_database_is_not_shown_wherever_it_stands() {
+        for text in [
+            "[region]\nports = 'postgres://ada:geheim@db/mesh'\n",
+            "[region]\nadvertise = ['postgres:///mesh?password=geheim']\n",
+            "[region]\nregistry = ['postgres://ada:geheim@db/mesh']\n",
+            "[region]\nregistry = postgres://ada:geheim@db/mesh\n",
+            "[region]\n'postgres://ada:geheim@db/mesh' = 1\n",
+            "[cluster]\nregions = ['postgres://ada:geheim@db/mesh']\n",
+            "[cluster]\nregions = ['postgres:///mesh?password=geheim']\n",
+            "log-format = 'ada:geheim@db'\n",
+        ] {
+            let said = mistake(text);
+            assert!(!said.contains("geheim"), "{said}");
+        }
     }
 
     #[test]

@@ -9,6 +9,8 @@ use std::time::Duration;
 use serde::de::{self, Deserializer, Visitor};
 use serde::{Deserialize, Serialize};
 
+use super::Budget;
+
 /// How log lines are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
@@ -144,6 +146,17 @@ impl FromStr for Ip {
 pub(crate) struct RegionAddress(String);
 
 impl RegionAddress {
+    const EXAMPLE: &str = "region.example:5250";
+
+    fn is_whole(text: &str) -> bool {
+        let Some((host, port)) = text.rsplit_once(':') else { return false };
+        let is_in_brackets = host.starts_with('[') && host.ends_with(']');
+        let is_odd = |letter: char| letter.is_whitespace() || "/?@".contains(letter);
+        let port_is_good = port.parse::<u16>().is_ok_and(|port| port != 0);
+        let host_is_good = !host.is_empty() && !host.contains(is_odd);
+        port_is_good && host_is_good && (is_in_brackets || !host.contains(':'))
+    }
+
     /// The address as it was given.
     pub(crate) fn as_str(&self) -> &str {
         &self.0
@@ -156,17 +169,17 @@ impl FromStr for RegionAddress {
     fn from_str(text: &str) -> Result<Self, String> {
         if let Some((_, after)) = text.split_once("://") {
             let rest = after.trim_end_matches('/');
-            return Err(format!("it is not a URL: write HOST:PORT, such as {rest}"));
+            let meant = if Self::is_whole(rest) { rest } else { Self::EXAMPLE };
+            return Err(format!("it is not a URL: write HOST:PORT, such as {meant}"));
         }
-        let Some((host, port)) = text.rsplit_once(':') else {
+        let Some((host, _)) = text.rsplit_once(':') else {
             return Err(format!("the port is missing: write {text}:5250"));
         };
         if host.contains(':') && !(host.starts_with('[') && host.ends_with(']')) {
             return Err("an IPv6 address stands in brackets: [2001:db8::1]:5250".to_owned());
         }
-        let port_is_good = port.parse::<u16>().is_ok_and(|port| port != 0);
-        if host.is_empty() || !port_is_good || host.chars().any(char::is_whitespace) {
-            return Err("expected HOST:PORT, such as region.example:5250".to_owned());
+        if !Self::is_whole(text) {
+            return Err(format!("expected HOST:PORT, such as {}", Self::EXAMPLE));
         }
         Ok(Self(text.to_owned()))
     }
@@ -237,7 +250,7 @@ macro_rules! deserialize_from_text {
     )*};
 }
 
-deserialize_from_text!(Ip, Name, Ports, RegionAddress, Span);
+deserialize_from_text!(Budget, Ip, Name, Ports, RegionAddress, Span);
 
 #[cfg(test)]
 mod tests {
@@ -283,6 +296,11 @@ mod tests {
             "http://127.0.0.1:80/".parse::<RegionAddress>().unwrap_err(),
             "it is not a URL: write HOST:PORT, such as 127.0.0.1:80"
         );
+        for with_password in ["postgres://ada:geheim@db:5432/mesh", "x:///?password=geheim"] {
+            let refusal = with_password.parse::<RegionAddress>().unwrap_err();
+            assert_eq!(refusal, "it is not a URL: write HOST:PORT, such as region.example:5250");
+        }
+        assert!("ada@tower:1".parse::<RegionAddress>().is_err());
         assert!("tower:0".parse::<RegionAddress>().is_err());
         assert!(":5250".parse::<RegionAddress>().is_err());
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use amp_proto::Limits;
 use serde::Deserialize;
 
-use super::{ConfigError, Span};
+use super::{FileError, Span};
 
 /// Bounds of every connection; what is absent keeps its default. The meaning of each is told at
 /// [`Limits`].
@@ -40,13 +40,13 @@ impl LimitsTable {
     /// The defaults, with what the table says laid over them.
     ///
     /// # Errors
-    /// [`ConfigError::Limit`].
-    pub(crate) fn limits(&self) -> Result<Limits, ConfigError> {
+    /// [`FileError::Limit`].
+    pub(crate) fn limits(&self) -> Result<Limits, FileError> {
         let limits = self.unchecked();
         let as_key = |text: &str| text.replace('_', "-");
         limits
             .check()
-            .map_err(|it| ConfigError::Limit { key: as_key(it.limit), needs: as_key(it.needs) })?;
+            .map_err(|it| FileError::Limit { key: as_key(it.limit), needs: as_key(it.needs) })?;
         Ok(limits)
     }
 
