@@ -4,6 +4,7 @@ use std::io;
 
 use amp_proto::CallError;
 use cluster::JoinError;
+use mesh::commands::CannotJoin;
 use region::RegistryError;
 
 use crate::arguments::ArgumentsError;
@@ -121,6 +122,10 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<Exit> {
 
 fn of_joining(error: &JoinError) -> Exit {
     match error {
+        // Nothing is wrong with the token, and a later try may do.
+        JoinError::Refused { error: CallError::Declared(CannotJoin::Unavailable), .. } => {
+            Exit::NoAnswer
+        }
         JoinError::Refused { error: CallError::Declared(_), .. } => Exit::Declared,
         JoinError::Handshake { error, .. } if error.is_refusal() => Exit::Declared,
         _ => Exit::NoAnswer,

@@ -128,7 +128,7 @@ impl RegionSettings {
     ///
     /// # Errors
     /// [`ConfigError::NoDataDirectory`], [`ConfigError::StartTlsIncomplete`],
-    /// [`ConfigError::Limit`], and what can be wrong with the registry.
+    /// [`ConfigError::File`], and what can be wrong with the registry.
     pub(crate) fn resolve(
         flags: &RegionArgs,
         file: &File,
@@ -164,7 +164,7 @@ impl ClusterSettings {
     ///
     /// # Errors
     /// [`ConfigError::NoDataDirectory`], [`ConfigError::StartTlsIncomplete`],
-    /// [`ConfigError::Limit`]; [`ConfigError::NoRegion`] of one that speaks plain AMP.
+    /// [`ConfigError::File`]; [`ConfigError::NoRegion`] of one that speaks plain AMP.
     pub(crate) fn resolve(
         flags: &ClusterArgs,
         file: &File,

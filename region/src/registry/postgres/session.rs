@@ -216,7 +216,7 @@ async fn open(line: &Arc<Line>) -> Result<Opened, Failure> {
     let settings = &line.settings;
     let servers = settings
         .servers()
-        .map_err(|error| Failure::refused(&format!("{settings:?}"), Arc::new(error)))?;
+        .map_err(|error| Failure::refused(&settings.places(), Arc::new(error)))?;
     let mut failure = Failure::ended("");
     for server in servers {
         match open_at(line, &server).await {

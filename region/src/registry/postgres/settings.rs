@@ -127,6 +127,12 @@ impl PostgresSettings {
         self.servers.iter().any(|server| server.get_password().is_some())
     }
 
+    /// Where the servers are, for people.
+    pub(super) fn places(&self) -> String {
+        let place = |server: &Config| format!("{}:{}", host_of(server), port_of(server));
+        self.servers.iter().map(place).collect::<Vec<_>>().join(", ")
+    }
+
     /// What to connect to, the first choice first, each with the password if there is one.
     pub(super) fn servers(&self) -> Result<Vec<Server>, PostgresSettingsError> {
         let passwords = match &self.password_file {
@@ -195,10 +201,8 @@ impl FromStr for PostgresSettings {
 
 impl fmt::Debug for PostgresSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let servers: Vec<_> =
-            self.servers.iter().map(|it| format!("{}:{}", host_of(it), port_of(it))).collect();
         f.debug_struct("PostgresSettings")
-            .field("servers", &servers)
+            .field("servers", &self.places())
             .field("database", &self.database)
             .field("password_file", &self.password_file)
             .field("tls", &self.tls.is_some())

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use mesh::Secret;
 use tokio::io::AsyncWriteExt as _;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 use uuid::Uuid;
 
 use crate::floods::raw::{RawPeer, box_of};
@@ -23,6 +23,9 @@ const CLOSED_WITHIN: Duration = Duration::from_secs(10);
 /// How often a good client is measured, without them and beside them, and for how long.
 const ROUNDS: usize = 5;
 const MEASURE_S: u64 = 6;
+/// Within this time the connections begin, one after the other: what many in one instant cost is
+/// the cost of accepting them, and not of what they do not do.
+const BEGUN_WITHIN: Duration = Duration::from_secs(3);
 
 /// How far a connection gets.
 #[derive(Clone, Copy, Debug)]
@@ -92,10 +95,14 @@ impl Row for Slowloris {
         for _ in 0..ROUNDS {
             without.push(p99(&mut good).await?);
             let mut attack = JoinSet::new();
-            for until in ALL {
-                for _ in 0..of_each {
-                    attack.spawn(begin(address.parse()?, secret.clone(), until));
-                }
+            let all = u32::try_from(of_each * ALL.len())?;
+            for (number, until) in (0..all).zip(ALL.into_iter().cycle()) {
+                let begins = Instant::now() + BEGUN_WITHIN * number / all;
+                let beginning = begin(address.parse()?, secret.clone(), until);
+                attack.spawn(async move {
+                    sleep_until(begins).await;
+                    beginning.await
+                });
             }
             beside.push(p99(&mut good).await?);
             while let Some(ended) = attack.join_next().await {
