@@ -59,6 +59,7 @@ mod memory;
 mod peer;
 mod public_key;
 mod responder;
+mod responders;
 mod role;
 mod schema;
 mod streaming;
@@ -89,9 +90,8 @@ pub use crate::limits::{Limits, UnusableLimit};
 pub use crate::memory::MemoryShare;
 pub use crate::peer::{Authentication, Peer, PeerView};
 pub use crate::public_key::{NotAKey, PublicKey};
-pub use crate::responder::{
-    Answered, Entry, Outcome, Refusal, Reply, Responder, ResponderTable, Responders, TwoResponders,
-};
+pub use crate::responder::{Answered, Entry, Outcome, Refusal, Reply, Responder, ResponderTable};
+pub use crate::responders::{Responders, TwoResponders};
 pub use crate::role::{Cluster, Region, Role, RoleName};
 pub use crate::schema::{ArgumentType, CommandSchema, ErrorSchema, FieldSchema};
 pub use crate::streaming::{FromAsk, ItemSender, Items, ItemsFailed, StreamHost, Streaming};

@@ -1,13 +1,12 @@
 //! Responders: how a received ask finds the method that answers it.
 //!
 //! `#[responders]` on an `impl` block writes one [`Responder`] per marked method and a
-//! [`ResponderTable`] of function pointers. A [`Responders`] value forgets the type behind the
-//! table, so that a controller can hold its own commands and the application's side by side.
+//! [`ResponderTable`] of function pointers. A [`Responders`](crate::Responders) value forgets the
+//! type behind the table.
 
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 use core::pin::Pin;
 
 use crate::Peer;
@@ -185,94 +184,6 @@ impl<R, E> Answer<R, E> for Result<R, E> {
 impl<R, E> Answer<R, E> for Result<R, Failure<E>> {
     fn into_outcome(self) -> Self {
         self
-    }
-}
-
-/// A set of responders whose type is forgotten.
-#[derive(Clone)]
-pub struct Responders {
-    tables: Vec<Arc<dyn Dispatch>>,
-    /// Sorted by name: command, table, entry.
-    index: Vec<(&'static str, usize, usize)>,
-}
-
-trait Dispatch: Send + Sync {
-    fn schema(&self, entry: usize) -> Option<&'static CommandSchema>;
-    fn respond(&self, entry: usize, fields: &Fields<'_>, peer: &Peer) -> Option<Reply>;
-    fn len(&self) -> usize;
-}
-
-struct Bound<S>(Arc<S>);
-
-impl<S: ResponderTable> Dispatch for Bound<S> {
-    fn schema(&self, entry: usize) -> Option<&'static CommandSchema> {
-        S::TABLE.get(entry).map(|entry| &entry.schema)
-    }
-
-    fn respond(&self, entry: usize, fields: &Fields<'_>, peer: &Peer) -> Option<Reply> {
-        S::TABLE.get(entry).map(|entry| (entry.respond)(&self.0, fields, peer))
-    }
-
-    fn len(&self) -> usize {
-        S::TABLE.len()
-    }
-}
-
-/// Two responders for one command.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{command}` has two responders")]
-pub struct TwoResponders {
-    /// The command's name.
-    pub command: &'static str,
-}
-
-impl Responders {
-    /// No responders at all.
-    #[must_use]
-    pub fn new() -> Self {
-        Self { tables: Vec::new(), index: Vec::new() }
-    }
-
-    /// Adds what `responder` answers.
-    ///
-    /// # Errors
-    /// [`TwoResponders`] when one of its commands is answered already.
-    pub fn add<S: ResponderTable>(&mut self, responder: Arc<S>) -> Result<(), TwoResponders> {
-        let table = Bound(responder);
-        for entry in 0..table.len() {
-            let Some(schema) = table.schema(entry) else { break };
-            match self.index.binary_search_by_key(&schema.name, |(name, ..)| name) {
-                Ok(_) => return Err(TwoResponders { command: schema.name }),
-                Err(at) => self.index.insert(at, (schema.name, self.tables.len(), entry)),
-            }
-        }
-        self.tables.push(Arc::new(table));
-        Ok(())
-    }
-
-    /// Begins to answer `command`, or `None` when nobody answers it.
-    #[must_use]
-    pub fn respond(&self, command: &[u8], fields: &Fields<'_>, peer: &Peer) -> Option<Reply> {
-        let at = self.index.binary_search_by(|(name, ..)| name.as_bytes().cmp(command)).ok()?;
-        let (_, table, entry) = self.index.get(at)?;
-        self.tables.get(*table)?.respond(*entry, fields, peer)
-    }
-
-    /// Every command that is answered, by name.
-    pub fn schemas(&self) -> impl Iterator<Item = &'static CommandSchema> + '_ {
-        self.index.iter().filter_map(|(_, table, entry)| self.tables.get(*table)?.schema(*entry))
-    }
-}
-
-impl Default for Responders {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl core::fmt::Debug for Responders {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_list().entries(self.index.iter().map(|(name, ..)| name)).finish()
     }
 }
 

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use crate::agreement::{Features, terms_of};
 use crate::commands::{KEY_REVOKED, KEYS_UNAVAILABLE, Leave, NOT_ENROLLED, Negotiate, Ping};
-use crate::connection::{Link, StreamingCall};
+use crate::connection::{CallTerms, Link, StreamingCall};
 use crate::context::CallContext;
 use crate::once::{CallId, OnceClient};
 
@@ -289,30 +289,34 @@ impl<R: Role> Client<R> {
         fields: &F,
     ) -> Result<AskResult, CallError<Never>> {
         let started = Instant::now();
+        let context = CallContext::current();
         // Whoever called us waits no longer than that, and what comes later helps nobody.
-        let time_left = CallContext::current().time_left();
+        let time_left = context.deadline().map(|it| it.saturating_duration_since(started));
         let timeout = time_left.map_or(self.timeout, |left| left.min(self.timeout));
-        let mut link = Arc::clone(&self.link);
-        let mut deadline = link.clock().moment(started).after(timeout);
+        let (mut other, mut now) = (None, started);
         loop {
+            let link = other.as_ref().unwrap_or(&self.link);
             if self.once.is_some() && link.is_open() && !link.has(Features::ONCE) {
                 let description = "the peer does not know calls that are made once".to_owned();
                 return Err(CallError::Unhandled { description });
             }
-            let outcome = link.ask(name, fields, deadline, self.once).await;
-            let other = if is_lost_unsent(&outcome) {
-                self.others.as_ref().and_then(|others| others.other_than(&link))
-            } else {
-                None
+            let left = timeout.saturating_sub(now.saturating_duration_since(started));
+            let now_there = link.clock().moment(now);
+            let terms = CallTerms {
+                now: now_there,
+                deadline: now_there.after(left),
+                trace: context.trace(),
+                once: self.once,
             };
-            match other {
-                Some(other) => {
-                    link = other;
-                    let left = timeout.saturating_sub(started.elapsed());
-                    deadline = link.clock().now().after(left);
-                }
-                None => return Ok(outcome?),
+            let outcome = link.ask(name, fields, terms).await;
+            let next = match &self.others {
+                Some(others) if is_lost_unsent(&outcome) => others.other_than(link),
+                _ => None,
+            };
+            if next.is_none() {
+                return Ok(outcome?);
             }
+            (other, now) = (next, Instant::now());
         }
     }
 

@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::client::Client;
 use crate::connection::{Ended, Link};
+use crate::until::{First, until};
 
 /// Drives a connection to its end. When `stopping` is cancelled it leaves in good order: the peer
 /// is told, what is in flight may finish, and the connection is closed.
@@ -20,9 +21,9 @@ pub(crate) async fn drive_until_stopped<S>(
     stopping: &CancellationToken,
 ) -> Lost {
     let mut driving = pin!(driving);
-    let ended = tokio::select! {
-        ended = &mut driving => ended,
-        () = stopping.cancelled() => {
+    let ended = match until(stopping.cancelled(), &mut driving).await {
+        First::Done(ended) => ended,
+        First::Ended(()) => {
             // Both sides answer `Leave`, so it does not matter which of them this is.
             let client = Client::<Cluster>::new(link);
             let leaving = Box::pin(async move { client.leave().await });

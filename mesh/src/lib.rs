@@ -16,6 +16,7 @@
 mod agreement;
 mod answering;
 mod backoff;
+mod bell;
 mod budget;
 mod chain;
 mod client;
@@ -41,6 +42,7 @@ mod secret;
 mod services;
 mod sync;
 mod transport;
+mod until;
 mod x509;
 
 pub use amp_proto::{CallError, Limits, Lost, NotAKey, PublicKey};

@@ -8,6 +8,8 @@ use amp_proto::RoleName;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::until::until;
+
 /// The tasks of one process, and its end.
 ///
 /// A process ends once. First it *stops*: it begins nothing new, and what is under way may finish.
@@ -54,14 +56,14 @@ impl Lifetime {
     /// Runs a task beside the others. It is dropped at its next await when the process stops.
     pub fn run_until_stopping(&self, task: impl Future<Output = ()> + Send + 'static) {
         let stopping = self.stopping.clone();
-        self.tasks.spawn(async move { stopping.run_until_cancelled(task).await });
+        self.tasks.spawn(until(stopping.cancelled_owned(), task));
     }
 
     /// Runs a task that ends by itself when the process stops. It is dropped only when the process
     /// is aborted.
     pub fn run_until_aborted(&self, task: impl Future<Output = ()> + Send + 'static) {
         let aborting = self.aborting.clone();
-        self.tasks.spawn(async move { aborting.run_until_cancelled(task).await });
+        self.tasks.spawn(until(aborting.cancelled_owned(), task));
     }
 
     /// Stops the process, waits until what is under way has finished, and drops what has not after

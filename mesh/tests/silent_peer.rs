@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use amp_proto::{
     Argument, ArgumentType, Arguments, AskEvent, CallError, Cluster, Command, Connection,
-    EncodeError, Limits, Lost, Responders, Value, ValueError,
+    EncodeError, Exchange, Limits, Lost, Moment, Never, Responders, Value, ValueError, responders,
 };
 use bytes::Bytes;
 use mesh::commands::Terms;
@@ -38,6 +38,28 @@ struct Number {
 #[command(answered_by = Cluster)]
 struct Keep {
     image: Bytes,
+}
+
+/// Send so many bytes, and nothing more.
+#[derive(Debug, Command)]
+#[command(answered_by = Region, response = Image, afterwards = Close)]
+struct FetchLast {
+    bytes: u32,
+}
+
+#[derive(Debug, Arguments)]
+struct Image {
+    image: Bytes,
+}
+
+struct Images;
+
+#[responders]
+impl Images {
+    #[responder]
+    async fn fetch_last(&self, it: FetchLast) -> Result<Image, Never> {
+        Ok(Image { image: image(usize::try_from(it.bytes).unwrap()) })
+    }
 }
 
 /// Keep bytes during whose encoding something else is done.
@@ -123,8 +145,10 @@ struct Ends {
 
 async fn ends(limits: Limits, features: &[&str]) -> Ends {
     let (near, far) = tokio::io::duplex(1024 * 1024);
-    let nobody = Arc::new(Responders::new());
-    let (cluster, driving) = connect_trusted::<Cluster, _>(near, nobody, limits.clone());
+    let mut answering = Responders::new();
+    answering.add(Arc::new(Images)).unwrap();
+    let answering = Arc::new(answering);
+    let (cluster, driving) = connect_trusted::<Cluster, _>(near, answering, limits.clone());
     let mut tasks = JoinSet::new();
     tasks.spawn(driving);
     let mut peer = Peer { stream: far, connection: Connection::new(Arc::new(limits)) };
@@ -258,7 +282,7 @@ async fn large_calls_are_encoded_one_after_another() {
     let Ends { cluster, peer: _peer, _tasks } = ends(room_for_two(), &["large"]).await;
     let was_encoded = Arc::new(AtomicBool::new(false));
     let (caller, noted) = (cluster.clone(), Arc::clone(&was_encoded));
-    type Calling = Pin<Box<dyn Future<Output = Result<(), CallError<amp_proto::Never>>> + Send>>;
+    type Calling = Pin<Box<dyn Future<Output = Result<(), CallError<Never>>> + Send>>;
     let mut second: Calling = Box::pin(async move {
         caller.call(meanwhile(1_000_000, move || noted.store(true, Ordering::Relaxed))).await
     });
@@ -276,6 +300,22 @@ async fn large_calls_are_encoded_one_after_another() {
     calls.spawn(second);
     settled().await;
     assert!(was_encoded.load(Ordering::Relaxed), "its turn came");
+}
+
+#[tokio::test(start_paused = true)]
+async fn credit_that_came_together_with_the_last_ask_has_its_answer_sent_at_once() {
+    let Ends { cluster: _cluster, mut peer, _tasks } = ends(Limits::default(), &["large"]).await;
+    let deadline = Moment::START.after(Duration::from_secs(30));
+    peer.connection.ask(&FetchLast { bytes: 200_000 }, deadline).unwrap();
+    let mut together = peer.connection.poll_transmit().unwrap();
+    let (mut giving, mut credit) = (Exchange::new(Arc::new(Limits::default())), Vec::new());
+    giving.give_part_credit(200_000);
+    giving.swap_outbound(&mut credit);
+    together.append(&mut credit);
+    let begun = Instant::now();
+    peer.stream.write_all(&together).await.unwrap();
+    while peer.asked().await.received.fields().get(b"_last").unwrap().bytes() != b"1" {}
+    assert_eq!(begun.elapsed(), Duration::ZERO, "nothing else had to wake the connection");
 }
 
 #[tokio::test(start_paused = true)]

@@ -148,6 +148,7 @@ pub trait Argument: Sized {
     ///
     /// # Errors
     /// As [`Argument::encode`], and [`EncodeError::ValueTooLong`].
+    #[inline(always)]
     fn put_under(&self, key: &str, out: &mut BoxWriter<'_>) -> Result<(), EncodeError> {
         out.put(key.as_bytes(), |out| self.encode(out))
     }
@@ -156,6 +157,7 @@ pub trait Argument: Sized {
     ///
     /// # Errors
     /// As [`Argument::decode`].
+    #[inline(always)]
     fn take_from(key: &str, fields: &Fields<'_>) -> Result<Option<Self>, ValueError> {
         let whole = fields.whole(key.as_bytes());
         whole.map(|whole| Self::decode(whole.value())).transpose()
@@ -245,6 +247,7 @@ impl<T: Argument> Parameter for T {
     const TYPE: ArgumentType = <T as Argument>::TYPE;
     const OPTIONAL: bool = false;
 
+    #[inline(always)]
     fn put(&self, key: &'static str, out: &mut BoxWriter<'_>) -> Result<(), EncodeError> {
         self.put_under(key, out)
     }
@@ -253,6 +256,7 @@ impl<T: Argument> Parameter for T {
         Argument::bytes_hint(self)
     }
 
+    #[inline(always)]
     fn take(key: &'static str, fields: &Fields<'_>) -> Result<Self, DecodeError> {
         let value = T::take_from(key, fields).map_err(|error| error.at(key))?;
         value.ok_or_else(|| ValueError::Missing.at(key))
@@ -263,6 +267,7 @@ impl<T: Argument> Parameter for Option<T> {
     const TYPE: ArgumentType = <T as Argument>::TYPE;
     const OPTIONAL: bool = true;
 
+    #[inline(always)]
     fn put(&self, key: &'static str, out: &mut BoxWriter<'_>) -> Result<(), EncodeError> {
         self.as_ref().map_or(Ok(()), |value| value.put(key, out))
     }
@@ -271,6 +276,7 @@ impl<T: Argument> Parameter for Option<T> {
         self.as_ref().map_or(0, Argument::bytes_hint)
     }
 
+    #[inline(always)]
     fn take(key: &'static str, fields: &Fields<'_>) -> Result<Self, DecodeError> {
         T::take_from(key, fields).map_err(|error| error.at(key))
     }

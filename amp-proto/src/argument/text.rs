@@ -22,7 +22,9 @@ impl Argument for String {
 
     fn decode(value: Value<'_>) -> Result<Self, ValueError> {
         let bytes = value.bytes();
-        let text = core::str::from_utf8(bytes);
-        text.map(Self::from).map_err(|_| ValueError::malformed("UTF-8 text", bytes))
+        // Copied first, and looked at then: a copy begins where words do, and only then a short
+        // text is looked at a word at a time.
+        let text = Self::from_utf8(bytes.to_vec());
+        text.map_err(|_| ValueError::malformed("UTF-8 text", bytes))
     }
 }

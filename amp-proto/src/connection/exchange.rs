@@ -10,15 +10,12 @@ use crate::Limits;
 use crate::command::{Command, EncodeFields};
 use crate::connection::asks::{AskId, AskResult, AskStopped, Asks};
 use crate::connection::large::reader_of;
-use crate::connection::metadata::{
-    DEADLINE_KEY, Header, Milliseconds, ONCE_KEY, STREAM_KEY, TRACE_KEY,
-};
 use crate::connection::parts::{AT_ONCE_MAX, Sending};
 use crate::connection::streams::{Side, StreamId, Streams};
 use crate::connection::tag::{TagText, parse_tag};
 use crate::connection::{Incoming, Lost, Metadata, Moment};
 use crate::error::{EncodeError, PeerMisbehaved};
-use crate::wire::{BoxWriter, Fields, write_box, write_box_for};
+use crate::wire::{Fields, write_box, write_box_for};
 
 /// Numbers our asks, holds what is in flight, and gathers the bytes to send.
 #[derive(Debug)]
@@ -95,7 +92,7 @@ pub enum AskRefused {
 impl Exchange {
     /// The longest error description that is sent, in bytes; the rest is cut off.
     const DESCRIPTION_BYTES_MAX: usize = 4096;
-    /// An emptied buffer above this size is given back to the allocator.
+    /// An emptied buffer above this size is given back to the allocator when no ask is in flight.
     const KEPT_BYTES_MAX: usize = 16 * 1024;
     /// How much of what streams have to say is sent before the calls have their turn again.
     const BULK_PIECE_BYTES: usize = 32 * 1024;
@@ -178,29 +175,17 @@ impl Exchange {
         let position = self.position();
         let tag = self.asks.reserve();
         let text = TagText::of(tag);
-        let deadline_ms = metadata.deadline.map(Milliseconds::of);
-        let mut header = Header::default();
-        header.push(b"_ask", text.as_bytes());
-        header.push(b"_command", name);
-        if let Some(deadline_ms) = &deadline_ms {
-            header.push(DEADLINE_KEY, deadline_ms.as_bytes());
-        }
-        if let Some(once) = metadata.once {
-            header.push(ONCE_KEY, once);
-        }
-        if metadata.stream {
-            header.push(STREAM_KEY, b"");
-        }
-        if let Some(trace) = metadata.trace {
-            header.push(TRACE_KEY, trace);
-        }
         let before = self.out.len();
         // Items go ahead of pieces, and would come before the ask that they belong to.
         let large = self.large.as_ref().filter(|_| !metadata.stream);
         let (reader, limits) = reader_of(large, &self.limits);
-        let fill = |out: &mut BoxWriter<'_>| fields.encode_fields(out);
-        write_box_for(reader, &mut self.out, header.pairs(), limits, fill)
-            .map_err(AskRefused::Encode)?;
+        write_box_for(reader, &mut self.out, limits, |out| {
+            out.put_reserved(b"_ask", text.as_bytes())?;
+            out.put_reserved(b"_command", name)?;
+            metadata.put_of_ask(out)?;
+            fields.encode_fields(out)
+        })
+        .map_err(AskRefused::Encode)?;
         let is_large = !metadata.stream && self.send_in_parts_if_large(before, Some(tag));
         // A large one is not sent before its last piece is.
         let position = if is_large { u64::MAX } else { position };
@@ -226,10 +211,9 @@ impl Exchange {
         if self.is_lost() {
             return Ok(());
         }
-        let reserved = [(&b"_answer"[..], tag)];
-        let stream = self.stream_of_peer(tag);
-        if let Some(stream) = stream {
+        if let Some(stream) = self.stream_of_peer(tag) {
             // Behind its items.
+            let reserved = [(&b"_answer"[..], tag)];
             let bytes = self.write_bulk(&reserved, response)?;
             self.count_bulk_answer(bytes);
             self.streams.close(stream);
@@ -237,8 +221,10 @@ impl Exchange {
         }
         let before = self.out.len();
         let (reader, limits) = reader_of(self.large.as_ref(), &self.limits);
-        let fill = |out: &mut BoxWriter<'_>| response.encode_fields(out);
-        write_box_for(reader, &mut self.out, &reserved, limits, fill)?;
+        write_box_for(reader, &mut self.out, limits, |out| {
+            out.put_reserved(b"_answer", tag)?;
+            response.encode_fields(out)
+        })?;
         if !self.send_in_parts_if_large(before, None) {
             self.answer_bytes += self.out.len() - before;
         }
@@ -459,8 +445,9 @@ impl Exchange {
     /// Swaps the waiting bytes with `spare`, which has to be empty and will be used for the next
     /// ones. Says how many of those that it gives counted as [`Exchange::answer_bytes`].
     pub fn swap_outbound(&mut self, spare: &mut Vec<u8>) -> usize {
-        if spare.capacity() > Self::KEPT_BYTES_MAX {
-            *spare = Vec::new();
+        if self.asks.in_flight() == 0 {
+            give_back_above(Self::KEPT_BYTES_MAX, spare);
+            give_back_above(Self::KEPT_BYTES_MAX, &mut self.out);
         }
         if self.outbound_bytes() == 0 && !self.parts.is_ready() {
             return 0;
@@ -568,12 +555,22 @@ impl Exchange {
     }
 
     pub(super) fn check_open(&self) -> Result<(), AskRefused> {
-        self.refusing().map_or(Ok(()), |lost| Err(AskRefused::Lost(lost.clone())))
+        match &self.phase {
+            Phase::Open => Ok(()),
+            Phase::Leaving(why) | Phase::Lost(why) => Err(AskRefused::Lost(why.clone())),
+        }
     }
 
     /// Where the next byte will stand in the stream of all bytes we ever send.
     fn position(&self) -> u64 {
         self.out_position + widen(self.out.len())
+    }
+}
+
+/// Gives an empty buffer back to the allocator if it has room for more than `bytes`.
+fn give_back_above(bytes: usize, buffer: &mut Vec<u8>) {
+    if buffer.is_empty() && buffer.capacity() > bytes {
+        *buffer = Vec::new();
     }
 }
 

@@ -15,7 +15,9 @@ pub struct Inbound {
     limits: Arc<Limits>,
     buffer: BytesMut,
     scanner: Scanner,
-    /// How much of the buffer the box given last takes.
+    /// How much of the buffer was given out and is done with.
+    done: usize,
+    /// How much the box given last takes, which comes next.
     given: usize,
     /// How much to make room for.
     read_bytes: usize,
@@ -34,6 +36,7 @@ impl Inbound {
             limits,
             buffer: BytesMut::new(),
             scanner: Scanner::default(),
+            done: 0,
             given: 0,
             read_bytes: *Self::READ_BYTES.start(),
             wanted: 0,
@@ -42,7 +45,7 @@ impl Inbound {
 
     /// The buffer to append received bytes to, with room for a good read.
     pub fn room(&mut self) -> &mut BytesMut {
-        self.drop_given();
+        self.drop_done();
         let missing = self.wanted.saturating_sub(self.buffer.len());
         let room = missing.clamp(self.read_bytes, *Self::READ_BYTES.end());
         if self.buffer.capacity() - self.buffer.len() < room / 2 {
@@ -63,7 +66,7 @@ impl Inbound {
     /// Gives the buffer back if nothing is half received. It is empty, and may be
     /// [lent](Inbound::lend) again, to any connection.
     pub fn rest(&mut self) -> BytesMut {
-        self.drop_given();
+        self.drop_done();
         if self.buffer.is_empty() { core::mem::take(&mut self.buffer) } else { BytesMut::new() }
     }
 
@@ -84,7 +87,7 @@ impl Inbound {
     /// How many received bytes are not yet given out as boxes.
     #[must_use]
     pub fn buffered_bytes(&self) -> usize {
-        self.buffer.len() - self.given
+        self.buffer.len() - self.done - self.given
     }
 
     /// The next whole box, or `None` until more bytes come.
@@ -92,8 +95,9 @@ impl Inbound {
     /// # Errors
     /// [`PeerMisbehaved`] when the bytes are not AMP or a box is over the limits.
     pub fn next_box(&mut self) -> Result<Option<Fields<'_>>, PeerMisbehaved> {
-        self.drop_given();
-        match self.scanner.scan(&self.buffer, &self.limits)? {
+        self.pass_given();
+        let waiting = self.buffer.get(self.done..).unwrap_or_default();
+        match self.scanner.scan(waiting, &self.limits)? {
             Scanned::Partial { bytes_min } => {
                 self.wanted = bytes_min;
                 Ok(None)
@@ -103,7 +107,7 @@ impl Inbound {
             Scanned::Whole { bytes } => {
                 self.given = bytes;
                 self.wanted = 0;
-                let place = self.buffer.get(..bytes).unwrap_or_default();
+                let place = waiting.get(..bytes).unwrap_or_default();
                 Ok(Some(Fields::in_place(place, self.scanner.spans(), &self.limits)))
             }
         }
@@ -112,15 +116,24 @@ impl Inbound {
     /// Takes out what was received and not given out: what follows a change of protocol.
     #[must_use]
     pub fn into_rest(mut self) -> BytesMut {
-        self.drop_given();
+        self.drop_done();
         self.buffer
     }
 
-    fn drop_given(&mut self) {
+    fn pass_given(&mut self) {
         if self.given > 0 {
-            self.buffer.advance(self.given);
+            self.done += self.given;
             self.given = 0;
             self.scanner.reset();
+        }
+    }
+
+    /// Gives the place of what is done with back to the buffer: once for all that a read brought.
+    fn drop_done(&mut self) {
+        self.pass_given();
+        if self.done > 0 {
+            self.buffer.advance(self.done);
+            self.done = 0;
         }
     }
 }
@@ -166,17 +179,26 @@ impl<'a> Incoming<'a> {
     ///
     /// # Errors
     /// [`PeerMisbehaved`] when it has none of them.
+    // Inlined, what is found stays where it is: an ask is large to hand about.
+    #[inline(always)]
     pub fn of(fields: Fields<'a>) -> Result<Self, PeerMisbehaved> {
         let (mut answer, mut error, mut command, mut tag) = (None, None, None, None);
         let mut metadata = Metadata::default();
         for (key, value) in fields.iter() {
-            match key {
-                b"_answer" => answer = Some(value.bytes()),
-                b"_error" => error = Some(value.bytes()),
-                b"_command" => command = Some(value.bytes()),
-                b"_ask" => tag = Some(value.bytes()),
-                [b'_', ..] => metadata.take(key, value.bytes()),
-                _ => {}
+            if key.first() != Some(&b'_') {
+                continue;
+            }
+            // Compared as a whole, and not byte by byte as patterns are.
+            if key == b"_ask" {
+                tag = Some(value.bytes());
+            } else if key == b"_command" {
+                command = Some(value.bytes());
+            } else if key == b"_answer" {
+                answer = Some(value.bytes());
+            } else if key == b"_error" {
+                error = Some(value.bytes());
+            } else {
+                metadata.take(key, value.bytes());
             }
         }
         if let Some(tag) = answer {

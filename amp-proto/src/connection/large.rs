@@ -6,9 +6,9 @@ use crate::Limits;
 use crate::command::EncodeFields;
 use crate::connection::asks::AskId;
 use crate::connection::exchange::{AskRefused, Exchange, widen};
-use crate::connection::metadata::{Metadata, PART_KEY};
+use crate::connection::metadata::{Metadata, PART_KEY, number};
 use crate::connection::parts::{Assembled, Assembly};
-use crate::connection::streaming::{Credit, number};
+use crate::connection::streaming::Credit;
 use crate::connection::{Ask, Incoming, Moment};
 use crate::error::{EncodeError, PeerMisbehaved};
 use crate::wire::{BoxWriter, Reader, VALUE_BYTES_MAX, Value, write_box, write_box_for};
@@ -37,7 +37,7 @@ impl LargeBody {
         let mut body = Vec::with_capacity(fields.bytes_hint().min(bytes_max));
         let fill = |out: &mut BoxWriter<'_>| fields.encode_fields(out);
         let limits = large_limits(&Limits::default(), bytes_max);
-        write_box_for(Reader::KnowsParts, &mut body, &[], &limits, fill)?;
+        write_box_for(Reader::KnowsParts, &mut body, &limits, fill)?;
         Ok(Self(body))
     }
 }
@@ -192,7 +192,7 @@ impl Exchange {
                     (PART_KEY, number.as_bytes()),
                 ];
                 // A piece is shorter than a value may be.
-                let _fits = write_box_for(Reader::AnyPeer, out, &reserved, &unlimited, |out| {
+                let _fits = write_box(out, &reserved, &unlimited, |out| {
                     out.put(b"bytes", |out| {
                         out.extend_from_slice(part.bytes);
                         Ok(())

@@ -3,8 +3,10 @@
 //! A stock peer ignores keys that a command does not declare, so it never notices. These are only
 //! written to peers that said they read them.
 
-use core::str;
 use core::time::Duration;
+
+use crate::error::EncodeError;
+use crate::wire::BoxWriter;
 
 /// The metadata of an ask.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -32,21 +34,21 @@ pub struct Metadata<'a> {
 /// The longest `_trace` that is taken in, in bytes; a longer one is ignored.
 const TRACE_BYTES_MAX: usize = 256;
 
-pub(super) const DEADLINE_KEY: &[u8] = b"_deadline_ms";
-pub(super) const ONCE_KEY: &[u8] = b"_once";
+const DEADLINE_KEY: &[u8] = b"_deadline_ms";
+const ONCE_KEY: &[u8] = b"_once";
 pub(super) const PART_KEY: &[u8] = b"_part";
-pub(super) const STREAM_KEY: &[u8] = b"_stream";
+const STREAM_KEY: &[u8] = b"_stream";
 pub(super) const STREAM_ANSWER_KEY: &[u8] = b"_stream_answer";
 pub(super) const STREAM_ASK_KEY: &[u8] = b"_stream_ask";
-pub(super) const TRACE_KEY: &[u8] = b"_trace";
+const TRACE_KEY: &[u8] = b"_trace";
 
 impl<'a> Metadata<'a> {
     /// Takes one key of a box in, if it is metadata. What cannot be read is as if it were absent:
     /// metadata is no reason to refuse an ask.
     pub(super) fn take(&mut self, key: &[u8], value: &'a [u8]) {
+        // Compared as a whole, and not byte by byte as patterns are.
         if key == DEADLINE_KEY {
-            let number = str::from_utf8(value).ok().and_then(|text| text.parse().ok());
-            self.deadline = number.map(Duration::from_millis);
+            self.deadline = number(value).map(Duration::from_millis);
         } else if key == TRACE_KEY && value.len() <= TRACE_BYTES_MAX {
             self.trace = Some(value);
         } else if key == ONCE_KEY {
@@ -61,18 +63,46 @@ impl<'a> Metadata<'a> {
             self.of_answer = Some(value);
         }
     }
+
+    /// Puts what belongs to an ask as a whole, behind `_ask` and `_command`.
+    #[inline(always)]
+    pub(super) fn put_of_ask(&self, out: &mut BoxWriter<'_>) -> Result<(), EncodeError> {
+        if let Some(left) = self.deadline {
+            out.put_reserved(DEADLINE_KEY, Milliseconds::of(left).as_bytes())?;
+        }
+        if let Some(once) = self.once {
+            out.put_reserved(ONCE_KEY, once)?;
+        }
+        if self.stream {
+            out.put_reserved(STREAM_KEY, b"")?;
+        }
+        if let Some(trace) = self.trace {
+            out.put_reserved(TRACE_KEY, trace)?;
+        }
+        Ok(())
+    }
+}
+
+/// A number, in decimal digits and nothing else.
+pub(super) fn number(digits: &[u8]) -> Option<u64> {
+    let add = |number: u64, digit: &u8| {
+        let digit = digit.wrapping_sub(b'0');
+        let number = number.checked_mul(10).filter(|_| digit <= 9)?;
+        number.checked_add(u64::from(digit))
+    };
+    if digits.is_empty() { None } else { digits.iter().try_fold(0, add) }
 }
 
 /// Decimal digits of a number of milliseconds, without an allocation.
 #[derive(Debug)]
-pub(super) struct Milliseconds {
+struct Milliseconds {
     digits: [u8; 20],
     from: usize,
 }
 
 impl Milliseconds {
     /// Rounds down, so that no hop ever waits longer than the one before it.
-    pub(super) fn of(duration: Duration) -> Self {
+    fn of(duration: Duration) -> Self {
         let mut rest = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         let mut digits = [b'0'; 20];
         let mut from = digits.len();
@@ -87,28 +117,7 @@ impl Milliseconds {
         Self { digits, from }
     }
 
-    pub(super) fn as_bytes(&self) -> &[u8] {
+    fn as_bytes(&self) -> &[u8] {
         self.digits.get(self.from..).unwrap_or_default()
-    }
-}
-
-/// The keys of an ask that are not its arguments, in ascending order.
-#[derive(Debug, Default)]
-pub(super) struct Header<'a> {
-    pairs: [(&'a [u8], &'a [u8]); 6],
-    count: usize,
-}
-
-impl<'a> Header<'a> {
-    /// Adds a key that comes after all that are there. There is room for every key of an ask.
-    pub(super) fn push(&mut self, key: &'a [u8], value: &'a [u8]) {
-        if let Some(place) = self.pairs.get_mut(self.count) {
-            *place = (key, value);
-            self.count += 1;
-        }
-    }
-
-    pub(super) fn pairs(&self) -> &[(&'a [u8], &'a [u8])] {
-        self.pairs.get(..self.count).unwrap_or_default()
     }
 }

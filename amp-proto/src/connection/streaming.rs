@@ -6,7 +6,7 @@ use crate::command::EncodeFields;
 use crate::connection::Moment;
 use crate::connection::asks::AskId;
 use crate::connection::exchange::{AskRefused, Exchange};
-use crate::connection::metadata::{Metadata, STREAM_ANSWER_KEY, STREAM_ASK_KEY};
+use crate::connection::metadata::{Metadata, STREAM_ANSWER_KEY, STREAM_ASK_KEY, number};
 use crate::connection::streams::{SenderId, Side, StreamId, StreamStopped, Taken};
 use crate::connection::tag::parse_tag;
 use crate::connection::{Ask, Lost};
@@ -239,9 +239,4 @@ impl EncodeFields for Credit {
             Ok(())
         })
     }
-}
-
-/// A number, in digits.
-pub(super) fn number(digits: &[u8]) -> Option<u64> {
-    core::str::from_utf8(digits).ok()?.parse().ok()
 }

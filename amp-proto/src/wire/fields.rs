@@ -1,9 +1,9 @@
 //! A received box, read through the notes of the scanner.
 
-use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use bytes::Bytes;
+use smallvec::SmallVec;
 
 use super::writer::{BoxWriter, Reader, write_box_for};
 use super::{Scanner, Span, VALUE_BYTES_MAX, part_key};
@@ -44,39 +44,53 @@ impl<'a> Fields<'a> {
     }
 
     /// The value under `key`, if there is one.
+    // A derived key is known where this is called: inlined, it is compared without a call.
+    #[inline(always)]
     #[must_use]
     pub fn get(&self, key: &[u8]) -> Option<Value<'a>> {
-        self.iter().rev().find_map(|(name, value)| (name == key).then_some(value))
+        let of_length = |span: &&Span| span.key_range().len() == key.len();
+        let is_it = |span: &&Span| self.bytes.get(span.key_range()) == Some(key);
+        let span = self.spans.iter().rev().filter(of_length).find(is_it)?;
+        Some(self.value_at(*span))
+    }
+
+    #[inline(always)]
+    fn value_at(&self, span: Span) -> Value<'a> {
+        let Self { bytes, shared, decompressed_bytes_max, .. } = *self;
+        let bytes = bytes.get(span.value_range()).unwrap_or_default();
+        Value { bytes, shared, decompressed_bytes_max }
     }
 
     /// The value under `key` with all that goes on under `key.2`, `key.3`, …, if there is one.
     ///
     /// A part is followed by another only if it is as long as a value can be. What is put together
     /// is no larger than the box.
+    #[inline(always)]
     #[must_use]
     pub fn whole(&self, key: &[u8]) -> Option<WholeValue<'a>> {
         let first = self.get(key)?;
-        let is_full = |value: &Value<'_>| value.bytes().len() == VALUE_BYTES_MAX;
+        Some(if is_full(first) { self.joined(key, first) } else { WholeValue(Whole::One(first)) })
+    }
+
+    /// The value whose first part this is, which is as long as a part can be.
+    #[cold]
+    fn joined(&self, key: &[u8], first: Value<'a>) -> WholeValue<'a> {
         let part = |number| self.get(&part_key(key, number));
-        let Some(second) = is_full(&first).then(|| part(2)).flatten() else {
-            return Some(WholeValue(Whole::One(first)));
-        };
+        let Some(second) = part(2) else { return WholeValue(Whole::One(first)) };
         let mut joined = [first.bytes(), second.bytes()].concat();
         let (mut last, mut number) = (second, 3);
-        while let Some(next) = is_full(&last).then(|| part(number)).flatten() {
+        while let Some(next) = is_full(last).then(|| part(number)).flatten() {
             joined.extend_from_slice(next.bytes());
             (last, number) = (next, number + 1);
         }
-        Some(WholeValue(Whole::Joined(joined.into(), first)))
+        WholeValue(Whole::Joined(joined.into(), first))
     }
 
     /// Every key and value in the order of arrival, doubles included.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = (&'a [u8], Value<'a>)> + use<'a> {
-        let Self { bytes, shared, decompressed_bytes_max, .. } = *self;
+        let this = *self;
         self.spans.iter().map(move |span| {
-            let key = bytes.get(span.key_range()).unwrap_or_default();
-            let bytes = bytes.get(span.value_range()).unwrap_or_default();
-            (key, Value { bytes, shared, decompressed_bytes_max })
+            (this.bytes.get(span.key_range()).unwrap_or_default(), this.value_at(*span))
         })
     }
 
@@ -115,18 +129,27 @@ impl<'a> Fields<'a> {
     fn received(&self, source: Option<Bytes>) -> ReceivedBox {
         ReceivedBox {
             source: source.unwrap_or_else(|| Bytes::copy_from_slice(self.bytes)),
-            spans: self.spans.into(),
+            spans: Spans::from_slice(self.spans),
             decompressed_bytes_max: self.decompressed_bytes_max,
         }
     }
 }
+
+/// Whether a value is as long as one can be, so that it may go on under a further key.
+fn is_full(value: Value<'_>) -> bool {
+    value.bytes.len() == VALUE_BYTES_MAX
+}
+
+/// Where the parts of a kept box lie. Most answers have no more keys than have room in place: their
+/// bytes are all that has to be allocated.
+type Spans = SmallVec<[Span; 4]>;
 
 /// A received box that owns its bytes: an answer waiting for its caller, an ask waiting for the
 /// end of the handshake.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReceivedBox {
     source: Bytes,
-    spans: Box<[Span]>,
+    spans: Spans,
     decompressed_bytes_max: usize,
 }
 
@@ -143,12 +166,16 @@ impl ReceivedBox {
         let (box_bytes_max, keys_per_box_max) = (usize::MAX, usize::MAX);
         let unlimited = Limits { box_bytes_max, keys_per_box_max, ..usual };
         let mut wire = Vec::new();
-        write_box_for(Reader::KnowsParts, &mut wire, &[], &unlimited, fill)?;
+        write_box_for(Reader::KnowsParts, &mut wire, &unlimited, fill)?;
         let mut scanner = Scanner::default();
         // What was just written can be read.
         let _whole = scanner.scan(&wire, &unlimited);
         let decompressed_bytes_max = unlimited.decompressed_bytes_max;
-        Ok(Self { source: wire.into(), spans: scanner.spans().into(), decompressed_bytes_max })
+        Ok(Self {
+            source: wire.into(),
+            spans: Spans::from_slice(scanner.spans()),
+            decompressed_bytes_max,
+        })
     }
 
     /// Its keys and values.

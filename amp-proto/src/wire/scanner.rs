@@ -67,13 +67,13 @@ impl Scanner {
     pub fn scan(&mut self, bytes: &[u8], limits: &Limits) -> Result<Scanned, PeerMisbehaved> {
         loop {
             // Before a look at what is there: what is wrong must not depend on how much has come.
-            let end = self.at + 2;
-            check_size(end, limits)?;
-            let Some(key_bytes) = length_at(bytes, self.at) else {
-                return Ok(Scanned::Partial { bytes_min: end });
+            let key_at = self.at + 2;
+            check_size(key_at, limits)?;
+            let Some((key_bytes, rest)) = bytes.get(self.at..).and_then(split_length) else {
+                return Ok(Scanned::Partial { bytes_min: key_at });
             };
             if key_bytes == 0 {
-                return Ok(Scanned::Whole { bytes: end });
+                return Ok(Scanned::Whole { bytes: key_at });
             }
             let Ok(key_length) = u8::try_from(key_bytes) else {
                 let looks_like = LooksLike::guess(bytes);
@@ -82,17 +82,16 @@ impl Scanner {
             if self.spans.len() == limits.keys_per_box_max {
                 return Err(PeerMisbehaved::TooManyKeys { max: limits.keys_per_box_max });
             }
-            let value_length_at = self.at + 2 + key_bytes;
-            let Some(value_bytes) = length_at(bytes, value_length_at) else {
-                return partial(value_length_at + 2, limits);
+            let value_at = key_at + key_bytes + 2;
+            let Some((value_bytes, rest)) = rest.get(key_bytes..).and_then(split_length) else {
+                return partial(value_at, limits);
             };
-            let end = value_length_at + 2 + value_bytes;
-            if end > bytes.len() {
+            let end = value_at + value_bytes;
+            if rest.len() < value_bytes {
                 return partial(end, limits);
             }
-            check_size(end, limits)?;
             self.spans.push(Span {
-                key_at: u32::try_from(self.at + 2)
+                key_at: u32::try_from(key_at)
                     .map_err(|_| PeerMisbehaved::BoxTooLarge { max: limits.box_bytes_max })?,
                 key_bytes: key_length,
                 value_bytes: u16::try_from(value_bytes).unwrap_or(u16::MAX),
@@ -126,7 +125,8 @@ fn check_size(bytes: usize, limits: &Limits) -> Result<(), PeerMisbehaved> {
     Ok(())
 }
 
-fn length_at(bytes: &[u8], at: usize) -> Option<usize> {
-    let pair = bytes.get(at..at + 2)?;
-    Some(usize::from(u16::from_be_bytes([*pair.first()?, *pair.get(1)?])))
+/// The length that `bytes` begin with, and what stands behind it.
+fn split_length(bytes: &[u8]) -> Option<(usize, &[u8])> {
+    let (length, rest) = bytes.split_first_chunk()?;
+    Some((usize::from(u16::from_be_bytes(*length)), rest))
 }

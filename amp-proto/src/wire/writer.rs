@@ -7,8 +7,8 @@ use super::{Fields, Scanner, VALUE_BYTES_MAX, part_key};
 use crate::Limits;
 use crate::error::EncodeError;
 
-/// Lays one box down at the end of `out`: what `fill` puts into it, merged with the `reserved` keys
-/// (sorted by key) at their places.
+/// Lays one box down at the end of `out`: the `reserved` keys (sorted by key) and what `fill` puts
+/// into it, each at its place.
 ///
 /// # Errors
 /// [`EncodeError`] when a key or value does not fit, the box is over `limits`, or `fill` fails.
@@ -19,7 +19,10 @@ pub fn write_box(
     limits: &Limits,
     fill: impl FnOnce(&mut BoxWriter<'_>) -> Result<(), EncodeError>,
 ) -> Result<(), EncodeError> {
-    write_box_for(Reader::AnyPeer, out, reserved, limits, fill)
+    write_box_for(Reader::AnyPeer, out, limits, |writer| {
+        reserved.iter().try_for_each(|(key, value)| writer.put_reserved(key, value))?;
+        fill(writer)
+    })
 }
 
 /// Who reads a box.
@@ -32,18 +35,18 @@ pub(crate) enum Reader {
     KnowsParts,
 }
 
-/// As [`write_box`], for a known reader.
+/// As [`write_box`], for a known reader. `fill` puts the reserved keys first.
 pub(crate) fn write_box_for(
     reader: Reader,
     out: &mut Vec<u8>,
-    reserved: &[(&[u8], &[u8])],
     limits: &Limits,
     fill: impl FnOnce(&mut BoxWriter<'_>) -> Result<(), EncodeError>,
 ) -> Result<(), EncodeError> {
     let mut unfinished = Unfinished { start: out.len(), out, is_whole: false };
     let start = unfinished.start;
-    let (keys, parts) = (0, false);
-    let mut writer = BoxWriter { out: unfinished.out, reserved, start, keys, reader, parts };
+    let out = &mut *unfinished.out;
+    let (has_reserved, is_sorted) = (false, true);
+    let mut writer = BoxWriter { out, start, keys: 0, reader, has_reserved, is_sorted };
     let written = fill(&mut writer).and_then(|()| writer.finish(limits));
     unfinished.is_whole = written.is_ok();
     written
@@ -76,12 +79,14 @@ const RESERVED_KEYS: [&[u8]; 6] =
 #[derive(Debug)]
 pub struct BoxWriter<'a> {
     out: &'a mut Vec<u8>,
-    reserved: &'a [(&'a [u8], &'a [u8])],
     start: usize,
     keys: usize,
     reader: Reader,
-    /// Some value went on under further keys, which are not at their places.
-    parts: bool,
+    /// Reserved keys stand before all others.
+    has_reserved: bool,
+    /// Whether all keys are at their places. They are not when some belong before the reserved
+    /// ones, or when a value went on under further keys.
+    is_sorted: bool,
 }
 
 impl BoxWriter<'_> {
@@ -90,14 +95,15 @@ impl BoxWriter<'_> {
     /// # Errors
     /// [`EncodeError`] when the key is one of AMP's own, the key's or the value's length does not
     /// fit, or from `encode`.
+    // A derived key is known where this is called: inlined, all that is done with it is constant.
+    #[inline(always)]
     pub fn put(
         &mut self,
         key: &[u8],
         encode: impl FnOnce(&mut Vec<u8>) -> Result<(), EncodeError>,
     ) -> Result<(), EncodeError> {
         if key.first() == Some(&b'_') && RESERVED_KEYS.contains(&key) {
-            let key = String::from_utf8_lossy(key).into_owned();
-            return Err(EncodeError::ReservedKey { key });
+            return Err(reserved_key(key));
         }
         self.put_any(key, encode)
     }
@@ -113,53 +119,74 @@ impl BoxWriter<'_> {
         encode: impl FnOnce(&mut Vec<u8>) -> Result<(), EncodeError>,
     ) -> Result<(), EncodeError> {
         let reader = core::mem::replace(&mut self.reader, Reader::KnowsParts);
+        let keys = self.keys;
         let written = self.put(key, encode);
         self.reader = reader;
+        // Any reader wants further keys at their places.
+        self.is_sorted &= self.keys == keys + 1 || reader == Reader::KnowsParts;
         written
     }
 
     /// As [`BoxWriter::put`], for those who write whole boxes.
+    #[inline(always)]
     pub(crate) fn put_any(
         &mut self,
         key: &[u8],
         encode: impl FnOnce(&mut Vec<u8>) -> Result<(), EncodeError>,
     ) -> Result<(), EncodeError> {
-        while let Some(((reserved, value), rest)) = self.reserved.split_first() {
-            if *reserved > key {
-                break;
-            }
-            self.reserved = rest;
-            self.put_pair(reserved, |out| {
-                out.extend_from_slice(value);
-                Ok(())
-            })?;
+        // All that is reserved begins so; hardly any other key does, or with what comes before.
+        if self.has_reserved && key.first() <= Some(&b'_') {
+            self.is_sorted = false;
         }
         self.put_pair(key, encode)
     }
 
+    /// Puts one of the keys that say what a box is. They come first, in ascending order.
+    #[inline(always)]
+    pub(crate) fn put_reserved(&mut self, key: &[u8], value: &[u8]) -> Result<(), EncodeError> {
+        self.has_reserved = true;
+        self.put_pair(key, |out| {
+            out.extend_from_slice(value);
+            Ok(())
+        })
+    }
+
+    #[inline(always)]
     fn put_pair(
         &mut self,
         key: &[u8],
         encode: impl FnOnce(&mut Vec<u8>) -> Result<(), EncodeError>,
     ) -> Result<(), EncodeError> {
-        let key_bytes = u8::try_from(key.len()).ok().filter(|bytes| *bytes > 0);
-        let key_bytes = key_bytes.ok_or(EncodeError::KeyLength { bytes: key.len() })?;
+        let key_bytes = match u8::try_from(key.len()) {
+            Ok(key_bytes) if key_bytes > 0 => key_bytes,
+            _ => return Err(EncodeError::KeyLength { bytes: key.len() }),
+        };
         self.keys += 1;
         self.out.extend_from_slice(&[0, key_bytes]);
         self.out.extend_from_slice(key);
-        let length_at = self.out.len();
         self.out.extend_from_slice(&[0, 0]);
+        let value_at = self.out.len();
         encode(self.out)?;
-        let bytes = self.out.len() - length_at - 2;
+        let bytes = self.out.len() - value_at;
         match u16::try_from(bytes) {
-            Ok(length) => set_length(self.out, length_at, length),
-            Err(_) if self.reader == Reader::KnowsParts => return self.put_parts(key, length_at),
-            Err(_) => {
-                let key = String::from_utf8_lossy(key).into_owned();
-                return Err(EncodeError::ValueTooLong { key, bytes });
+            Ok(length) => {
+                set_length(self.out, value_at - 2, length);
+                Ok(())
             }
+            Err(_) => self.put_long(key, value_at),
         }
-        Ok(())
+    }
+
+    /// Spreads the value from `value_at` on, the last thing written, over several keys, if the
+    /// reader can put it together again.
+    #[cold]
+    fn put_long(&mut self, key: &[u8], value_at: usize) -> Result<(), EncodeError> {
+        if self.reader == Reader::KnowsParts {
+            return self.put_parts(key, value_at - 2);
+        }
+        let bytes = self.out.len() - value_at;
+        let key = String::from_utf8_lossy(key).into_owned();
+        Err(EncodeError::ValueTooLong { key, bytes })
     }
 
     /// Spreads the value after `length_at`, the last thing written, over several keys.
@@ -180,7 +207,6 @@ impl BoxWriter<'_> {
             set_length(self.out, length_at, u16::try_from(part.len()).unwrap_or(u16::MAX));
             self.out.extend_from_slice(part);
         }
-        self.parts = true;
         Ok(())
     }
 
@@ -207,14 +233,8 @@ impl BoxWriter<'_> {
     }
 
     fn finish(mut self, limits: &Limits) -> Result<(), EncodeError> {
-        for (key, value) in core::mem::take(&mut self.reserved) {
-            self.put_pair(key, |out| {
-                out.extend_from_slice(value);
-                Ok(())
-            })?;
-        }
         self.out.extend_from_slice(&[0, 0]);
-        if self.parts && self.reader == Reader::AnyPeer {
+        if !self.is_sorted {
             self.sort();
         }
         let bytes = self.out.len() - self.start;
@@ -247,6 +267,12 @@ pub(crate) fn put_prefixed(
     Ok(())
 }
 
+#[cold]
+fn reserved_key(key: &[u8]) -> EncodeError {
+    EncodeError::ReservedKey { key: String::from_utf8_lossy(key).into_owned() }
+}
+
+#[inline(always)]
 fn set_length(out: &mut [u8], length_at: usize, length: u16) {
     if let Some(place) = out.get_mut(length_at..length_at + 2) {
         place.copy_from_slice(&length.to_be_bytes());

@@ -7,29 +7,27 @@ use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
 
 use amp_proto::{
-    AskId, AskRefused, AskResult, Authentication, Command, EncodeError, EncodeFields, Exchange,
-    LargeBody, Limits, Lost, Metadata, Moment, PublicKey, RoleName,
+    AskId, AskResult, Authentication, EncodeError, EncodeFields, Exchange, LargeBody, Limits, Lost,
+    PublicKey, RoleName,
 };
-use tokio::sync::{Mutex as Mutual, MutexGuard as Turn, OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{Mutex as Mutual, MutexGuard as Turn, Semaphore, watch};
 
 use crate::agreement::{Agreement, Features};
 use crate::clock::Clock;
-use crate::commands::{Cancel, Terms};
+use crate::commands::Terms;
 use crate::connection::room::Room;
 use crate::connection::shared::Shared;
-use crate::context::CallContext;
-use crate::once::CallId;
 use crate::sync::MutexGuard;
 
 /// One connection, as callers and controllers see it. It may be closed at any moment.
 pub struct Link {
     shared: Shared,
     /// One permit for each ask in flight.
-    turns: Arc<Semaphore>,
+    pub(super) turns: Arc<Semaphore>,
     /// Told when bytes went out and there is room for more.
-    room: Room,
+    pub(super) room: Room,
     /// Whose large ask is written next.
-    large_ask: Mutual<()>,
+    pub(super) large_ask: Mutual<()>,
     /// Whose long answer is written next.
     long_answer: Mutual<()>,
     lost: watch::Sender<Option<Lost>>,
@@ -310,78 +308,13 @@ impl Link {
         self.shared.watch(cx);
     }
 
+    /// Whether it is to be closed, now or when nothing is under way.
+    pub(super) fn is_ending(&self) -> bool {
+        self.shared.is_ending()
+    }
+
     pub(crate) fn made_room(&self) {
         self.room.made();
-    }
-
-    /// Makes an ask and waits for its outcome, both no longer than until `deadline`.
-    ///
-    /// # Cancellation
-    /// Dropping the future before the ask has its turn sends nothing; after that it forgets the
-    /// answer, and the peer goes on.
-    pub(crate) async fn ask<F: EncodeFields + Sync + ?Sized>(
-        &self,
-        name: &str,
-        fields: &F,
-        deadline: Moment,
-        once: Option<CallId>,
-    ) -> Result<AskResult, AskRefused> {
-        let late = || Ok(Err(amp_proto::AskStopped::TimedOut { sent: false }));
-        let instant = self.clock.instant(deadline);
-        let _turn = match self.turns.try_acquire() {
-            Ok(turn) => turn,
-            Err(_) => match tokio::time::timeout_at(instant, self.turns.acquire()).await {
-                Ok(Ok(turn)) => turn,
-                Ok(Err(_)) => return Err(AskRefused::Lost(self.lost_now())),
-                Err(_) => return late(),
-            },
-        };
-        let is_large = fields.bytes_hint() > Exchange::PART_BYTES;
-        // Large ones are encoded one after another, so that there is never more than one beyond the
-        // limit.
-        let large_turn = if is_large {
-            match tokio::time::timeout_at(instant, self.large_ask.lock()).await {
-                Ok(turn) => Some(turn),
-                Err(_) => return late(),
-            }
-        } else {
-            None
-        };
-        let room = self.room.wait_until(|| !self.is_full(is_large));
-        if self.is_full(is_large) && tokio::time::timeout_at(instant, room).await.is_err() {
-            return late();
-        }
-        let trace = self.trace();
-        let metadata = Metadata {
-            deadline: self.has(Features::DEADLINE).then(|| deadline.since(self.clock.now())),
-            trace: trace.as_deref().map(str::as_bytes),
-            once: once.as_ref().map(CallId::as_bytes),
-            ..Metadata::default()
-        };
-        let name = name.as_bytes();
-        let id = match self.large_body(fields).map_err(AskRefused::Encode)? {
-            Some(body) => self.exchange().ask_large(name, body, deadline, &metadata),
-            None => self.exchange().ask_encoded(name, fields, deadline, &metadata),
-        }?;
-        drop(large_turn);
-        self.stir();
-        let mut in_flight = InFlight { link: self, id: Some(id) };
-        let outcome = std::future::poll_fn(|cx| self.poll_ask(id, cx)).await;
-        in_flight.id = None;
-        Ok(outcome)
-    }
-
-    /// Sends a command that wants no answer, once there is room for it.
-    ///
-    /// # Cancellation
-    /// Dropping the future while it waits for room sends nothing.
-    pub(crate) async fn notify<C: Command + Sync>(&self, command: &C) -> Result<(), AskRefused> {
-        if self.is_full(false) {
-            self.room.wait_until(|| !self.is_full(false)).await;
-        }
-        self.exchange().notify(command)?;
-        self.stir();
-        Ok(())
     }
 
     /// Encodes what is large here and now, while nobody waits for the exchange.
@@ -396,85 +329,38 @@ impl Link {
         LargeBody::encode(fields, bytes_max).map(Some)
     }
 
-    /// The trace that a call made now belongs to, if the peer wants to know.
-    pub(super) fn trace(&self) -> Option<String> {
-        let trace = CallContext::current().trace().filter(|_| self.has(Features::TRACE));
-        trace.map(|trace| trace.child().to_string())
-    }
-
-    /// Drops all interest in an ask, and has the peer stop working on it.
-    pub(super) fn abandon(&self, id: AskId) {
-        let mut exchange = self.exchange();
-        if exchange.forget(id) {
-            self.call_off(&mut exchange, [id]);
-        }
-        drop(exchange);
-        // What was not sent of it waits no more, and the peer may have to be told so.
-        self.made_room();
-        self.stir();
-    }
-
-    /// Tells the peer that nobody waits for these asks any more, if it wants to know. The caller
-    /// stirs the driver.
-    pub(super) fn call_off(&self, exchange: &mut Exchange, asks: impl IntoIterator<Item = AskId>) {
-        if self.has(Features::CANCEL) {
-            for ask in asks {
-                // If it cannot be said any more there is nobody to stop.
-                let _said = exchange.notify(&Cancel { tag: ask.tag().into() });
-            }
-        }
-    }
-
     pub(super) fn poll_ask(&self, id: AskId, cx: &mut Context<'_>) -> Poll<AskResult> {
         self.shared.poll_ask(id, cx)
     }
 
-    /// Whether so much waits that a new ask has to wait as well. What is large waits for what is
-    /// large, and nothing else does.
-    fn is_full(&self, is_large: bool) -> bool {
-        self.waits_too_much(&self.exchange(), is_large)
-    }
-
-    fn waits_too_much(&self, exchange: &Exchange, is_large: bool) -> bool {
-        let waiting = exchange.calls_bytes() + if is_large { exchange.large_bytes() } else { 0 };
-        waiting >= self.limits.outbound_bytes_max
-    }
-
-    /// The exchange, to write an ask to that waits for nothing and goes whole, if there is room for
-    /// one.
-    ///
-    /// # Errors
-    /// [`AskRefused::NoRoom`], [`AskRefused::Lost`].
-    pub(super) fn exchange_with_room(&self) -> Result<MutexGuard<'_, Exchange>, AskRefused> {
-        let exchange = self.exchange();
-        if let Some(lost) = exchange.refusing() {
-            return Err(AskRefused::Lost(lost.clone()));
+    /// Writes an answer for which there is room.
+    pub(super) fn answer(&self, tag: &[u8], fields: &dyn EncodeFields) -> Result<(), EncodeError> {
+        match self.large_body(fields)? {
+            Some(body) => self.exchange().answer_large(tag, body),
+            None => self.exchange().answer(tag, fields),
         }
-        if self.waits_too_much(&exchange, false) {
-            return Err(AskRefused::NoRoom { max: self.limits.outbound_bytes_max });
-        }
-        Ok(exchange)
     }
 
-    /// A turn for an ask that waits for none: one of those in flight, until it is dropped.
-    ///
-    /// # Errors
-    /// [`AskRefused::TooManyInFlight`], [`AskRefused::Lost`].
-    pub(super) fn turn_now(&self) -> Result<OwnedSemaphorePermit, AskRefused> {
-        Arc::clone(&self.turns).try_acquire_owned().map_err(|_| match self.refusing() {
-            Some(lost) => AskRefused::Lost(lost),
-            None => {
-                let own = self.limits.asks_in_flight_max;
-                let agreed = self.agreement().map(|agreement| agreement.asks_in_flight_max);
-                AskRefused::TooManyInFlight { max: agreed.unwrap_or(own) }
+    /// Writes an answer if there is room for it, and says how many bytes of answers wait then. If
+    /// there is none, it has to wait until the peer has read others.
+    pub(super) fn try_answer(
+        &self,
+        tag: &[u8],
+        fields: &dyn EncodeFields,
+    ) -> Result<Option<usize>, EncodeError> {
+        if self.is_large(fields.bytes_hint()) {
+            if !self.has_room(true) {
+                return Ok(None);
             }
-        })
-    }
-
-    /// Whether an answer of about this length may be written now, or has to wait until the peer has
-    /// read others.
-    pub(super) fn has_room_for_answer(&self, bytes_hint: usize) -> bool {
-        self.has_room(self.is_large(bytes_hint))
+            self.answer(tag, fields)?;
+            return Ok(Some(self.exchange().answer_bytes()));
+        }
+        let mut exchange = self.exchange();
+        if !exchange.has_room_for_answer(false) {
+            return Ok(None);
+        }
+        exchange.answer(tag, fields)?;
+        Ok(Some(exchange.answer_bytes()))
     }
 
     /// Waits until an answer of about this length may be written. Long ones take turns, so that
@@ -497,10 +383,6 @@ impl Link {
     fn has_room(&self, is_large: bool) -> bool {
         self.exchange().has_room_for_answer(is_large)
     }
-
-    fn lost_now(&self) -> Lost {
-        self.refusing().unwrap_or(Lost::ClosedHere)
-    }
 }
 
 impl fmt::Debug for Link {
@@ -511,19 +393,5 @@ impl fmt::Debug for Link {
             .field("ident", &self.ident())
             .field("refusing", &self.refusing())
             .finish_non_exhaustive()
-    }
-}
-
-/// Forgets an ask whose caller goes away.
-struct InFlight<'a> {
-    link: &'a Link,
-    id: Option<AskId>,
-}
-
-impl Drop for InFlight<'_> {
-    fn drop(&mut self) {
-        if let Some(id) = self.id {
-            self.link.abandon(id);
-        }
     }
 }

@@ -8,6 +8,7 @@
 //! [`Handshaking`] has no responders to reach, and [`Open`] can only be made from one that came to
 //! its end, or from a stream that needs no handshake (a socket that only this user can open).
 
+mod asking;
 mod driver;
 mod handshake;
 mod link;
@@ -19,6 +20,7 @@ mod start_tls;
 mod stranger;
 mod streaming;
 
+pub(crate) use self::asking::CallTerms;
 pub use self::driver::Ended;
 pub use self::handshake::{HandshakeError, Handshaking, Open};
 pub use self::link::{Link, PeerInfo, PeerKey};

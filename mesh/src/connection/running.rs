@@ -3,6 +3,7 @@
 //! A responder is polled once where it stands. Most are done by then; one that has to wait becomes
 //! a task of its own, and ends with the connection.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
@@ -11,8 +12,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
 use amp_proto::{
-    Afterwards, Answered, Ask, Escaped, Lost, Metadata, Outcome, Peer, ReceivedBox, Refusal, Reply,
-    Responders,
+    Afterwards, Answered, Ask, EncodeError, Escaped, Lost, Metadata, Outcome, Peer, ReceivedBox,
+    Refusal, Reply, Responders,
 };
 use futures_util::FutureExt as _;
 use sha2::{Digest as _, Sha256};
@@ -107,40 +108,66 @@ impl Running {
         }
     }
 
-    /// Answers an ask, now or later.
-    pub(super) fn begin(&mut self, link: &Arc<Link>, ask: &Ask<'_>, cx: &mut Context<'_>) {
+    /// Answers an ask that came at the time `came`, now or later. If now, it says how many bytes of
+    /// answers wait in the exchange by then.
+    pub(super) fn begin(
+        &mut self,
+        link: &Arc<Link>,
+        ask: &Ask<'_>,
+        came: Instant,
+        cx: &mut Context<'_>,
+    ) -> Option<usize> {
+        let outcome = self.carry_out(link, ask, came, cx)?;
+        self.settle(link, ask, outcome)
+    }
+
+    /// Carries an ask out as far as that goes without waiting. `None` if it goes on by itself.
+    fn carry_out(
+        &mut self,
+        link: &Arc<Link>,
+        ask: &Ask<'_>,
+        came: Instant,
+        cx: &mut Context<'_>,
+    ) -> Option<Outcome> {
         if self.is_shed(ask.command) {
-            return refuse_shed(link, ask);
+            refuse_shed(link, ask);
+            return None;
         }
         if !self.has_room(link, ask) {
-            return self.refuse_overloaded(link, ask);
+            self.refuse_overloaded(link, ask);
+            return None;
         }
         if let Some(id) = ask.metadata.once {
-            return self.begin_once(link, ask, id);
+            self.begin_once(link, ask, id);
+            return None;
         }
-        let Some(peer) = self.asker(link, ask) else { return self.refuse_overloaded(link, ask) };
-        self.is_overloaded = false;
+        let Some(peer) = self.asker(link, ask) else {
+            self.refuse_overloaded(link, ask);
+            return None;
+        };
         let responded = catch_unwind(AssertUnwindSafe(|| {
             self.responders.respond(ask.command, &ask.fields, &peer)
         }));
+        self.is_overloaded = false;
         let mut answering = match responded {
             Ok(Some(Reply::Pending(answering))) => answering,
-            Ok(Some(Reply::Ready(outcome))) => return self.settle(link, ask, outcome),
+            Ok(Some(Reply::Ready(outcome))) => return Some(outcome),
             Ok(None) => {
                 let command = Escaped(ask.command).to_string();
-                return finish(link, ask.tag, ask.command, Err(Refusal::Unhandled { command }));
+                return Some(Err(Refusal::Unhandled { command }));
             }
-            Err(panic) => return finish(link, ask.tag, ask.command, Err(panicked(&*panic))),
+            Err(panic) => return Some(Err(panicked(&*panic))),
         };
-        let context = context_of(ask);
+        let context = context_of(ask, came);
         let polled = AssertUnwindSafe(|| context.run_sync(|| answering.as_mut().poll(cx)));
         match catch_unwind(polled) {
-            Ok(Poll::Ready(outcome)) => self.settle(link, ask, outcome),
+            Ok(Poll::Ready(outcome)) => Some(outcome),
             Ok(Poll::Pending) => {
                 let held = self.hold(ask);
                 self.go_on(link, ask, context, answering, held);
+                None
             }
-            Err(panic) => finish(link, ask.tag, ask.command, Err(panicked(&*panic))),
+            Err(panic) => Some(Err(panicked(&*panic))),
         }
     }
 
@@ -173,17 +200,29 @@ impl Running {
         Held::new(&self.asks_bytes, ask.fields.bytes_len())
     }
 
-    /// Sends an outcome that is there at once, unless that has to wait for the peer to read.
-    fn settle(&mut self, link: &Arc<Link>, ask: &Ask<'_>, outcome: Outcome) {
-        let has_room = |answered: &Answered| {
-            ask.tag.is_none() || link.has_room_for_answer(answered.fields.bytes_hint())
+    /// Sends an outcome that is there at once, unless that has to wait for the peer to read. As
+    /// [`Running::begin`].
+    fn settle(&mut self, link: &Arc<Link>, ask: &Ask<'_>, outcome: Outcome) -> Option<usize> {
+        let (Ok(answered), Some(tag)) = (&outcome, ask.tag) else {
+            finish(link, ask.tag, ask.command, outcome);
+            return None;
         };
-        if outcome.as_ref().is_ok_and(|answered| !has_room(answered)) {
+        // How a response is encoded is the application's code too.
+        let answer = AssertUnwindSafe(|| link.try_answer(tag, &*answered.fields));
+        let written = catch_unwind(answer);
+        if let Ok(Ok(None)) = written {
             let (context, held) = (CallContext::default(), self.hold(ask));
             let answering = Box::pin(std::future::ready(outcome));
-            return self.go_on(link, ask, context, answering, held);
+            self.go_on(link, ask, context, answering, held);
+            return None;
         }
-        finish(link, ask.tag, ask.command, outcome);
+        let waiting = match &written {
+            Ok(Ok(waiting)) => *waiting,
+            _ => None,
+        };
+        let written = written.map(|written| written.map(|_| answered.afterwards));
+        conclude(link, tag, ask.command, written);
+        waiting
     }
 
     /// Answers a large ask. To read it takes a while, so it is read where nobody waits for that.
@@ -198,10 +237,11 @@ impl Running {
             return self.begin_once(link, ask, id);
         }
         let Some(peer) = self.asker(link, ask) else { return self.refuse_overloaded(link, ask) };
+        let peer = peer.into_owned();
         self.is_overloaded = false;
         let answering = respond(&self.responders, ask.command, ask.fields.to_received(), peer);
         let held = self.hold(ask);
-        self.go_on(link, ask, context_of(ask), Box::pin(answering), held);
+        self.go_on(link, ask, context_of(ask, Instant::now()), Box::pin(answering), held);
     }
 
     /// Answers an ask that is to be carried out once, by what was answered before if it was.
@@ -217,7 +257,7 @@ impl Running {
             let command = Escaped(ask.command).to_string();
             return finish(link, ask.tag, ask.command, Err(Refusal::Unhandled { command }));
         };
-        let context = context_of(ask);
+        let context = context_of(ask, Instant::now());
         let asked = Asking { digest: digest(ask), bytes: ask.fields.bytes_len() };
         let answering = once.answer(id, asked, || {
             // Whoever tries again will want the answer, so it waits for nobody's time.
@@ -230,12 +270,12 @@ impl Running {
     }
 
     /// Who asks, with the stream that it opened beside the ask. `None` if it has too many.
-    fn asker(&self, link: &Arc<Link>, ask: &Ask<'_>) -> Option<Peer> {
+    fn asker(&self, link: &Arc<Link>, ask: &Ask<'_>) -> Option<Cow<'_, Peer>> {
         let Some(tag) = ask.tag.filter(|_| ask.metadata.stream) else {
-            return Some(self.peer.clone());
+            return Some(Cow::Borrowed(&self.peer));
         };
         let stream = link.exchange().accept_stream(tag)?;
-        Some(self.peer.with_stream(Arc::<Link>::clone(link), stream))
+        Some(Cow::Owned(self.peer.with_stream(Arc::<Link>::clone(link), stream)))
     }
 
     /// Refuses an ask because there is too much to do already.
@@ -333,11 +373,12 @@ fn digest(ask: &Ask<'_>) -> [u8; 32] {
     digest.finalize().into()
 }
 
-/// The time that the caller gives, and the trace that it is part of.
-fn context_of(ask: &Ask<'_>) -> CallContext {
+/// The time that the caller gives to an ask that came at the time `came`, and the trace that it is
+/// part of.
+fn context_of(ask: &Ask<'_>, came: Instant) -> CallContext {
     let Metadata { deadline, trace, .. } = ask.metadata;
     let mut context = CallContext::default();
-    if let Some(deadline) = deadline.and_then(|left| Instant::now().checked_add(left)) {
+    if let Some(deadline) = deadline.and_then(|left| came.checked_add(left)) {
         context = context.until(deadline);
     }
     let trace = trace.and_then(|trace| std::str::from_utf8(trace).ok()?.parse().ok());
@@ -349,28 +390,32 @@ fn context_of(ask: &Ask<'_>) -> CallContext {
 
 /// Sends the outcome of an ask, and logs what the peer is not told.
 fn finish(link: &Link, tag: Option<&[u8]>, command: &[u8], outcome: Outcome) {
-    let refusal = match outcome {
+    match outcome {
         Ok(Answered { fields, afterwards }) => {
             let Some(tag) = tag else { return };
             // How a response is encoded is the application's code too.
-            let encode = AssertUnwindSafe(|| match link.large_body(&*fields)? {
-                Some(body) => link.exchange().answer_large(tag, body),
-                None => link.exchange().answer(tag, &*fields),
-            });
-            let answered = match catch_unwind(encode) {
-                Ok(answered) => answered,
-                Err(panic) => return refuse(link, Some(tag), command, panicked(&*panic)),
-            };
-            match (answered, afterwards) {
-                (Ok(()), Afterwards::GoOn) => return,
-                (Ok(()), Afterwards::HandOver) => return link.close(Lost::HandedOver),
-                (Ok(()), _) => return link.close(Lost::ClosedHere),
-                (Err(error), _) => Refusal::Undeclared(Box::new(error)),
-            }
+            let answer = AssertUnwindSafe(|| link.answer(tag, &*fields).map(|()| afterwards));
+            conclude(link, tag, command, catch_unwind(answer));
         }
-        Err(refusal) => refusal,
+        Err(refusal) => refuse(link, tag, command, refusal),
+    }
+}
+
+/// Does what comes after an answer was written, or could not be.
+fn conclude(
+    link: &Link,
+    tag: &[u8],
+    command: &[u8],
+    written: std::thread::Result<Result<Afterwards, EncodeError>>,
+) {
+    let refusal = match written {
+        Ok(Ok(Afterwards::GoOn)) => return,
+        Ok(Ok(Afterwards::HandOver)) => return link.close(Lost::HandedOver),
+        Ok(Ok(_)) => return link.close(Lost::ClosedHere),
+        Ok(Err(error)) => Refusal::Undeclared(Box::new(error)),
+        Err(panic) => panicked(&*panic),
     };
-    refuse(link, tag, command, refusal);
+    refuse(link, Some(tag), command, refusal);
 }
 
 /// Refuses an ask because the process is short of memory, of which the log has heard.

@@ -74,6 +74,11 @@ impl Shared {
         self.stir();
     }
 
+    /// Whether it is to be closed, now or when nothing is under way.
+    pub(crate) fn is_ending(&self) -> bool {
+        self.closing.get().is_some() || self.draining.get().is_some()
+    }
+
     pub(crate) fn closing(&self) -> Option<Lost> {
         self.closing.get().cloned()
     }

@@ -13,6 +13,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::link::Link;
 use crate::agreement::Features;
+use crate::context::CallContext;
 
 impl StreamHost for Link {
     fn poll_send(
@@ -62,7 +63,7 @@ impl Link {
     ) -> Result<StreamingCall<C>, AskRefused> {
         // The peer works on it like on any other ask.
         let turn = self.turn_now()?;
-        let trace = self.trace();
+        let trace = self.trace(CallContext::current().trace());
         let metadata = Metadata {
             deadline: time.filter(|_| self.has(Features::DEADLINE)),
             trace: trace.as_deref().map(str::as_bytes),

@@ -1,7 +1,6 @@
 //! What the time tells a driver: asks that are overdue, a peer that is silent, one that does not
 //! read, an end that takes too long.
 
-use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use amp_proto::{AskStopped, Lost, Moment};
@@ -10,10 +9,16 @@ use super::Driver;
 use crate::commands::Ping;
 
 impl<S> Driver<S> {
+    /// What the clock says: asked once for each time that the driver is woken, and again when
+    /// something comes.
+    pub(super) fn now(&mut self) -> Moment {
+        *self.now.get_or_insert_with(|| self.link.clock().now())
+    }
+
     /// Looks at the clock, and sets the alarm for the next time it matters. Says whether there is
     /// something to do now.
     pub(super) fn wait(&mut self, cx: &mut Context<'_>) -> Result<bool, Lost> {
-        let now = self.link.clock().now();
+        let now = self.now();
         let Some(next) = self.check_clock(now, cx)? else { return Ok(true) };
         if self.timer.is_none() || next < self.timer_at || self.timer_at <= now {
             let at = self.link.clock().instant(next);
@@ -23,13 +28,18 @@ impl<S> Driver<S> {
             }
             self.timer_at = next;
         }
-        Ok(self.timer.as_mut().is_some_and(|timer| timer.as_mut().poll(cx).is_ready()))
+        let is_due = self.timer.as_mut().is_some_and(|timer| timer.as_mut().poll(cx).is_ready());
+        if is_due {
+            // The clock is further than it was.
+            self.now = None;
+        }
+        Ok(is_due)
     }
 
     /// What the time tells: asks that are overdue, a peer that is silent or does not read. Gives
     /// the next moment to look, or `None` when something became ready to be sent.
     fn check_clock(&mut self, now: Moment, cx: &mut Context<'_>) -> Result<Option<Moment>, Lost> {
-        let limits = Arc::clone(self.link.limits());
+        let limits = self.link.limits();
         let mut exchange = self.link.exchange();
         let (waiting, large) = (exchange.outbound_bytes(), exchange.large_bytes());
         let expired = exchange.handle_timeout(now);

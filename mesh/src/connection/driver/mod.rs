@@ -12,12 +12,10 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use amp_proto::{
-    Ask, AskEvent, AskId, Assembly, Command as _, Exchange, Inbound, Incoming, Lost, Moment,
-};
+use amp_proto::{Ask, AskEvent, AskId, Assembly, Command as _, Inbound, Incoming, Lost, Moment};
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
-use tokio::time::Sleep;
+use tokio::time::{Instant, Sleep};
 use tokio_util::io::poll_read_buf;
 
 use super::link::Link;
@@ -52,6 +50,8 @@ pub(super) struct Driver<S> {
     broken: Option<Lost>,
     /// Since when the stream has taken nothing although something waits.
     stalled_since: Option<Moment>,
+    /// What the clock said last, if it was asked since the driver was woken.
+    now: Option<Moment>,
     /// When the peer was last heard, or was seen to read.
     heard: Moment,
     /// When the stream last took something.
@@ -91,6 +91,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             full: false,
             broken: None,
             stalled_since: None,
+            now: None,
             heard,
             said: heard,
             ping: None,
@@ -106,7 +107,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
     pub(super) fn answer_held(&mut self, held: &AskEvent) {
         let mut cx = Context::from_waker(Waker::noop());
         if let Ok(Incoming::Ask(ask)) = Incoming::of(held.received.fields()) {
-            self.running.begin(&self.link, &ask, &mut cx);
+            let _waiting = self.running.begin(&self.link, &ask, Instant::now(), &mut cx);
         }
     }
 
@@ -128,6 +129,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Lost> {
+        self.now = None;
         self.link.watch(cx);
         self.running.reap(&self.link, cx);
         self.shed_if_memory_is_short();
@@ -150,25 +152,32 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
 
     /// Does all there is to do now.
     fn turn(&mut self, cx: &mut Context<'_>) -> Result<(), Lost> {
+        let mut is_written = false;
         loop {
+            let progress = self.is_reading() && self.read(cx)?;
             let was_reading = self.is_reading();
-            let progress = was_reading && self.read(cx)?;
             if let Some(lost) = &self.broken {
                 if progress {
                     continue;
                 }
                 return Err(lost.clone());
             }
-            if let Err(lost) = self.write(cx) {
-                // A peer that answered and closed has left its answers behind.
-                self.broken = Some(lost);
-                continue;
+            // Whoever else has something to be sent stirs this up again.
+            if progress || !is_written {
+                if let Err(lost) = self.write(cx) {
+                    // A peer that answered and closed has left its answers behind.
+                    self.broken = Some(lost);
+                    continue;
+                }
+                self.check_ended()?;
+                is_written = true;
             }
-            self.check_ended()?;
             let resumed = !was_reading && self.is_reading();
             if !progress && !resumed && !self.wait(cx)? {
                 return Ok(());
             }
+            // What is left of the last read is still to be dealt with, or something became due.
+            is_written &= progress && !resumed;
         }
     }
 
@@ -191,34 +200,42 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         self.full && {
             let exchange = self.link.exchange();
             let waiting_max = self.link.limits().outbound_bytes_max.saturating_mul(2);
-            exchange.calls_in_flight() == 0 || self.answers_waiting(&exchange) >= waiting_max
+            exchange.calls_in_flight() == 0
+                || self.answers_waiting(exchange.answer_bytes()) >= waiting_max
         }
     }
 
-    /// How many bytes wait to be written that the peer's boxes have brought about.
-    fn answers_waiting(&self, exchange: &Exchange) -> usize {
-        exchange.answer_bytes() + self.answers_writing
+    /// How many bytes wait to be written that the peer's boxes have brought about, with those that
+    /// wait in the exchange.
+    fn answers_waiting(&self, answer_bytes: usize) -> usize {
+        answer_bytes + self.answers_writing
     }
 
     /// Deals with the boxes that are there, and reads once. Says whether to look again.
     fn read(&mut self, cx: &mut Context<'_>) -> Result<bool, Lost> {
-        // What an earlier turn left because too much waited to be written.
-        self.take_boxes(cx)?;
+        let left = self.inbound.buffered_bytes();
+        if left > 0 {
+            // What an earlier turn left because too much waited to be written, or closing began.
+            self.take_boxes(cx)?;
+        }
+        // What was taken of it may have brought about something to be sent.
+        let took = self.inbound.buffered_bytes() < left;
         if self.is_deaf() || self.has_heard_all() {
-            return Ok(false);
+            return Ok(took);
         }
         let stream = Pin::new(&mut self.stream);
         match poll_read_buf(stream, cx, self.inbound.room()) {
-            Poll::Pending => Ok(false),
+            Poll::Pending => Ok(took),
             Poll::Ready(Err(error)) => Err(broken(&error)),
             Poll::Ready(Ok(0)) => {
-                self.half_closed_since = Some(self.link.clock().now());
+                self.half_closed_since = Some(self.now());
                 self.link.set_peer_done();
                 Ok(true)
             }
             Poll::Ready(Ok(bytes)) => {
                 self.inbound.handle_read(bytes);
-                self.heard = self.link.clock().now();
+                self.now = None;
+                self.heard = self.now();
                 self.take_boxes(cx)?;
                 Ok(true)
             }
@@ -227,24 +244,36 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
 
     /// Whether so many answers wait for the peer that it must not ask more for now. Our own asks do
     /// not count: those who make them wait for room.
-    fn is_full(&self, exchange: &Exchange) -> bool {
-        self.answers_waiting(exchange) >= self.link.limits().outbound_bytes_max
+    fn is_full(&self, answer_bytes: usize) -> bool {
+        self.answers_waiting(answer_bytes) >= self.link.limits().outbound_bytes_max
     }
 
     fn take_boxes(&mut self, cx: &mut Context<'_>) -> Result<(), Lost> {
-        while !self.is_deaf() && !self.has_heard_all() {
+        let (link, came) = (Arc::clone(&self.link), self.link.clock().instant(self.heard));
+        // Answers come many at a time, and the exchange is at hand for all of them.
+        let mut at_hand = None;
+        loop {
+            if self.full || self.closing_since.is_some() {
+                at_hand = None;
+                if self.is_deaf() || self.has_heard_all() {
+                    break;
+                }
+            }
             let Some(fields) = self.inbound.next_box().map_err(Lost::PeerMisbehaved)? else {
                 break;
             };
             let incoming = Incoming::of(fields).map_err(Lost::PeerMisbehaved)?;
+            if matches!(incoming, Incoming::Ask(_)) {
+                at_hand = None;
+            }
             if self.closing_since.is_some() && !Assembly::is_credit(&incoming) {
                 continue;
             }
-            match incoming {
-                Incoming::Ask(ask) if ask.tag.is_none() && is_streamed(&self.link, &ask)? => {}
+            match &incoming {
+                Incoming::Ask(ask) if ask.tag.is_none() && is_streamed(&self.link, ask)? => {}
                 Incoming::Ask(ask) if ask.tag.is_none() && ask.metadata.part.is_some() => {
                     self.running.took(ask.fields.bytes_len());
-                    let assembled = self.assembly.handle(&ask).map_err(Lost::PeerMisbehaved)?;
+                    let assembled = self.assembly.handle(ask).map_err(Lost::PeerMisbehaved)?;
                     self.shed_if_memory_is_short();
                     self.take_assembled(assembled)?;
                 }
@@ -257,20 +286,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
                 }
                 Incoming::Ask(ask) if self.full => {
                     self.link.set_asked();
-                    self.running.refuse_overloaded(&self.link, &ask);
+                    self.running.refuse_overloaded(&self.link, ask);
                 }
                 Incoming::Ask(ask) => {
                     self.link.set_asked();
-                    self.running.begin(&self.link, &ask, cx);
-                    self.full = self.is_full(&self.link.exchange());
+                    let waiting = self.running.begin(&self.link, ask, came, cx);
+                    let waiting = waiting.unwrap_or_else(|| self.link.exchange().answer_bytes());
+                    self.full = self.is_full(waiting);
                     self.closing_since = self.link.closing().map(|_| self.link.clock().now());
                     if self.closing_since.is_some() {
                         break;
                     }
                 }
                 reply => {
-                    let settled = self.link.exchange().handle_reply(&reply);
-                    settled.map_err(Lost::PeerMisbehaved)?;
+                    let exchange = at_hand.get_or_insert_with(|| link.exchange());
+                    exchange.handle_reply(reply).map_err(Lost::PeerMisbehaved)?;
                 }
             }
         }
@@ -289,10 +319,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
                     self.written = 0;
                     self.answers_writing = exchange.swap_outbound(&mut self.writing);
                 }
-                self.full = self.is_full(&exchange);
+                self.full = self.is_full(exchange.answer_bytes());
             }
             if newly_written > 0 {
-                self.said = self.link.clock().now();
+                self.said = self.now();
                 if self.stalled_since.take().is_some() {
                     // It reads, so it lives, though what we asked it waits behind all of this.
                     self.heard = self.said;
@@ -311,7 +341,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
                 }
                 Poll::Ready(Err(error)) => return Err(broken(&error)),
                 Poll::Pending => {
-                    self.stalled_since.get_or_insert_with(|| self.link.clock().now());
+                    let now = self.now();
+                    self.stalled_since.get_or_insert(now);
                     break;
                 }
             }
@@ -323,10 +354,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
     }
 
     fn check_ended(&mut self) -> Result<(), Lost> {
+        if self.half_closed_since.is_none() && !self.link.is_ending() {
+            return Ok(());
+        }
         let closing = self.link.closing();
         let nothing_waits = self.written == self.writing.len() && self.link.exchange().is_empty();
         if let Some(lost) = closing {
-            let now = self.link.clock().now();
+            let now = self.now();
             let since = *self.closing_since.get_or_insert(now);
             if nothing_waits || now.since(since) >= self.link.limits().closing_timeout {
                 return Err(lost);

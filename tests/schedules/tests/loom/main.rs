@@ -4,6 +4,8 @@
 //! `LOOM_MAX_PREEMPTIONS` bounds how often a thread is interrupted where it could have gone on;
 //! without it there is no bound.
 
+#[path = "../../../../mesh/src/bell.rs"]
+mod bell;
 #[path = "../../../../mesh/src/connection/shared.rs"]
 #[allow(dead_code, reason = "the connection uses more of it")]
 mod shared;
@@ -35,12 +37,13 @@ mod sync {
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::Poll;
+use std::task::{Poll, Waker};
 
 use amp_proto::{AskResult, AskStopped, Lost};
 use loom::future::block_on;
 use loom::thread;
 
+use self::bell::Bell;
 use self::shared::Shared;
 
 /// Tries all orders out, and says how many there were.
@@ -141,5 +144,26 @@ fn a_caller_that_goes_away_while_its_answer_comes_leaves_nothing_in_the_table() 
         assert_eq!(shared.exchange().in_flight(), 0);
         // Its answer came, so another is one too many.
         assert!(schedules::answer(&mut shared.exchange(), &id.tag()).is_err());
+    });
+}
+
+#[test]
+fn however_a_bell_is_rung_twice_what_it_was_rung_for_is_seen() {
+    model("two that ring, and the task that is woken", || {
+        let bell = Arc::new(Bell::default());
+        let came = Arc::new(loom::sync::atomic::AtomicUsize::new(0));
+        let ringing = [(); 2].map(|()| {
+            let (bell, came) = (Waker::from(Arc::clone(&bell)), Arc::clone(&came));
+            thread::spawn(move || {
+                came.fetch_add(1, Ordering::Relaxed);
+                bell.wake();
+            })
+        });
+        let mut task = None;
+        block_on(poll_fn(|cx| {
+            let is_over = bell.was_rung(cx, &mut task) && came.load(Ordering::Relaxed) == 2;
+            if is_over { Poll::Ready(()) } else { Poll::Pending }
+        }));
+        ringing.into_iter().for_each(|thread| thread.join().unwrap());
     });
 }

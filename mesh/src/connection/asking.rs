@@ -1,0 +1,231 @@
+//! Asking: from a caller's command to its outcome.
+
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use amp_proto::{
+    AskId, AskRefused, AskResult, AskStopped, Command, EncodeFields, Exchange, Lost, Metadata,
+    Moment,
+};
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::link::Link;
+use crate::agreement::Features;
+use crate::commands::Cancel;
+use crate::context::TraceParent;
+use crate::once::CallId;
+use crate::sync::MutexGuard;
+
+/// What belongs to a call beside its command.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CallTerms {
+    /// What the clock says.
+    pub(crate) now: Moment,
+    /// When nobody waits any more.
+    pub(crate) deadline: Moment,
+    /// The trace that it belongs to.
+    pub(crate) trace: Option<TraceParent>,
+    /// Its id, if it is to be carried out once.
+    pub(crate) once: Option<CallId>,
+}
+
+impl Link {
+    /// Makes an ask and waits for its outcome, both no longer than until its deadline.
+    ///
+    /// # Cancellation
+    /// Dropping the future before the ask has its turn sends nothing; after that it forgets the
+    /// answer, and the peer goes on.
+    pub(crate) async fn ask<F: EncodeFields + Sync + ?Sized>(
+        &self,
+        name: &str,
+        fields: &F,
+        terms: CallTerms,
+    ) -> Result<AskResult, AskRefused> {
+        let CallTerms { mut now, deadline, trace, once } = terms;
+        let late = || Ok(Err(AskStopped::TimedOut { sent: false }));
+        let _turn = match self.turns.try_acquire() {
+            Ok(turn) => turn,
+            Err(_) => {
+                let instant = self.clock().instant(deadline);
+                let Ok(turn) = tokio::time::timeout_at(instant, self.turns.acquire()).await else {
+                    return late();
+                };
+                now = self.clock().now();
+                turn.map_err(|_| AskRefused::Lost(self.lost_now()))?
+            }
+        };
+        let is_large = fields.bytes_hint() > Exchange::PART_BYTES;
+        // Large ones are encoded one after another, so that there is never more than one beyond the
+        // limit.
+        let mut large_turn = None;
+        if is_large {
+            let instant = self.clock().instant(deadline);
+            let Ok(turn) = tokio::time::timeout_at(instant, self.large_ask.lock()).await else {
+                return late();
+            };
+            now = self.clock().now();
+            large_turn = Some(turn);
+        }
+        let trace = self.trace(trace);
+        let mut metadata = Metadata {
+            trace: trace.as_deref().map(str::as_bytes),
+            once: once.as_ref().map(CallId::as_bytes),
+            ..Metadata::default()
+        };
+        let mut in_flight = InFlight { link: self, id: None };
+        loop {
+            metadata.deadline = self.has(Features::DEADLINE).then(|| deadline.since(now));
+            let outcome = std::future::poll_fn(|cx| match in_flight.id {
+                Some(id) => self.poll_ask(id, cx).map(|outcome| Ok(Some(outcome))),
+                None => match self.begin(name, fields, deadline, &metadata, cx) {
+                    Ok(Some(id)) => {
+                        in_flight.id = Some(id);
+                        drop(large_turn.take());
+                        Poll::Pending
+                    }
+                    Ok(None) => Poll::Ready(Ok(None)),
+                    Err(refused) => Poll::Ready(Err(refused)),
+                },
+            });
+            if let Some(outcome) = outcome.await? {
+                in_flight.id = None;
+                return Ok(outcome);
+            }
+            let room = self.room.wait_until(|| !self.is_full(is_large));
+            if tokio::time::timeout_at(self.clock().instant(deadline), room).await.is_err() {
+                return late();
+            }
+            now = self.clock().now();
+        }
+    }
+
+    /// Writes an ask whose outcome the task of `cx` waits for, unless so much waits to be sent that
+    /// it has to wait as well. All of it in one go: whoever asks much waits for nobody in between.
+    fn begin<F: EncodeFields + ?Sized>(
+        &self,
+        name: &str,
+        fields: &F,
+        deadline: Moment,
+        metadata: &Metadata<'_>,
+        cx: &mut Context<'_>,
+    ) -> Result<Option<AskId>, AskRefused> {
+        let (name, is_large) = (name.as_bytes(), fields.bytes_hint() > Exchange::PART_BYTES);
+        if is_large && self.is_full(true) {
+            return Ok(None);
+        }
+        let body = self.large_body(fields).map_err(AskRefused::Encode)?;
+        let mut exchange = self.exchange();
+        let id = match body {
+            Some(body) => exchange.ask_large(name, body, deadline, metadata)?,
+            None if self.is_full_of(&exchange, is_large) => return Ok(None),
+            None => exchange.ask_encoded(name, fields, deadline, metadata)?,
+        };
+        // There is no outcome yet: it is told who waits for it.
+        let _pending = exchange.poll_ask(id, cx);
+        drop(exchange);
+        self.stir();
+        Ok(Some(id))
+    }
+
+    /// Sends a command that wants no answer, once there is room for it.
+    ///
+    /// # Cancellation
+    /// Dropping the future while it waits for room sends nothing.
+    pub(crate) async fn notify<C: Command + Sync>(&self, command: &C) -> Result<(), AskRefused> {
+        if self.is_full(false) {
+            self.room.wait_until(|| !self.is_full(false)).await;
+        }
+        self.exchange().notify(command)?;
+        self.stir();
+        Ok(())
+    }
+
+    /// What the peer is told of the trace that a call belongs to, if it wants to know.
+    pub(super) fn trace(&self, trace: Option<TraceParent>) -> Option<String> {
+        let trace = trace.filter(|_| self.has(Features::TRACE))?;
+        Some(trace.child().to_string())
+    }
+
+    /// Drops all interest in an ask, and has the peer stop working on it.
+    pub(super) fn abandon(&self, id: AskId) {
+        let mut exchange = self.exchange();
+        if exchange.forget(id) {
+            self.call_off(&mut exchange, [id]);
+        }
+        drop(exchange);
+        // What was not sent of it waits no more, and the peer may have to be told so.
+        self.made_room();
+        self.stir();
+    }
+
+    /// Tells the peer that nobody waits for these asks any more, if it wants to know. The caller
+    /// stirs the driver.
+    pub(super) fn call_off(&self, exchange: &mut Exchange, asks: impl IntoIterator<Item = AskId>) {
+        if self.has(Features::CANCEL) {
+            for ask in asks {
+                // If it cannot be said any more there is nobody to stop.
+                let _said = exchange.notify(&Cancel { tag: ask.tag().into() });
+            }
+        }
+    }
+
+    /// Whether so much waits that a new ask has to wait as well. What is large waits for what is
+    /// large, and nothing else does.
+    fn is_full(&self, is_large: bool) -> bool {
+        self.is_full_of(&self.exchange(), is_large)
+    }
+
+    fn is_full_of(&self, exchange: &Exchange, is_large: bool) -> bool {
+        let waiting = exchange.calls_bytes() + if is_large { exchange.large_bytes() } else { 0 };
+        waiting >= self.limits().outbound_bytes_max
+    }
+
+    /// The exchange, to write an ask to that waits for nothing and goes whole, if there is room for
+    /// one.
+    ///
+    /// # Errors
+    /// [`AskRefused::NoRoom`], [`AskRefused::Lost`].
+    pub(super) fn exchange_with_room(&self) -> Result<MutexGuard<'_, Exchange>, AskRefused> {
+        let exchange = self.exchange();
+        if let Some(lost) = exchange.refusing() {
+            return Err(AskRefused::Lost(lost.clone()));
+        }
+        if self.is_full_of(&exchange, false) {
+            return Err(AskRefused::NoRoom { max: self.limits().outbound_bytes_max });
+        }
+        Ok(exchange)
+    }
+
+    /// A turn for an ask that waits for none: one of those in flight, until it is dropped.
+    ///
+    /// # Errors
+    /// [`AskRefused::TooManyInFlight`], [`AskRefused::Lost`].
+    pub(super) fn turn_now(&self) -> Result<OwnedSemaphorePermit, AskRefused> {
+        Arc::clone(&self.turns).try_acquire_owned().map_err(|_| match self.refusing() {
+            Some(lost) => AskRefused::Lost(lost),
+            None => {
+                let own = self.limits().asks_in_flight_max;
+                let agreed = self.agreement().map(|agreement| agreement.asks_in_flight_max);
+                AskRefused::TooManyInFlight { max: agreed.unwrap_or(own) }
+            }
+        })
+    }
+
+    fn lost_now(&self) -> Lost {
+        self.refusing().unwrap_or(Lost::ClosedHere)
+    }
+}
+
+/// Forgets an ask whose caller goes away.
+struct InFlight<'a> {
+    link: &'a Link,
+    id: Option<AskId>,
+}
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        if let Some(id) = self.id {
+            self.link.abandon(id);
+        }
+    }
+}
