@@ -28,14 +28,14 @@ const TOLERANCE: f64 = 0.05;
 const SMALL_CALLS: usize = 2_000;
 const LARGE_CALLS: usize = 300;
 
-/// What is guarded.
-const KINDS: [Kind; 6] = [
+/// What is guarded. Large calls over TLS are not: into how many reads a record falls is up to the
+/// moment, and changes what the client takes by a sixth.
+const KINDS: [Kind; 5] = [
     Kind { peer: Peer::Ampmesh, size: Size::Small, in_flight: 1 },
     Kind { peer: Peer::Ampmesh, size: Size::Small, in_flight: 64 },
     Kind { peer: Peer::Ampmesh, size: Size::Large, in_flight: 1 },
     Kind { peer: Peer::AmpmeshTls, size: Size::Small, in_flight: 1 },
     Kind { peer: Peer::AmpmeshTls, size: Size::Small, in_flight: 64 },
-    Kind { peer: Peer::AmpmeshTls, size: Size::Large, in_flight: 1 },
 ];
 
 /// How to guard.
