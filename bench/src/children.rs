@@ -15,8 +15,8 @@ use crate::peers::Peer;
 
 /// How long a listener may take until it can be connected to.
 const READY_WITHIN: Duration = Duration::from_secs(60);
-/// How long a measurement may take beyond its time: 5,000 connections have to be made for some.
-const MEASURED_WITHIN: Duration = Duration::from_secs(180);
+/// How long a measurement may take beyond its time: 10,000 connections have to be made for some.
+const MEASURED_WITHIN: Duration = Duration::from_secs(300);
 /// How long a process may take to end.
 const ENDED_WITHIN: Duration = Duration::from_secs(10);
 
@@ -62,14 +62,22 @@ pub(crate) async fn measure_counting(job: &Job, counting: Option<&Counting>) -> 
     Ok(figures)
 }
 
-struct Process {
+/// A process that does its job until it is dropped.
+pub(crate) struct Process {
     child: Child,
     input: ChildStdin,
     lines: Lines<BufReader<ChildStdout>>,
 }
 
 impl Process {
-    async fn start(job: &Job, counting: Option<&Counting>) -> Result<Self> {
+    /// Starts one, in callgrind if its end is to be counted.
+    ///
+    /// # Errors
+    /// When it cannot be started, or does not read its job.
+    ///
+    /// # Cancellation
+    /// Dropping the future kills the process.
+    pub(crate) async fn start(job: &Job, counting: Option<&Counting>) -> Result<Self> {
         let counting = counting.filter(|counting| counting.end == job.end);
         let mut command = match job.peer {
             Peer::Twisted => {
@@ -99,7 +107,14 @@ impl Process {
         Ok(Self { child, input, lines: BufReader::new(output).lines() })
     }
 
-    async fn said(&mut self) -> Result<Said> {
+    /// The next line that it says.
+    ///
+    /// # Errors
+    /// When it failed, or ended.
+    ///
+    /// # Cancellation
+    /// Dropping the future loses nothing.
+    pub(crate) async fn said(&mut self) -> Result<Said> {
         let Some(line) = self.lines.next_line().await? else {
             bail!("it ended without a word: {}", self.child.wait().await?)
         };
@@ -109,7 +124,18 @@ impl Process {
         }
     }
 
-    async fn end(self) -> Result<()> {
+    pub(crate) fn pid(&self) -> Result<u32> {
+        self.child.id().context("the process has ended")
+    }
+
+    /// Lets it end, and waits until it has.
+    ///
+    /// # Errors
+    /// When it does not, in time.
+    ///
+    /// # Cancellation
+    /// Dropping the future kills the process.
+    pub(crate) async fn end(self) -> Result<()> {
         let Self { mut child, input, lines: _ } = self;
         drop(input);
         let ended = timeout(ENDED_WITHIN, child.wait()).await;

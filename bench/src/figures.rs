@@ -33,6 +33,33 @@ pub(crate) struct Figures {
     /// Bytes that a connection keeps at the listening end, with those of a broker.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) server_bytes: Option<f64>,
+    /// Bytes that the operating system keeps for a connection, for both ends together.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) kernel_bytes: Option<f64>,
+    /// Processor time of the connecting end for an idle connection, in microseconds per second.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) client_idle_us: Option<f64>,
+    /// Processor time of the listening end for an idle connection, in microseconds per second.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) server_idle_us: Option<f64>,
+    /// Connections that were opened per second.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) opened: Option<f64>,
+    /// Processor time of the connecting end for opening a connection, in microseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) client_opening_us: Option<f64>,
+    /// Processor time of the listening end for opening a connection, in microseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) server_opening_us: Option<f64>,
+    /// The time to find one peer among all, in nanoseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) find_ns: Option<f64>,
+    /// The time to list all peers, in nanoseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) list_ns: Option<f64>,
+    /// The time from asking all peers until every answer is there, in microseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) all_us: Option<f64>,
 }
 
 /// All that is known of one peer in one scenario.

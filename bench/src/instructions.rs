@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
 use clap::Args;
+use serde::{Deserialize, Serialize};
 
 use crate::children::{self, Counting};
 use crate::job::{End, Job, Mode, Size, Work, name_of};
@@ -33,6 +34,21 @@ pub(crate) struct Settings {
     out: PathBuf,
 }
 
+/// Calls of one kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Kind {
+    pub(crate) peer: Peer,
+    pub(crate) size: Size,
+    pub(crate) in_flight: usize,
+}
+
+/// What a call takes at each end.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Counted {
+    pub(crate) client: f64,
+    pub(crate) server: f64,
+}
+
 pub(crate) fn run(settings: &Settings) -> Result<()> {
     ensure!(settings.calls > 0, "nothing is counted in 0 calls");
     ensure!(settings.in_flight.iter().all(|it| *it > 0), "no call is made with 0 in flight");
@@ -40,15 +56,14 @@ pub(crate) fn run(settings: &Settings) -> Result<()> {
         let has_api = !matches!(peer, Peer::Raw | Peer::Bare | Peer::Twisted);
         ensure!(has_api, "`{}` cannot be told to make a number of calls", name_of(*peer));
     }
-    fs::create_dir_all(&settings.out)
-        .with_context(|| format!("cannot make {}", settings.out.display()))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     println!("| peer | in flight | client | server | both |");
     println!("|---|---:|---:|---:|---:|");
     for peer in &settings.peers {
         for in_flight in &settings.in_flight {
-            let count = |end| runtime.block_on(count(settings, *peer, *in_flight, end));
-            let (client, server) = (count(End::Connect)?, count(End::Listen)?);
+            let kind = Kind { peer: *peer, size: settings.size, in_flight: *in_flight };
+            let counted = runtime.block_on(count(kind, settings.calls, &settings.out))?;
+            let Counted { client, server } = counted;
             let both = client + server;
             println!(
                 "| {} | {in_flight} | {client:.0} | {server:.0} | {both:.0} |",
@@ -59,18 +74,35 @@ pub(crate) fn run(settings: &Settings) -> Result<()> {
     Ok(())
 }
 
+/// Counts at both ends, each in a measurement of its own: an end that waits for one in callgrind
+/// has little to do, so the two go on beside each other.
+///
+/// # Errors
+/// When valgrind is missing, a call failed, or `folder` cannot be written.
+///
+/// # Cancellation
+/// Dropping the future kills all processes. What was written stays.
+pub(crate) async fn count(kind: Kind, calls: usize, folder: &Path) -> Result<Counted> {
+    fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    let (client, server) = tokio::try_join!(
+        count_at(End::Connect, kind, calls, folder),
+        count_at(End::Listen, kind, calls, folder),
+    )?;
+    Ok(Counted { client, server })
+}
+
 /// Instructions for one call, at one end.
-async fn count(settings: &Settings, peer: Peer, in_flight: usize, end: End) -> Result<f64> {
-    let names =
-        [name_of(peer), name_of(settings.size), in_flight.to_string(), end.name().to_owned()];
+async fn count_at(end: End, kind: Kind, calls: usize, folder: &Path) -> Result<f64> {
+    let Kind { peer, size, in_flight } = kind;
+    let names = [name_of(peer), name_of(size), in_flight.to_string(), end.name().to_owned()];
     let names = names.join("-");
     let mut instructions = Vec::new();
     // As many for each that is in flight.
-    let counted = settings.calls.next_multiple_of(in_flight);
+    let counted = calls.next_multiple_of(in_flight);
     for times in [1, 2] {
-        let file = settings.out.join(format!("{names}-{times}.out"));
+        let file = folder.join(format!("{names}-{times}.out"));
         let calls = counted * times;
-        let work = Work::Exactly { size: settings.size, calls, in_flight };
+        let work = Work::Exactly { size, calls, in_flight };
         let mode = Mode::Single;
         let job = Job { peer, end: End::Listen, mode, work, seconds: 0.0, far: None };
         let counting = Counting { end, file: file.clone() };

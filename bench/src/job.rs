@@ -5,6 +5,7 @@ use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
 use crate::figures::Figures;
+use crate::growth::Asked;
 use crate::peers::Peer;
 
 /// One end of one measurement.
@@ -16,7 +17,8 @@ pub(crate) struct Job {
     pub(crate) work: Work,
     /// For how long is measured, in seconds.
     pub(crate) seconds: f64,
-    /// For the end that connects: what the listener said.
+    /// For the end that connects: what the listener said. For one of several listeners: what they
+    /// share.
     pub(crate) far: Option<Far>,
 }
 
@@ -58,8 +60,12 @@ impl Far {
 pub(crate) enum Said {
     /// The listener can be connected to.
     Ready(Far),
+    /// As many are connected as it waited for.
+    Whole,
     /// It is measured.
     Figures(Figures),
+    /// What the registry was asked meanwhile.
+    Asked(Asked),
     /// It cannot be measured.
     Failed(String),
 }
@@ -112,16 +118,27 @@ pub(crate) enum Work {
     Connect { connections: usize },
     /// The memory that a connection keeps.
     Idle { connections: usize },
+    /// All that so many connections cost: opening them, their memory, leaving them alone, calls.
+    Connections { connections: usize },
+    /// Small calls on one connection, and the memory that they take.
+    InFlight { in_flight: usize },
+    /// Finding clusters among so many.
+    Finding { members: usize },
+    /// A whole mesh of several regions: each waits for so many clusters.
+    Whole { regions: usize, clusters: usize },
 }
 
 impl Work {
     /// How many connections it takes.
     pub(crate) fn connections(self) -> usize {
         match self {
-            Self::Calls { connections, .. } | Self::Connect { connections } => connections,
+            Self::Calls { connections, .. }
+            | Self::Connect { connections }
+            | Self::Connections { connections } => connections,
             Self::Idle { connections } => connections + 1,
-            Self::Broadcast { members } => members,
-            Self::Exactly { .. } | Self::Stream => 1,
+            Self::Broadcast { members } | Self::Finding { members } => members,
+            Self::Exactly { .. } | Self::InFlight { .. } | Self::Stream => 1,
+            Self::Whole { regions, clusters } => regions * clusters,
         }
     }
 }

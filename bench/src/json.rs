@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::figures::Cell;
+use crate::growth::Growth;
 
 /// All that a run found, and under what circumstances.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -17,6 +18,16 @@ pub(crate) struct Report {
     /// How many rounds there were.
     pub(crate) repeats: usize,
     pub(crate) cells: Vec<Cell>,
+}
+
+/// What a file of figures may hold.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(untagged)]
+pub(crate) enum Written {
+    /// What `run` found.
+    Run(Report),
+    /// What `growth` found.
+    Growth(Growth),
 }
 
 /// Where it was measured.
@@ -44,15 +55,15 @@ impl Machine {
     }
 }
 
-pub(crate) fn write(report: &Report, path: &Path) -> Result<()> {
-    let mut text = serde_json::to_string_pretty(report)?;
+pub(crate) fn write(figures: &Written, path: &Path) -> Result<()> {
+    let mut text = serde_json::to_string_pretty(figures)?;
     text.push('\n');
     fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
 }
 
-pub(crate) fn read(path: &Path) -> Result<Report> {
+pub(crate) fn read(path: &Path) -> Result<Written> {
     let text =
         fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
     serde_json::from_str(&text)
-        .with_context(|| format!("{} holds no figures of a run", path.display()))
+        .with_context(|| format!("{} holds no figures that were measured", path.display()))
 }

@@ -8,6 +8,8 @@
 mod child;
 mod children;
 mod figures;
+mod growth;
+mod guard;
 mod instructions;
 mod job;
 mod json;
@@ -23,6 +25,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::json::Written;
+
 /// Measures ampmesh and its peers in turn, and compares them.
 #[derive(Debug, Parser)]
 struct Cli {
@@ -34,16 +38,29 @@ struct Cli {
 enum Command {
     /// Measures, prints the tables, and writes the figures down.
     Run(run::Settings),
+    /// Measures how costs grow, with connections, calls and clusters, and in a whole mesh.
+    Growth(growth::Settings),
+    /// Says what larger meshes cost, from what `growth` measured.
+    Estimate {
+        /// What `growth` wrote.
+        figures: PathBuf,
+        /// Which: region processes, and clusters that are each connected to all of them.
+        #[arg(long, value_delimiter = ',')]
+        #[arg(default_value = "1x1000,10x1000,10x10000,100x10000,100x100000")]
+        sizes: Vec<growth::Size>,
+    },
     /// Counts the instructions of a call at each end. Needs valgrind.
     Instructions(instructions::Settings),
+    /// Compares the instructions of a call with those that were agreed on. Needs valgrind.
+    Guard(guard::Settings),
     /// Prints the tables of figures that were written down.
     Table {
-        /// What `run` wrote.
+        /// What `run` or `growth` wrote.
         figures: PathBuf,
     },
     /// Draws figures that were written down, as SVG.
     Plot {
-        /// What `run` wrote.
+        /// What `run` or `growth` wrote.
         figures: PathBuf,
         /// The folder to draw into; it is made if it is missing.
         #[arg(long, default_value = "plots")]
@@ -57,16 +74,31 @@ enum Command {
 fn main() -> anyhow::Result<ExitCode> {
     match Cli::parse().command {
         Command::Run(settings) => run::run(&settings),
+        Command::Growth(settings) => growth::run(&settings),
+        Command::Estimate { figures, sizes } => {
+            let Written::Growth(growth) = json::read(&figures)? else {
+                anyhow::bail!("{} was not written by `growth`", figures.display());
+            };
+            print!("{}", growth::estimate(&growth, &sizes)?);
+            Ok(ExitCode::SUCCESS)
+        }
         Command::Instructions(settings) => {
             instructions::run(&settings)?;
             Ok(ExitCode::SUCCESS)
         }
+        Command::Guard(settings) => guard::run(&settings),
         Command::Table { figures } => {
-            print!("{}", table::tables(&json::read(&figures)?));
+            match json::read(&figures)? {
+                Written::Run(report) => print!("{}", table::tables(&report)),
+                Written::Growth(growth) => print!("{}", growth::tables(&growth)?),
+            }
             Ok(ExitCode::SUCCESS)
         }
         Command::Plot { figures, out } => {
-            plot::plot(&json::read(&figures)?, &out)?;
+            match json::read(&figures)? {
+                Written::Run(report) => plot::plot(&report, &out)?,
+                Written::Growth(growth) => growth::plot(&growth, &out)?,
+            }
             Ok(ExitCode::SUCCESS)
         }
         Command::Child => {

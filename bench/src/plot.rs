@@ -19,8 +19,8 @@ const RIGHT: f64 = 640.0;
 const LINE: f64 = 20.0;
 const HEAD: f64 = 44.0;
 const FOOT: f64 = 34.0;
-const OURS: &str = "#b5421c";
-const THEIRS: &str = "#4a6078";
+pub(crate) const OURS: &str = "#b5421c";
+pub(crate) const THEIRS: &str = "#4a6078";
 
 /// Draws every group of every mode that the report has.
 ///
@@ -119,7 +119,14 @@ fn draw_panel(out: &mut String, panel: &Panel<'_>, top: f64) -> Result<f64> {
 }
 
 /// What is written has no characters that mean something in XML, but for those that are replaced.
-fn text(out: &mut String, x: f64, y: f64, anchor: &str, weight: &str, words: &str) -> Result<()> {
+pub(crate) fn text(
+    out: &mut String,
+    x: f64,
+    y: f64,
+    anchor: &str,
+    weight: &str,
+    words: &str,
+) -> Result<()> {
     let words = words.replace('&', "&amp;").replace('<', "&lt;");
     writeln!(
         out,

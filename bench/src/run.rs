@@ -9,7 +9,7 @@ use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 use crate::figures::Cell;
 use crate::job::{End, Job, Mode, Scenario, name_of};
-use crate::json::{Machine, Report};
+use crate::json::{Machine, Report, Written};
 use crate::peers::Peer;
 use crate::{children, json, table};
 
@@ -44,23 +44,28 @@ pub(crate) fn run(settings: &Settings) -> Result<ExitCode> {
     let is_long_enough = settings.seconds.is_finite() && settings.seconds > 0.0;
     ensure!(is_long_enough, "nothing is measured in {} s", settings.seconds);
     let machine = Machine::this();
-    if machine.load_before > LOAD_MAX {
-        let load = machine.load_before;
-        eprintln!("This machine is at work (load {load}): expect noise, and trust ratios only.");
-    }
+    warn_of_load(&machine);
     // One thread, so that what it starts runs where it runs itself.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let cells = runtime.block_on(measure_all(settings))?;
     let Settings { seconds, repeats, .. } = *settings;
     let report = Report { machine, seconds, repeats, cells };
-    json::write(&report, &settings.json)?;
     print!("{}", table::tables(&report));
-    eprintln!("The figures are in {}.", settings.json.display());
     let failed = report.cells.iter().any(|cell| cell.rounds.iter().any(Option::is_none));
+    json::write(&Written::Run(report), &settings.json)?;
+    eprintln!("The figures are in {}.", settings.json.display());
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-fn all_unless<T: ValueEnum>(chosen: &[T]) -> Vec<T> {
+/// Says so if the machine has other things to do.
+pub(crate) fn warn_of_load(machine: &Machine) {
+    let load = machine.load_before;
+    if load > LOAD_MAX {
+        eprintln!("This machine is at work (load {load}): expect noise, and trust ratios only.");
+    }
+}
+
+pub(crate) fn all_unless<T: ValueEnum>(chosen: &[T]) -> Vec<T> {
     if chosen.is_empty() { T::value_variants().to_vec() } else { chosen.to_vec() }
 }
 
@@ -110,12 +115,16 @@ async fn measure(cell: &mut Cell, settings: &Settings, round: usize) {
 }
 
 /// Where this thread may run, and with it what it starts, until it is dropped.
-struct Place {
+pub(crate) struct Place {
     before: CpuSet,
 }
 
 impl Place {
-    fn of(mode: Mode) -> Result<Self> {
+    /// Where threads run in this mode.
+    ///
+    /// # Errors
+    /// When the operating system does not have it.
+    pub(crate) fn of(mode: Mode) -> Result<Self> {
         let before = sched_getaffinity(None).context("cannot tell where threads may run")?;
         if mode == Mode::Pinned {
             let processor = (0..CpuSet::MAX_CPU).rev().find(|it| before.is_set(*it));

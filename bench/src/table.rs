@@ -200,12 +200,12 @@ fn detail(out: &mut String, report: &Report, mode: Mode, scenario: Scenario) {
     line(out, "");
 }
 
-fn line(out: &mut String, text: &str) {
+pub(crate) fn line(out: &mut String, text: &str) {
     // A String takes everything.
     let _written = writeln!(out, "{text}");
 }
 
-fn head(out: &mut String, columns: &[String]) {
+pub(crate) fn head(out: &mut String, columns: &[String]) {
     line(out, &format!("| {} |", columns.join(" | ")));
     line(out, &format!("|---|{}", "---:|".repeat(columns.len().saturating_sub(1))));
 }

@@ -43,6 +43,18 @@ pub(crate) fn memory_of(pids: &[u32]) -> Result<f64> {
     Ok(kibibytes * 1024.0)
 }
 
+/// The bytes of memory that the kernel holds for objects of its own, such as sockets, of all
+/// processes.
+///
+/// # Errors
+/// When `/proc` does not tell.
+pub(crate) fn kernel_memory() -> Result<f64> {
+    let text = fs::read_to_string("/proc/meminfo").context("cannot read /proc/meminfo")?;
+    let line = text.lines().find_map(|line| line.strip_prefix("Slab:"));
+    let line = line.context("/proc/meminfo has no Slab")?;
+    Ok(line.trim().trim_end_matches(" kB").parse::<f64>()? * 1024.0)
+}
+
 /// Lets this process and its children open as many files as they may.
 ///
 /// # Errors
@@ -72,5 +84,6 @@ mod tests {
             number = std::hint::black_box(number.wrapping_mul(3));
         }
         assert!(memory_of(&pids).unwrap() > 0.0);
+        assert!(kernel_memory().unwrap() > 0.0);
     }
 }

@@ -2,10 +2,13 @@
 
 mod ampmesh;
 mod bare;
+#[cfg(feature = "peers")]
 mod nats;
 mod pump;
 mod raw;
+#[cfg(feature = "peers")]
 mod tarpc;
+#[cfg(feature = "peers")]
 pub(crate) mod tonic;
 
 use anyhow::{Context as _, Result, bail};
@@ -15,6 +18,10 @@ use serde::{Deserialize, Serialize};
 use crate::children;
 use crate::figures::Figures;
 use crate::job::{Job, Mode, Scenario, Work};
+
+/// Why a peer of another library is not there.
+#[cfg(not(feature = "peers"))]
+const LEFT_OUT: &str = "this program was built without the feature `peers`";
 
 /// Somebody who is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ValueEnum)]
@@ -55,6 +62,9 @@ impl Peer {
             (Self::Tarpc | Self::Twisted, Work::Broadcast { .. }) => {
                 no("not written: its listener makes no calls here")
             }
+            #[cfg(not(feature = "peers"))]
+            (Self::Tarpc | Self::Tonic | Self::Nats, _) => no(LEFT_OUT),
+            #[cfg(feature = "peers")]
             (Self::Nats, _) => nats::server().err().map(|error| format!("{error:#}")),
             (Self::Twisted, _) => children::python().err().map(|error| format!("{error:#}")),
             _ => None,
@@ -68,9 +78,14 @@ pub(crate) async fn listen(job: &Job) -> Result<()> {
         Peer::Raw => raw::listen(job).await,
         Peer::Bare | Peer::BareApi => bare::listen().await,
         Peer::Ampmesh | Peer::AmpmeshTls => ampmesh::listen(job).await,
+        #[cfg(feature = "peers")]
         Peer::Tarpc => tarpc::listen().await,
+        #[cfg(feature = "peers")]
         Peer::Tonic => tonic::listen(job).await,
+        #[cfg(feature = "peers")]
         Peer::Nats => nats::listen(job).await,
+        #[cfg(not(feature = "peers"))]
+        Peer::Tarpc | Peer::Tonic | Peer::Nats => bail!(LEFT_OUT),
         Peer::Twisted => bail!("Twisted has a program of its own"),
     }
 }
@@ -83,9 +98,14 @@ pub(crate) async fn connect(job: &Job) -> Result<Figures> {
         Peer::Bare => bare::connect(job, far).await,
         Peer::BareApi => bare::connect_api(job, far).await,
         Peer::Ampmesh | Peer::AmpmeshTls => ampmesh::connect(job, far).await,
+        #[cfg(feature = "peers")]
         Peer::Tarpc => tarpc::connect(job, far).await,
+        #[cfg(feature = "peers")]
         Peer::Tonic => tonic::connect(job, far).await,
+        #[cfg(feature = "peers")]
         Peer::Nats => nats::connect(job, far).await,
+        #[cfg(not(feature = "peers"))]
+        Peer::Tarpc | Peer::Tonic | Peer::Nats => bail!(LEFT_OUT),
         Peer::Twisted => bail!("Twisted has a program of its own"),
     }
 }

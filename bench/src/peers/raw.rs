@@ -166,9 +166,7 @@ pub(crate) async fn connect(job: &Job, far: &Far) -> Result<Figures> {
             tasks.join_next().await.context("nobody to answer")???;
             bail!("a member left")
         }
-        Work::Exactly { .. } | Work::Connect { .. } | Work::Idle { .. } => {
-            measure_calls(job, far, RawDialer(far.address.clone().into())).await
-        }
+        _ => measure_calls(job, far, RawDialer(far.address.clone().into())).await,
     }
 }
 

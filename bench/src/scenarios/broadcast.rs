@@ -34,16 +34,7 @@ pub(crate) async fn measure(
     pids: &[u32],
     mut hub: impl Hub,
 ) -> Result<Figures> {
-    let started = Instant::now();
-    loop {
-        let here = hub.members();
-        if here >= members {
-            break;
-        }
-        let waited = started.elapsed();
-        ensure!(waited < MEMBERS_WITHIN, "{here} of {members} members came in {waited:?}");
-        tokio::time::sleep(LOOK_EVERY).await;
-    }
+    members_come(&mut hub, members).await?;
     for _ in 0..WARM_UP {
         broadcast(&mut hub, members).await?;
     }
@@ -65,6 +56,23 @@ pub(crate) async fn measure(
         server_cpu_us: Some(cpu.as_secs_f64() * 1e6 / answers),
         ..Figures::default()
     })
+}
+
+/// Waits for so many members.
+///
+/// # Errors
+/// When they do not come in time.
+pub(crate) async fn members_come(hub: &mut impl Hub, members: usize) -> Result<()> {
+    let started = Instant::now();
+    loop {
+        let here = hub.members();
+        if here >= members {
+            return Ok(());
+        }
+        let waited = started.elapsed();
+        ensure!(waited < MEMBERS_WITHIN, "{here} of {members} members came in {waited:?}");
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
 }
 
 async fn broadcast(hub: &mut impl Hub, members: usize) -> Result<()> {

@@ -64,7 +64,14 @@ pub(crate) async fn idle<D: Dialer>(far: &Far, dialer: &D, connections: usize) -
 }
 
 /// Opens connections from this number on, with a small call on each.
-async fn open<D: Dialer>(dialer: &D, from: usize, connections: usize) -> Result<Vec<D::Caller>> {
+///
+/// # Errors
+/// As [`connect`].
+pub(super) async fn open<D: Dialer>(
+    dialer: &D,
+    from: usize,
+    connections: usize,
+) -> Result<Vec<D::Caller>> {
     let dialer = dialer.clone();
     open_by(from..from + connections, move |number| {
         let dialer = dialer.clone();

@@ -3,6 +3,7 @@
 pub(crate) mod broadcast;
 pub(crate) mod calls;
 pub(crate) mod connections;
+pub(crate) mod growing;
 pub(crate) mod meter;
 pub(crate) mod stream;
 
@@ -53,6 +54,12 @@ pub(crate) async fn measure_calls(job: &Job, far: &Far, dialer: impl Dialer) -> 
         }
         Work::Connect { connections } => connections::connect(far, &dialer, connections).await,
         Work::Idle { connections } => connections::idle(far, &dialer, connections).await,
-        Work::Stream | Work::Broadcast { .. } => anyhow::bail!("this is no matter of calls"),
+        Work::Connections { connections } => {
+            growing::connections(job, far, &dialer, connections).await
+        }
+        Work::InFlight { in_flight } => growing::in_flight(job, far, &dialer, in_flight).await,
+        Work::Stream | Work::Broadcast { .. } | Work::Finding { .. } | Work::Whole { .. } => {
+            anyhow::bail!("this is no matter of calls")
+        }
     }
 }

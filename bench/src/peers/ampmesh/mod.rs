@@ -1,8 +1,11 @@
 //! ampmesh, as an application uses it: a region process and its clusters, with the default limits
 //! and time limits, authenticated by the shared secret or by keys.
 
+mod finding;
+mod whole;
+
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use amp_proto::{Arguments, Command, Failure, ItemSender, Never, Region, RoleName, responders};
 use anyhow::{Context as _, Result, bail, ensure};
@@ -21,6 +24,10 @@ use crate::scenarios::broadcast::{self, Hub};
 use crate::scenarios::connections::open_by;
 use crate::scenarios::stream::{ITEM_TEXT, Tap, measure};
 use crate::scenarios::{Caller, Dialer, LARGE_BYTES, TEXTS, TOTAL, measure_calls};
+
+/// How long a cluster waits for its region: longer than by default, as a machine that is at work
+/// may need it to let 10,000 in.
+const CLIENT_WAIT: Duration = Duration::from_secs(60);
 
 #[derive(Clone, Debug, Command)]
 #[command(answered_by = any, response = Total)]
@@ -103,6 +110,9 @@ fn small() -> Small {
 }
 
 pub(crate) async fn listen(job: &Job) -> Result<()> {
+    if let Work::Whole { clusters, .. } = job.work {
+        return whole::listen(job, clusters).await;
+    }
     let region = RegionController::builder().listen(Listen::loopback()).responders(Desk);
     let (region, credentials) = if job.peer == Peer::AmpmeshTls {
         let (pair, keys) = (KeyPair::generate(), Arc::new(MemoryKeys::new()));
@@ -122,6 +132,10 @@ pub(crate) async fn listen(job: &Job) -> Result<()> {
     say(&Said::Ready(far))?;
     if let Work::Broadcast { members } = job.work {
         let figures = broadcast::measure(job.seconds, members, &pids, RegionHub(region)).await?;
+        return say(&Said::Figures(figures));
+    }
+    if let Work::Finding { members } = job.work {
+        let figures = finding::measure(job.seconds, members, &pids, region).await?;
         return say(&Said::Figures(figures));
     }
     std::future::pending().await
@@ -170,13 +184,15 @@ pub(crate) async fn connect(job: &Job, far: &Far) -> Result<Figures> {
             let items = site.client.stream(Count { to: u64::MAX })?;
             measure(job.seconds, &far.pids, StreamTap { _site: site, items }).await
         }
-        Work::Broadcast { members } => {
+        Work::Broadcast { members: clusters }
+        | Work::Finding { members: clusters }
+        | Work::Whole { clusters, .. } => {
             let dial = |number| {
                 let dialer = dialer.clone();
                 async move { dialer.dial(number).await }
             };
             // They answer by themselves.
-            let sites = open_by(0..members, dial).await?;
+            let sites = open_by(0..clusters, dial).await?;
             let first = sites.first().context("nobody to answer")?;
             let gone = first.client.closed().await;
             bail!("a member left: {gone}")
@@ -210,6 +226,7 @@ impl ClusterDialer {
     async fn start(&self, number: usize) -> Result<ClusterController> {
         let Self(far, has_keys) = self;
         let builder = ClusterController::builder().region(&*far.address).responders(Member);
+        let builder = builder.client_wait(CLIENT_WAIT);
         let first = far.credentials.first().context("no credentials")?;
         let builder = if *has_keys {
             let own = far.credentials.get(number + 1).context("no key for so many")?;
