@@ -53,6 +53,11 @@ impl KeyFile {
         Ok((read(&self.0)?, made))
     }
 
+    /// Where the present key pair is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+
     /// The next key pair, if there is one.
     ///
     /// # Errors

@@ -43,6 +43,21 @@ pub(crate) fn make_directory(path: &Path) -> Result<(), PrivateError> {
         .map_err(|error| PrivateError::Directory { path: path.to_owned(), error })
 }
 
+/// Warns of a directory that other users may write to: they could put files of their own in the
+/// place of keys. It is used all the same, for some systems mount every volume like this.
+pub(crate) fn warn_if_writable(path: &Path) {
+    if is_writable_by_others(path) {
+        let path = path.display();
+        tracing::warn!(
+            "{path} can be written by other users, who could put keys there: chmod go-w"
+        );
+    }
+}
+
+fn is_writable_by_others(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|it| it.permissions().mode() & 0o022 != 0)
+}
+
 /// As [`make_directory`], and closes one that exists to others.
 ///
 /// # Errors
@@ -161,6 +176,15 @@ mod tests {
         assert_eq!(mode(&path), 0o600);
         assert_eq!(mode(&scratch.path().join("deep")), 0o700);
         assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1, "no draft is left");
+    }
+
+    #[test]
+    fn a_directory_that_others_can_write_to_is_noticed() {
+        let scratch = Scratch::new().unwrap();
+        for (mode, expected) in [(0o700, false), (0o755, false), (0o775, true), (0o777, true)] {
+            fs::set_permissions(scratch.path(), Permissions::from_mode(mode)).unwrap();
+            assert_eq!(is_writable_by_others(scratch.path()), expected, "{mode:o}");
+        }
     }
 
     #[test]

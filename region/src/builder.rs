@@ -50,6 +50,13 @@ pub enum StartError {
     /// The address or port cannot be had.
     #[error("cannot listen")]
     Listen(#[source] std::io::Error),
+    /// An address to advertise is none that anybody could connect to: advertise one that clusters
+    /// reach this process by, or none.
+    #[error("{ip} cannot be advertised: clusters cannot connect to it")]
+    Advertise {
+        /// The address.
+        ip: IpAddr,
+    },
     /// The registry cannot be asked.
     #[error("cannot announce this region process")]
     Registry(#[from] RegistryError),
@@ -57,7 +64,10 @@ pub enum StartError {
     #[error("cannot look the keys up")]
     Keys(#[source] RegistryError),
     /// The key of this process was revoked, or is that of a cluster. Make it a new one.
-    #[error("the key {key} of this region process was revoked, or is that of a cluster")]
+    #[error(
+        "the key {key} of this region process was revoked, or is that of a cluster: give it a new \
+         key pair"
+    )]
     KeyRefused {
         /// The key.
         key: PublicKey,
@@ -105,7 +115,8 @@ impl RegionBuilder {
     }
 
     /// The addresses under which clusters reach this process, the best first. Default: found out
-    /// from the address that it listens on.
+    /// from the address that it listens on. An unspecified or multicast one is refused by
+    /// [`RegionBuilder::start`].
     #[must_use]
     pub fn advertise(mut self, addresses: impl IntoIterator<Item = IpAddr>) -> Self {
         self.advertise = addresses.into_iter().collect();
@@ -286,6 +297,10 @@ impl RegionBuilder {
     /// # Cancellation
     /// Dropping the future leaves nothing running.
     pub async fn start(self) -> Result<RegionController, StartError> {
+        let mut advertised = self.advertise.iter();
+        if let Some(&ip) = advertised.find(|ip| ip.is_unspecified() || ip.is_multicast()) {
+            return Err(StartError::Advertise { ip });
+        }
         let known = Arc::new(watch::Sender::new(Vec::new()));
         let book = Arc::new(KeyBook::new(Arc::clone(&self.keys), Arc::clone(&self.known_keys)));
         let own = MeshResponders::new(

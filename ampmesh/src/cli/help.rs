@@ -61,7 +61,8 @@ With --json: {\"uuid\":…,\"name\":…,\"key\":…,\"regions\":[…]}";
 pub(super) const KEYS: &str = r#"A key is `amp1` and 56 letters and digits.
 
 With --json:
-  ls      [{"key":…,"role":…,"ident":…,"name":…,"known_s":…,"good":…,"ends_in_s":…},…]
+  ls      [{"key":…,"role":…,"ident":…,"name":…,"known_s":…,"good":…,"revoked":…,
+            "ends_in_s":…},…]
   revoke  {"revoked":[KEY,…]}
   rotate  [{"name":…,"key":…,"error":…},…]"#;
 

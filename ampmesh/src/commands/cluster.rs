@@ -35,6 +35,7 @@ pub(crate) async fn run(
     terminal: &mut Terminal<'_>,
     drain: &CancellationToken,
 ) -> anyhow::Result<Exit> {
+    private::warn_if_writable(&settings.data_dir);
     let secret = settings.secret.as_ref().map(secret::read).transpose()?;
     let certificate = settings.start_tls.as_ref().map(StartTlsFiles::read).transpose();
     let certificate = certificate.context("cannot use the certificate for StartTLS")?;

@@ -36,7 +36,8 @@ pub(crate) async fn run(
         let time = uptime(args.expires.0);
         writeln!(
             terminal.err,
-            "good once, within {time}; whoever has it can join:\n\n  ampmesh join TOKEN\n"
+            "good once, within {time}; whoever has it can join:\n\n  ampmesh join -\n\n\
+             and it on standard input, where no list of processes shows it\n"
         )?;
         writeln!(terminal.out, "{token}")?;
     }

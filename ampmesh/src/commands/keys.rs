@@ -183,7 +183,8 @@ fn state(key: &ReportedKey) -> String {
     match key.ends_in_ms {
         Some(ms) => format!("good for {}", uptime(Duration::from_millis(ms))),
         None if key.is_good => "good".to_owned(),
-        None => "revoked".to_owned(),
+        None if key.is_revoked => "revoked".to_owned(),
+        None => "ended".to_owned(),
     }
 }
 
@@ -196,6 +197,7 @@ struct Listed<'a> {
     name: &'a str,
     known_s: f64,
     good: bool,
+    revoked: bool,
     ends_in_s: Option<f64>,
 }
 
@@ -209,6 +211,7 @@ impl<'a> Listed<'a> {
             name: &it.name,
             known_s: seconds(it.known_ms),
             good: it.is_good,
+            revoked: it.is_revoked,
             ends_in_s: it.ends_in_ms.map(seconds),
         }
     }
@@ -240,6 +243,7 @@ mod tests {
             name: name.to_owned(),
             known_ms: 9000,
             is_good,
+            is_revoked: !is_good,
             ends_in_ms: None,
         }
     }

@@ -1,7 +1,7 @@
 //! `ampmesh region`.
 
 use anyhow::Context as _;
-use region::{Listen, RegionController};
+use region::{Listen, RegionController, StartError};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{RegionSettings, StartTlsFiles};
@@ -29,6 +29,7 @@ pub(crate) async fn run(
     drain: &CancellationToken,
 ) -> anyhow::Result<Exit> {
     private::make_directory(&settings.data_dir)?;
+    private::warn_if_writable(&settings.data_dir);
     let plain_secret = match &settings.secret {
         Some(place) => {
             let (secret, made) = secret::read_or_make(place)?;
@@ -74,8 +75,9 @@ pub(crate) async fn run(
     if settings.demo {
         builder = builder.responders(Tower::new());
     }
-    let region = builder.start().await.context("cannot start the region")?;
-    let operators = socket.serve(&region, key_file, settings.limits)?;
+    let started = builder.start().await;
+    let region = started.map_err(|error| with_remedy(error, &key_file))?;
+    let operators = socket.serve(&region, key_file)?;
     let ready = Ready::Region {
         name: region.name().to_owned(),
         id: region.id().to_string(),
@@ -94,4 +96,16 @@ pub(crate) async fn run(
     operators.shutdown().await;
     said?;
     Ok(exit)
+}
+
+/// Why the region did not start, and where its key is if that is no good any more.
+fn with_remedy(error: StartError, key_file: &KeyFile) -> anyhow::Error {
+    let context = match &error {
+        StartError::KeyRefused { .. } => {
+            let path = key_file.path().display();
+            format!("cannot start the region; once {path} is removed it makes itself a new key")
+        }
+        _ => "cannot start the region".to_owned(),
+    };
+    anyhow::Error::new(error).context(context)
 }

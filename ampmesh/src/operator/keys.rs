@@ -70,6 +70,8 @@ pub(crate) struct ReportedKey {
     pub(crate) known_ms: u64,
     /// Whether it is accepted now.
     pub(crate) is_good: bool,
+    /// Whether somebody revoked it, and not only another took its place.
+    pub(crate) is_revoked: bool,
     /// If it is accepted only for a while: how long, in milliseconds.
     pub(crate) ends_in_ms: Option<u64>,
 }
@@ -203,6 +205,7 @@ fn reported(entry: &KeyEntry, now: SystemTime) -> ReportedKey {
         name: entry.name.clone(),
         known_ms: ms(now.duration_since(entry.since).unwrap_or_default()),
         is_good,
+        is_revoked: entry.is_revoked,
         ends_in_ms: ends.map(|ends| ms(ends.duration_since(now).unwrap_or_default())),
     }
 }

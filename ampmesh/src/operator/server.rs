@@ -109,7 +109,6 @@ impl OperatorSocket {
         self,
         region: &RegionController,
         key_file: KeyFile,
-        limits: Limits,
     ) -> Result<OperatorServer, ServeError> {
         let responders = Arc::new(with_own(region, key_file)?);
         let mut for_latecomers = Responders::new();
@@ -121,7 +120,6 @@ impl OperatorSocket {
             listener,
             responders,
             for_latecomers: Arc::new(for_latecomers),
-            limits,
             places: Places::new(CONNECTIONS_MAX),
             calls: calls.clone(),
             tasks: tasks.clone(),
@@ -202,7 +200,6 @@ struct Accepting {
     listener: UnixListener,
     responders: Arc<Responders>,
     for_latecomers: Arc<Responders>,
-    limits: Limits,
     places: Arc<Places>,
     calls: TaskTracker,
     tasks: TaskTracker,
@@ -255,7 +252,8 @@ impl Accepting {
         stream: UnixStream,
         responders: &Arc<Responders>,
     ) -> (Client<Cluster>, impl Future<Output = Lost> + Send + use<>) {
-        mesh::connect_trusted(stream, Arc::clone(responders), self.limits.clone())
+        // As the operators' end has them: those of the configuration are for other peers.
+        mesh::connect_trusted(stream, Arc::clone(responders), Limits::default())
     }
 }
 

@@ -85,3 +85,30 @@ fn log_lines_can_be_json() {
     let line: Value = serde_json::from_str(&north.line_with("a region listens")).unwrap();
     assert_eq!(line["level"], "INFO");
 }
+
+#[test]
+fn an_address_that_nobody_can_connect_to_is_not_advertised() {
+    for ip in ["0.0.0.0", "::", "224.0.0.1"] {
+        let (scratch, path) = with_file(&format!("[region]\nadvertise = ['{ip}']\n"));
+        let data_dir = scratch.path().to_str().unwrap();
+        let region = ["region", "--config", &path, "--data-dir", data_dir, "--ports", "0"];
+        let (exit, err) = failure(&run(&region));
+        assert_eq!(exit, 2, "{err}");
+        assert!(err.contains(&format!("{ip} cannot be advertised")), "{err}");
+    }
+}
+
+#[test]
+fn operators_are_served_however_small_the_boxes_of_clusters_are() {
+    let (scratch, path) = with_file(
+        "[region]\nname = 'north'\nlisten = '127.0.0.1'\nports = 0\n[limits]\nbox-bytes-max = 1024\n",
+    );
+    let data_dir = scratch.path().to_str().unwrap().to_owned();
+    let mut region =
+        Running::start(ampmesh(&["region", "--config", &path, "--data-dir", &data_dir]));
+    region.line_with("region north listens on");
+    for command in [&["describe", "north"][..], &["ls"], &["keys", "ls"], &["ping", "north"]] {
+        let output = run(&[command, &["--data-dir", &data_dir]].concat());
+        assert!(output.status.success(), "{command:?}: {output:?}");
+    }
+}

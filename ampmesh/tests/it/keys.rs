@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Output;
 
+use rustix::process::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::net::TcpSocket;
@@ -108,6 +109,27 @@ fn a_key_in_full_is_revoked_once_and_one_that_nobody_has_never() {
 }
 
 #[test]
+fn a_region_process_whose_key_was_revoked_is_told_how_it_comes_to_a_new_one() {
+    let home = scratch();
+    let mut north = region(home.path(), "north");
+    let revoked = in_dir(home.path(), &["keys", "revoke", "north"]);
+    assert!(revoked.status.success(), "{revoked:?}");
+    north.signal(Signal::TERM);
+    north.ended();
+    let again = ["region", "--name", "north", "--listen", "127.0.0.1", "--ports", "0"];
+    let (exit, err) = failure(&in_dir(home.path(), &again));
+    assert_eq!(exit, 2, "{err}");
+    let key = home.path().join("region-north.key");
+    let remedy = format!("once {} is removed it makes itself a new key", key.display());
+    assert!(err.contains(&remedy), "{err}");
+    fs::remove_file(key).unwrap();
+    let _north = region(home.path(), "north");
+    let keys = json(&in_dir(home.path(), &["keys", "ls", "--json"]));
+    let revoked = keys.as_array().unwrap().iter().map(|key| key["revoked"].as_bool().unwrap());
+    assert_eq!(revoked.filter(|revoked| *revoked).count(), 1, "{keys}");
+}
+
+#[test]
 fn a_token_is_good_once_and_a_damaged_one_never() {
     let (home, site, other) = (scratch(), scratch(), scratch());
     let _north = region(home.path(), "north");
@@ -201,7 +223,7 @@ fn a_private_key_and_a_token_are_never_logged() {
     let said = String::from_utf8_lossy(&joined.stderr).into_owned();
     let rack = cluster(site.path());
     drop(rack);
-    north.signal(rustix::process::Signal::TERM);
+    north.signal(Signal::TERM);
     north.ended();
     let said = said + &north.rest();
     let keys = [home.path().join("region-north.key"), site.path().join("cluster.key")];
