@@ -48,9 +48,7 @@ pub(crate) fn make_directory(path: &Path) -> Result<(), PrivateError> {
 pub(crate) fn warn_if_writable(path: &Path) {
     if is_writable_by_others(path) {
         let path = path.display();
-        tracing::warn!(
-            "{path} can be written by other users, who could put keys there: chmod go-w"
-        );
+        tracing::warn!(%path, "other users can write to the data directory: chmod go-w");
     }
 }
 

@@ -101,7 +101,8 @@ fn an_address_that_nobody_can_connect_to_is_not_advertised() {
 #[test]
 fn operators_are_served_however_small_the_boxes_of_clusters_are() {
     let (scratch, path) = with_file(
-        "[region]\nname = 'north'\nlisten = '127.0.0.1'\nports = 0\n[limits]\nbox-bytes-max = 1024\n",
+        "[region]\nname = 'north'\nlisten = '127.0.0.1'\nports = 0\n\
+         [limits]\nbox-bytes-max = 1024\n",
     );
     let data_dir = scratch.path().to_str().unwrap().to_owned();
     let mut region =
