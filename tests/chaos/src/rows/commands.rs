@@ -20,13 +20,14 @@ pub(super) fn fuzzing() -> CommandRow {
 
 /// R2: Twisted's boxes and ours.
 pub(super) fn wire_equality() -> CommandRow {
-    CommandRow::tests(
-        "R2",
-        "Twisted's bytes and ours are the same",
-        "10,000 random boxes each way",
-        "mesh-harness",
-        "test(/random_boxes/)",
-    )
+    CommandRow {
+        number: "R2",
+        property: "Twisted's bytes and ours are the same",
+        targets: ["10,000 random boxes each way", "a million random boxes each way"],
+        commands: [words("tests/boxes 10000"), words("tests/boxes 1000000")],
+        figure: Figure::LastLineWith("R2: "),
+        time_limits: [minutes(20), minutes(60)],
+    }
 }
 
 /// R3: boxes made wrong by rule.

@@ -20,27 +20,68 @@ async fn twisteds_own_tests_pass_against_our_connection() {
 }
 
 #[tokio::test]
-async fn ten_thousand_random_boxes_of_twisteds_come_back_byte_for_byte() {
-    let generated = command("random_boxes.py").args(["generate", "10000", "1"]).output().await;
-    let theirs = Bytes::from(generated.unwrap().stdout);
-    let (mut ours, mut rest, mut count) = (Vec::new(), theirs.clone(), 0);
-    while let Some((amp_box, bytes)) = AmpBox::decode(&rest, &limits()).unwrap() {
-        amp_box.encode(&mut ours, &limits()).unwrap();
-        rest = rest.slice(bytes..);
-        count += 1;
+async fn random_boxes_of_twisteds_come_back_byte_for_byte() {
+    let count = boxes();
+    for (seed, batch) in batches(count) {
+        let (batch, seed) = (batch.to_string(), seed.to_string());
+        let generated = command("random_boxes.py").args(["generate", &batch, &seed]).output().await;
+        let theirs = Bytes::from(generated.unwrap().stdout);
+        let (mut ours, mut rest, mut count) = (Vec::new(), theirs.clone(), 0);
+        while let Some((amp_box, bytes)) = AmpBox::decode(&rest, &limits()).unwrap() {
+            amp_box.encode(&mut ours, &limits()).unwrap();
+            rest = rest.slice(bytes..);
+            count += 1;
+        }
+        assert_eq!((count.to_string(), rest.len()), (batch, 0), "seed {seed}");
+        assert!(ours == theirs, "the bytes differ, with seed {seed}");
     }
-    assert_eq!((count, rest.len()), (10_000, 0));
-    assert!(ours == theirs, "the bytes differ");
+    println!("R2: {count} boxes of Twisted's came back byte for byte");
 }
 
 #[tokio::test]
-async fn ten_thousand_random_boxes_of_ours_come_back_from_twisted_byte_for_byte() {
-    let mut ours = Vec::new();
-    let mut random = fastrand::Rng::with_seed(1);
+async fn random_boxes_of_ours_come_back_from_twisted_byte_for_byte() {
+    let count = boxes();
+    for (seed, batch) in batches(count) {
+        let ours = random_boxes(seed, batch);
+        let mut python = command("random_boxes.py")
+            .arg("reserialise")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut stdin = python.stdin.take().unwrap();
+        let sending = async {
+            let sent = stdin.write_all(&ours).await;
+            drop(stdin);
+            sent
+        };
+        let (sent, output) = tokio::join!(sending, python.wait_with_output());
+        sent.unwrap();
+        let output = output.unwrap();
+        assert!(output.status.success(), "seed {seed}");
+        assert!(output.stdout == ours, "the bytes differ, with seed {seed}");
+    }
+    println!("R2: {count} boxes of ours came back byte for byte");
+}
+
+/// How many boxes there are each way.
+fn boxes() -> u64 {
+    std::env::var("RANDOM_BOXES").map_or(10_000, |text| text.parse().unwrap())
+}
+
+/// So many boxes as batches that fit into memory, each with its seed.
+fn batches(count: u64) -> impl Iterator<Item = (u64, u64)> {
+    const BATCH: u64 = 10_000;
+    (1..=count.div_ceil(BATCH)).map(move |seed| (seed, BATCH.min(count - (seed - 1) * BATCH)))
+}
+
+fn random_boxes(seed: u64, count: u64) -> Vec<u8> {
+    let mut random = fastrand::Rng::with_seed(seed);
     let bytes = |random: &mut fastrand::Rng, length: usize| -> Vec<u8> {
         std::iter::repeat_with(|| random.u8(..)).take(length).collect()
     };
-    for _ in 0..10_000 {
+    let mut written = Vec::new();
+    for _ in 0..count {
         let mut amp_box = AmpBox::new();
         for _ in 0..=random.usize(..20) {
             let key_bytes_max = if random.u8(..) == 0 { 255 } else { 12 };
@@ -49,24 +90,9 @@ async fn ten_thousand_random_boxes_of_ours_come_back_from_twisted_byte_for_byte(
             let key = bytes(&mut random, key_bytes);
             amp_box.insert(key, bytes(&mut random, value_bytes));
         }
-        amp_box.encode(&mut ours, &limits()).unwrap();
+        amp_box.encode(&mut written, &limits()).unwrap();
     }
-    let mut python = command("random_boxes.py")
-        .arg("reserialise")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut stdin = python.stdin.take().unwrap();
-    let sending = async {
-        let sent = stdin.write_all(&ours).await;
-        drop(stdin);
-        sent
-    };
-    let (sent, output) = tokio::join!(sending, python.wait_with_output());
-    sent.unwrap();
-    let output = output.unwrap();
-    assert!(output.status.success() && output.stdout == ours, "the bytes differ");
+    written
 }
 
 fn limits() -> Limits {
