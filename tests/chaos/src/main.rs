@@ -15,6 +15,7 @@ mod memory_group;
 mod network;
 mod node;
 mod processes;
+mod processors;
 mod proxy;
 mod row;
 mod rows;

@@ -6,6 +6,7 @@ pub(crate) mod load;
 pub(crate) mod node;
 pub(crate) mod raw;
 pub(crate) mod slope;
+pub(crate) mod slow;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;

@@ -18,6 +18,7 @@ use uuid::Uuid;
 
 use super::keeping::{self, Keeping};
 use super::load::{Load, Source, ToCluster};
+use super::slow::{Attacked, attack};
 use super::{Add, Answers, Subscribe};
 
 /// A process of the rows about floods.
@@ -44,6 +45,17 @@ pub(crate) enum Node {
         uuid: Uuid,
         #[arg(long, default_value_t = 120)]
         once_s: u64,
+    },
+    /// Somebody who begins connections and does not go on, each time they are told to `attack`. It
+    /// says `ready`, and `attacked CLOSED STILL_OPEN SLOWEST_MS`.
+    Slow {
+        #[arg(long)]
+        secret: String,
+        #[arg(long)]
+        region: SocketAddr,
+        /// How many connections of each kind.
+        #[arg(long)]
+        of_each: usize,
     },
 }
 
@@ -88,6 +100,9 @@ impl Node {
                 let others = || start(Uuid::new_v4()).responders(Answers::default()).start();
                 cluster_told(lines, &cluster, &answers, others).await
             }
+            Self::Slow { secret, region, of_each } => {
+                slow_told(lines, region, &Secret::from_hex(&secret)?, of_each).await
+            }
         }
     }
 }
@@ -100,6 +115,26 @@ fn say(line: &str) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
     writeln!(out, "{line}")?;
     out.flush()
+}
+
+async fn slow_told(
+    mut lines: Lines<BufReader<Stdin>>,
+    region: SocketAddr,
+    secret: &Secret,
+    of_each: usize,
+) -> anyhow::Result<()> {
+    say("ready")?;
+    while let Some(line) = lines.next_line().await? {
+        match line.as_str() {
+            "attack" => {
+                let Attacked { closed, still_open, slowest } =
+                    attack(region, secret, of_each).await?;
+                say(&format!("attacked {closed} {still_open} {}", slowest.as_millis()))?;
+            }
+            _ => bail!("nobody knows `{line}` here"),
+        }
+    }
+    Ok(())
 }
 
 async fn region_told(
