@@ -337,11 +337,11 @@ impl Exchange {
     pub fn handle_reply(&mut self, reply: &Incoming<'_>) -> Result<(), PeerMisbehaved> {
         let tag = match reply {
             Incoming::Answer { tag, fields } => {
-                self.asks.settle(tag, Ok(fields.to_received()))?;
+                self.asks.settle(tag, || Ok(fields.to_received()))?;
                 tag
             }
             Incoming::Error { tag, fields } => {
-                self.asks.settle(tag, Err(error_of(fields)))?;
+                self.asks.settle(tag, || Err(error_of(fields)))?;
                 tag
             }
             Incoming::Ask(_) => return Ok(()),
