@@ -1,5 +1,7 @@
 //! Asking: from a caller's command to its outcome.
 
+use std::future::poll_fn;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -7,7 +9,8 @@ use amp_proto::{
     AskId, AskRefused, AskResult, AskStopped, Command, EncodeFields, Exchange, Lost, Metadata,
     Moment,
 };
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, SemaphorePermit};
+use tokio::time::timeout_at;
 
 use super::link::Link;
 use crate::agreement::Features;
@@ -39,63 +42,77 @@ impl Link {
         &self,
         name: &str,
         fields: &F,
-        terms: CallTerms,
+        terms: &CallTerms,
     ) -> Result<AskResult, AskRefused> {
-        let CallTerms { mut now, deadline, trace, once } = terms;
-        let late = || Ok(Err(AskStopped::TimedOut { sent: false }));
-        let _turn = match self.turns.try_acquire() {
-            Ok(turn) => turn,
-            Err(_) => {
-                let instant = self.clock().instant(deadline);
-                let Ok(turn) = tokio::time::timeout_at(instant, self.turns.acquire()).await else {
-                    return late();
-                };
-                now = self.clock().now();
+        let begun = poll_fn(|cx| Poll::Ready(self.begin_now(name, fields, terms, cx))).await?;
+        let in_flight = match begun {
+            Begun::Sent(in_flight) => in_flight,
+            // On the heap, for hardly any call waits for anything but its answer, and each would
+            // have to carry the place for it along.
+            Begun::HasToWait(turn) => {
+                match Box::pin(self.begin_later(name, fields, terms, turn)).await? {
+                    Some(in_flight) => in_flight,
+                    None => return Ok(Err(AskStopped::TimedOut { sent: false })),
+                }
+            }
+        };
+        Ok(in_flight.await)
+    }
+
+    /// Writes an ask if it has to wait for nothing.
+    fn begin_now<F: EncodeFields + ?Sized>(
+        &self,
+        name: &str,
+        fields: &F,
+        terms: &CallTerms,
+        cx: &mut Context<'_>,
+    ) -> Result<Begun<'_>, AskRefused> {
+        let Ok(turn) = self.turns.try_acquire() else { return Ok(Begun::HasToWait(None)) };
+        if fields.bytes_hint() > Exchange::PART_BYTES {
+            return Ok(Begun::HasToWait(Some(turn)));
+        }
+        Ok(match self.begin(name, fields, terms, terms.now, cx)? {
+            Some(id) => Begun::Sent(InFlight::new(self, id, turn)),
+            None => Begun::HasToWait(Some(turn)),
+        })
+    }
+
+    /// Writes an ask once it has its turn and there is room for it. `None` when its deadline comes
+    /// first.
+    async fn begin_later<'a, F: EncodeFields + Sync + ?Sized>(
+        &'a self,
+        name: &str,
+        fields: &F,
+        terms: &CallTerms,
+        turn: Option<SemaphorePermit<'a>>,
+    ) -> Result<Option<InFlight<'a>>, AskRefused> {
+        let by = self.clock().instant(terms.deadline);
+        let turn = match turn {
+            Some(turn) => turn,
+            None => {
+                let Ok(turn) = timeout_at(by, self.turns.acquire()).await else { return Ok(None) };
                 turn.map_err(|_| AskRefused::Lost(self.lost_now()))?
             }
         };
         let is_large = fields.bytes_hint() > Exchange::PART_BYTES;
         // Large ones are encoded one after another, so that there is never more than one beyond the
         // limit.
-        let mut large_turn = None;
-        if is_large {
-            let instant = self.clock().instant(deadline);
-            let Ok(turn) = tokio::time::timeout_at(instant, self.large_ask.lock()).await else {
-                return late();
-            };
-            now = self.clock().now();
-            large_turn = Some(turn);
-        }
-        let trace = self.trace(trace);
-        let mut metadata = Metadata {
-            trace: trace.as_deref().map(str::as_bytes),
-            once: once.as_ref().map(CallId::as_bytes),
-            ..Metadata::default()
+        let _large_turn = if is_large {
+            let Ok(turn) = timeout_at(by, self.large_ask.lock()).await else { return Ok(None) };
+            Some(turn)
+        } else {
+            None
         };
-        let mut in_flight = InFlight { link: self, id: None };
         loop {
-            metadata.deadline = self.has(Features::DEADLINE).then(|| deadline.since(now));
-            let outcome = std::future::poll_fn(|cx| match in_flight.id {
-                Some(id) => self.poll_ask(id, cx).map(|outcome| Ok(Some(outcome))),
-                None => match self.begin(name, fields, deadline, &metadata, cx) {
-                    Ok(Some(id)) => {
-                        in_flight.id = Some(id);
-                        drop(large_turn.take());
-                        Poll::Pending
-                    }
-                    Ok(None) => Poll::Ready(Ok(None)),
-                    Err(refused) => Poll::Ready(Err(refused)),
-                },
-            });
-            if let Some(outcome) = outcome.await? {
-                in_flight.id = None;
-                return Ok(outcome);
+            let now = self.clock().now();
+            let begun = poll_fn(|cx| Poll::Ready(self.begin(name, fields, terms, now, cx)));
+            if let Some(id) = begun.await? {
+                return Ok(Some(InFlight::new(self, id, turn)));
             }
             let room = self.room.wait_until(|| !self.is_full(is_large));
-            if tokio::time::timeout_at(self.clock().instant(deadline), room).await.is_err() {
-                return late();
+            if timeout_at(by, room).await.is_err() {
+                return Ok(None);
             }
-            now = self.clock().now();
         }
     }
 
@@ -105,20 +122,28 @@ impl Link {
         &self,
         name: &str,
         fields: &F,
-        deadline: Moment,
-        metadata: &Metadata<'_>,
+        terms: &CallTerms,
+        now: Moment,
         cx: &mut Context<'_>,
     ) -> Result<Option<AskId>, AskRefused> {
-        let (name, is_large) = (name.as_bytes(), fields.bytes_hint() > Exchange::PART_BYTES);
+        let (name, deadline) = (name.as_bytes(), terms.deadline);
+        let is_large = fields.bytes_hint() > Exchange::PART_BYTES;
         if is_large && self.is_full(true) {
             return Ok(None);
         }
+        let trace = self.trace(terms.trace);
+        let metadata = Metadata {
+            deadline: self.has(Features::DEADLINE).then(|| deadline.since(now)),
+            trace: trace.as_deref().map(str::as_bytes),
+            once: terms.once.as_ref().map(CallId::as_bytes),
+            ..Metadata::default()
+        };
         let body = self.large_body(fields).map_err(AskRefused::Encode)?;
         let mut exchange = self.exchange();
         let id = match body {
-            Some(body) => exchange.ask_large(name, body, deadline, metadata)?,
+            Some(body) => exchange.ask_large(name, body, deadline, &metadata)?,
             None if self.is_full_of(&exchange, is_large) => return Ok(None),
-            None => exchange.ask_encoded(name, fields, deadline, metadata)?,
+            None => exchange.ask_encoded(name, fields, deadline, &metadata)?,
         };
         // There is no outcome yet: it is told who waits for it.
         let _pending = exchange.poll_ask(id, cx);
@@ -216,10 +241,42 @@ impl Link {
     }
 }
 
-/// Forgets an ask whose caller goes away.
+/// An ask that could be written, or has to wait, with its turn if it has that.
+enum Begun<'a> {
+    Sent(InFlight<'a>),
+    HasToWait(Option<SemaphorePermit<'a>>),
+}
+
+/// The outcome of an ask, to be waited for. Whoever goes away before forgets it.
 struct InFlight<'a> {
     link: &'a Link,
+    /// Until there is an outcome.
     id: Option<AskId>,
+    /// It was written in this turn of the task, which will be woken when there is one.
+    is_new: bool,
+    _turn: SemaphorePermit<'a>,
+}
+
+impl<'a> InFlight<'a> {
+    /// For an ask that [`Link::begin`] has just written.
+    fn new(link: &'a Link, id: AskId, turn: SemaphorePermit<'a>) -> Self {
+        Self { link, id: Some(id), is_new: true, _turn: turn }
+    }
+}
+
+impl Future for InFlight<'_> {
+    type Output = AskResult;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<AskResult> {
+        let (false, Some(id)) = (std::mem::take(&mut self.is_new), self.id) else {
+            return Poll::Pending;
+        };
+        let outcome = self.link.poll_ask(id, cx);
+        if outcome.is_ready() {
+            self.id = None;
+        }
+        outcome
+    }
 }
 
 impl Drop for InFlight<'_> {
