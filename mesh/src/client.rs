@@ -307,7 +307,7 @@ impl<R: Role> Client<R> {
                 trace: context.trace(),
                 once: self.once,
             };
-            let outcome = link.ask(name, fields, &terms).await;
+            let outcome = link.ask(name, fields, terms).await;
             let next = match &self.others {
                 Some(others) if is_lost_unsent(&outcome) => others.other_than(link),
                 _ => None,

@@ -3,7 +3,7 @@
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use amp_proto::{
     AskId, AskRefused, AskResult, AskStopped, Command, EncodeFields, Exchange, Lost, Metadata,
@@ -38,28 +38,17 @@ impl Link {
     /// # Cancellation
     /// Dropping the future before the ask has its turn sends nothing; after that it forgets the
     /// answer, and the peer goes on.
-    pub(crate) async fn ask<F: EncodeFields + Sync + ?Sized>(
-        &self,
-        name: &str,
-        fields: &F,
-        terms: &CallTerms,
-    ) -> Result<AskResult, AskRefused> {
-        let begun = poll_fn(|cx| Poll::Ready(self.begin_now(name, fields, terms, cx))).await?;
-        let in_flight = match begun {
-            Begun::Sent(in_flight) => in_flight,
-            // On the heap, for hardly any call waits for anything but its answer, and each would
-            // have to carry the place for it along.
-            Begun::HasToWait(turn) => {
-                match Box::pin(self.begin_later(name, fields, terms, turn)).await? {
-                    Some(in_flight) => in_flight,
-                    None => return Ok(Err(AskStopped::TimedOut { sent: false })),
-                }
-            }
-        };
-        Ok(in_flight.await)
+    pub(crate) fn ask<'a, F: EncodeFields + Sync + ?Sized>(
+        &'a self,
+        name: &'a str,
+        fields: &'a F,
+        terms: CallTerms,
+    ) -> Asking<'a, F> {
+        Asking { link: self, name, fields, terms, stage: Stage::New }
     }
 
     /// Writes an ask if it has to wait for nothing.
+    #[inline]
     fn begin_now<F: EncodeFields + ?Sized>(
         &self,
         name: &str,
@@ -72,7 +61,7 @@ impl Link {
             return Ok(Begun::HasToWait(Some(turn)));
         }
         Ok(match self.begin(name, fields, terms, terms.now, cx)? {
-            Some(id) => Begun::Sent(InFlight::new(self, id, turn)),
+            Some(id) => Begun::Sent(InFlight { link: self, id: Some(id), _turn: turn }),
             None => Begun::HasToWait(Some(turn)),
         })
     }
@@ -83,7 +72,7 @@ impl Link {
         &'a self,
         name: &str,
         fields: &F,
-        terms: &CallTerms,
+        terms: CallTerms,
         turn: Option<SemaphorePermit<'a>>,
     ) -> Result<Option<InFlight<'a>>, AskRefused> {
         let by = self.clock().instant(terms.deadline);
@@ -105,9 +94,9 @@ impl Link {
         };
         loop {
             let now = self.clock().now();
-            let begun = poll_fn(|cx| Poll::Ready(self.begin(name, fields, terms, now, cx)));
+            let begun = poll_fn(|cx| Poll::Ready(self.begin(name, fields, &terms, now, cx)));
             if let Some(id) = begun.await? {
-                return Ok(Some(InFlight::new(self, id, turn)));
+                return Ok(Some(InFlight { link: self, id: Some(id), _turn: turn }));
             }
             let room = self.room.wait_until(|| !self.is_full(is_large));
             if timeout_at(by, room).await.is_err() {
@@ -241,36 +230,74 @@ impl Link {
     }
 }
 
+/// An ask, from before it is written until its outcome is there. Made by [`Link::ask`].
+///
+/// Written out, and not an `async fn`: every call has one, which would carry the place for whatever
+/// a call may have to wait for, and hardly any waits for anything but its answer.
+pub(crate) struct Asking<'a, F: ?Sized> {
+    link: &'a Link,
+    name: &'a str,
+    fields: &'a F,
+    terms: CallTerms,
+    stage: Stage<'a>,
+}
+
+enum Stage<'a> {
+    New,
+    /// For its turn, or for room.
+    Waiting(Pin<Box<dyn Future<Output = Result<Option<InFlight<'a>>, AskRefused>> + Send + 'a>>),
+    Sent(InFlight<'a>),
+}
+
+impl<F: EncodeFields + Sync + ?Sized> Future for Asking<'_, F> {
+    type Output = Result<AskResult, AskRefused>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Self { link, name, fields, terms, ref mut stage } = *self;
+        if let Stage::New = stage {
+            match link.begin_now(name, fields, &terms, cx)? {
+                Begun::Sent(in_flight) => {
+                    *stage = Stage::Sent(in_flight);
+                    return Poll::Pending;
+                }
+                Begun::HasToWait(turn) => {
+                    let later = link.begin_later(name, fields, terms, turn);
+                    *stage = Stage::Waiting(Box::pin(later));
+                }
+            }
+        }
+        match stage {
+            Stage::Sent(in_flight) => in_flight.poll(cx).map(Ok),
+            Stage::Waiting(later) => match ready!(later.as_mut().poll(cx))? {
+                Some(in_flight) => {
+                    *stage = Stage::Sent(in_flight);
+                    Poll::Pending
+                }
+                None => Poll::Ready(Ok(Err(AskStopped::TimedOut { sent: false }))),
+            },
+            Stage::New => Poll::Pending,
+        }
+    }
+}
+
 /// An ask that could be written, or has to wait, with its turn if it has that.
 enum Begun<'a> {
     Sent(InFlight<'a>),
     HasToWait(Option<SemaphorePermit<'a>>),
 }
 
-/// The outcome of an ask, to be waited for. Whoever goes away before forgets it.
+/// An ask that was written. Its task is woken when there is an outcome; whoever goes away before
+/// forgets it.
 struct InFlight<'a> {
     link: &'a Link,
     /// Until there is an outcome.
     id: Option<AskId>,
-    /// It was written in this turn of the task, which will be woken when there is one.
-    is_new: bool,
     _turn: SemaphorePermit<'a>,
 }
 
-impl<'a> InFlight<'a> {
-    /// For an ask that [`Link::begin`] has just written.
-    fn new(link: &'a Link, id: AskId, turn: SemaphorePermit<'a>) -> Self {
-        Self { link, id: Some(id), is_new: true, _turn: turn }
-    }
-}
-
-impl Future for InFlight<'_> {
-    type Output = AskResult;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<AskResult> {
-        let (false, Some(id)) = (std::mem::take(&mut self.is_new), self.id) else {
-            return Poll::Pending;
-        };
+impl InFlight<'_> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<AskResult> {
+        let Some(id) = self.id else { return Poll::Pending };
         let outcome = self.link.poll_ask(id, cx);
         if outcome.is_ready() {
             self.id = None;
