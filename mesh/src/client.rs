@@ -293,14 +293,13 @@ impl<R: Role> Client<R> {
         // Whoever called us waits no longer than that, and what comes later helps nobody.
         let time_left = context.deadline().map(|it| it.saturating_duration_since(started));
         let timeout = time_left.map_or(self.timeout, |left| left.min(self.timeout));
-        let (mut other, mut now) = (None, started);
+        let (mut other, mut now, mut left) = (None, started, timeout);
         loop {
             let link = other.as_ref().unwrap_or(&self.link);
             if self.once.is_some() && link.is_open() && !link.has(Features::ONCE) {
                 let description = "the peer does not know calls that are made once".to_owned();
                 return Err(CallError::Unhandled { description });
             }
-            let left = timeout.saturating_sub(now.saturating_duration_since(started));
             let now_there = link.clock().moment(now);
             let terms = CallTerms {
                 now: now_there,
@@ -317,6 +316,7 @@ impl<R: Role> Client<R> {
                 return Ok(outcome?);
             }
             (other, now) = (next, Instant::now());
+            left = timeout.saturating_sub(now.saturating_duration_since(started));
         }
     }
 

@@ -2,6 +2,7 @@
 //! the time that is left, and the trace.
 
 use std::fmt;
+use std::num::NonZeroU128;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -96,7 +97,7 @@ impl CallContext {
 /// A place in a trace, as W3C's `traceparent` writes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TraceParent {
-    trace: u128,
+    trace: NonZeroU128,
     span: u64,
     flags: u8,
 }
@@ -111,7 +112,8 @@ impl TraceParent {
     #[must_use]
     pub fn generate() -> Self {
         let mut random = rand::rng();
-        Self { trace: random.random_range(1..=u128::MAX), span: new_span(), flags: 1 }
+        let trace = NonZeroU128::MIN.saturating_add(random.random_range(0..u128::MAX));
+        Self { trace, span: new_span(), flags: 1 }
     }
 
     /// A further place in the same trace.
@@ -123,7 +125,7 @@ impl TraceParent {
     /// What all places of a trace share.
     #[must_use]
     pub fn trace_id(self) -> u128 {
-        self.trace
+        self.trace.get()
     }
 }
 
@@ -152,10 +154,10 @@ impl FromStr for TraceParent {
             if text.len() != 55 || !dashes || part(0..2)? != "00" {
                 return None;
             }
-            let trace = u128::from_str_radix(part(3..35)?, 16).ok()?;
+            let trace = NonZeroU128::new(u128::from_str_radix(part(3..35)?, 16).ok()?)?;
             let span = u64::from_str_radix(part(36..52)?, 16).ok()?;
             let flags = u8::from_str_radix(part(53..55)?, 16).ok()?;
-            (trace != 0 && span != 0).then_some(Self { trace, span, flags })
+            (span != 0).then_some(Self { trace, span, flags })
         };
         parsed().ok_or(NotATraceParent)
     }

@@ -159,8 +159,7 @@ pub trait Argument: Sized {
     /// As [`Argument::decode`].
     #[inline(always)]
     fn take_from(key: &str, fields: &Fields<'_>) -> Result<Option<Self>, ValueError> {
-        let whole = fields.whole(key.as_bytes());
-        whole.map(|whole| Self::decode(whole.value())).transpose()
+        fields.read_whole(key.as_bytes(), |value| Self::decode(value)).transpose()
     }
 
     /// Appends a list's bytes. Bytes are written as they are, everything else as `ListOf`.

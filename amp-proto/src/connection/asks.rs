@@ -155,6 +155,7 @@ impl Asks {
     }
 
     /// The tag that the next [`Asks::insert`] will use.
+    #[inline]
     pub(super) fn reserve(&mut self) -> u64 {
         if self.taken >= self.slots.len() / 2 {
             self.grow();
@@ -165,6 +166,7 @@ impl Asks {
         self.next_tag
     }
 
+    #[inline]
     pub(super) fn insert(&mut self, tag: u64, deadline: Moment, position: u64) -> AskId {
         self.next_tag = after(tag);
         if let Some(slot) = self.slot_mut(tag) {
@@ -237,8 +239,12 @@ impl Asks {
         }
     }
 
-    /// The peer answered `tag`.
-    pub(super) fn settle(&mut self, tag: &[u8], result: AskResult) -> Result<(), PeerMisbehaved> {
+    /// The peer answered `tag`, with what `result` makes if somebody waits for it.
+    pub(super) fn settle(
+        &mut self,
+        tag: &[u8],
+        result: impl FnOnce() -> AskResult,
+    ) -> Result<(), PeerMisbehaved> {
         let unknown = || PeerMisbehaved::UnknownTag { tag: printable(tag) };
         let number = parse_tag(tag).ok_or_else(unknown)?;
         let tolerated = number < self.tolerated_below;
@@ -248,7 +254,7 @@ impl Asks {
         match &mut slot.state {
             State::Waiting { waker, .. } => {
                 let waker = waker.take();
-                slot.state = State::Done { result, answer_due: false };
+                slot.state = State::Done { result: result(), answer_due: false };
                 self.in_flight -= 1;
                 if let Some(waker) = waker {
                     waker.wake();
@@ -422,12 +428,12 @@ mod tests {
                     due.insert(tag, false);
                 }
                 (_, Some(tag)) => {
-                    assert_eq!(asks.settle(&AskId(tag).tag(), said(tag)), Ok(()));
+                    assert_eq!(asks.settle(&AskId(tag).tag(), || said(tag)), Ok(()));
                     if due.remove(&tag).unwrap() {
                         assert_eq!(outcome(&mut asks, AskId(tag)), Poll::Ready(said(tag)));
                     }
                     // A second answer is an answer to nothing.
-                    assert!(asks.settle(&AskId(tag).tag(), said(tag)).is_err());
+                    assert!(asks.settle(&AskId(tag).tag(), || said(tag)).is_err());
                 }
             }
             let waiting = due.values().filter(|waits| **waits).count();
@@ -435,7 +441,7 @@ mod tests {
         }
         // The answers that are still due find their own asks, however often the numbers went round.
         for (tag, waits) in due {
-            assert_eq!(asks.settle(&AskId(tag).tag(), said(tag)), Ok(()));
+            assert_eq!(asks.settle(&AskId(tag).tag(), || said(tag)), Ok(()));
             if waits {
                 assert_eq!(outcome(&mut asks, AskId(tag)), Poll::Ready(said(tag)));
             }
@@ -461,7 +467,7 @@ mod tests {
         let new: Vec<_> = (0..4).map(|_| ask(&mut asks)).collect();
         assert_eq!(new[..2], [AskId(u64::MAX - 1), AskId(u64::MAX)]);
         for id in [&old[..], &new[..]].concat() {
-            assert_eq!(asks.settle(&id.tag(), said(id.0)), Ok(()));
+            assert_eq!(asks.settle(&id.tag(), || said(id.0)), Ok(()));
             assert_eq!(outcome(&mut asks, id), Poll::Ready(said(id.0)));
         }
         assert_eq!(asks.taken, 0);
@@ -492,7 +498,7 @@ mod tests {
                         asks.discard(id);
                     }
                     for tag in due {
-                        assert_eq!(asks.settle(&AskId(tag).tag(), said(tag)), Ok(()));
+                        assert_eq!(asks.settle(&AskId(tag).tag(), || said(tag)), Ok(()));
                     }
                 }
             }

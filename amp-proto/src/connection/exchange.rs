@@ -5,11 +5,13 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::task::{Context, Poll};
+use core::time::Duration;
 
 use crate::Limits;
 use crate::command::{Command, EncodeFields};
 use crate::connection::asks::{AskId, AskResult, AskStopped, Asks};
 use crate::connection::large::reader_of;
+use crate::connection::metadata::Milliseconds;
 use crate::connection::parts::{AT_ONCE_MAX, Sending};
 use crate::connection::streams::{Side, StreamId, Streams};
 use crate::connection::tag::{TagText, parse_tag};
@@ -43,6 +45,8 @@ pub struct Exchange {
     pub(super) out_position: u64,
     /// How much of that stream the transport has taken.
     written: u64,
+    /// The time that was given to an ask last, as it was written.
+    written_time: Milliseconds,
     /// The ask that takes nobody's place.
     ping: Option<AskId>,
     phase: Phase,
@@ -115,6 +119,7 @@ impl Exchange {
             bulk_answer_bytes: 0,
             out_position: 0,
             written: 0,
+            written_time: Milliseconds::of(Duration::ZERO),
             ping: None,
             phase: Phase::Open,
         }
@@ -182,7 +187,7 @@ impl Exchange {
         write_box_for(reader, &mut self.out, limits, |out| {
             out.put_reserved(b"_ask", text.as_bytes())?;
             out.put_reserved(b"_command", name)?;
-            metadata.put_of_ask(out)?;
+            metadata.put_of_ask(&mut self.written_time, out)?;
             fields.encode_fields(out)
         })
         .map_err(AskRefused::Encode)?;
@@ -337,11 +342,11 @@ impl Exchange {
     pub fn handle_reply(&mut self, reply: &Incoming<'_>) -> Result<(), PeerMisbehaved> {
         let tag = match reply {
             Incoming::Answer { tag, fields } => {
-                self.asks.settle(tag, Ok(fields.to_received()))?;
+                self.asks.settle(tag, || Ok(fields.to_received()))?;
                 tag
             }
             Incoming::Error { tag, fields } => {
-                self.asks.settle(tag, Err(error_of(fields)))?;
+                self.asks.settle(tag, || Err(error_of(fields)))?;
                 tag
             }
             Incoming::Ask(_) => return Ok(()),
@@ -554,6 +559,7 @@ impl Exchange {
         matches!(self.phase, Phase::Lost(_))
     }
 
+    #[inline]
     pub(super) fn check_open(&self) -> Result<(), AskRefused> {
         match &self.phase {
             Phase::Open => Ok(()),

@@ -185,20 +185,14 @@ impl<'a> Incoming<'a> {
         let (mut answer, mut error, mut command, mut tag) = (None, None, None, None);
         let mut metadata = Metadata::default();
         for (key, value) in fields.iter() {
-            if key.first() != Some(&b'_') {
-                continue;
-            }
-            // Compared as a whole, and not byte by byte as patterns are.
-            if key == b"_ask" {
-                tag = Some(value.bytes());
-            } else if key == b"_command" {
-                command = Some(value.bytes());
-            } else if key == b"_answer" {
-                answer = Some(value.bytes());
-            } else if key == b"_error" {
-                error = Some(value.bytes());
-            } else {
-                metadata.take(key, value.bytes());
+            let [b'_', name @ ..] = key else { continue };
+            // By its length first, and then as a whole: not byte by byte, as patterns are.
+            match name.len() {
+                3 if name == b"ask" => tag = Some(value.bytes()),
+                5 if name == b"error" => error = Some(value.bytes()),
+                6 if name == b"answer" => answer = Some(value.bytes()),
+                7 if name == b"command" => command = Some(value.bytes()),
+                _ => metadata.take(key, value.bytes()),
             }
         }
         if let Some(tag) = answer {

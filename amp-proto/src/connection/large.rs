@@ -164,6 +164,7 @@ impl Exchange {
     }
 
     /// Has the box after `before` sent in pieces, if it is large. Nobody knew that it would be.
+    #[inline]
     pub(super) fn send_in_parts_if_large(&mut self, before: usize, ask: Option<u64>) -> bool {
         // A box that is no longer than that of a piece would not hold others up less in two.
         let whole_bytes_max = self.part_bytes() + AROUND;

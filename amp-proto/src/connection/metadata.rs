@@ -46,29 +46,28 @@ impl<'a> Metadata<'a> {
     /// Takes one key of a box in, if it is metadata. What cannot be read is as if it were absent:
     /// metadata is no reason to refuse an ask.
     pub(super) fn take(&mut self, key: &[u8], value: &'a [u8]) {
-        // Compared as a whole, and not byte by byte as patterns are.
-        if key == DEADLINE_KEY {
-            self.deadline = number(value).map(Duration::from_millis);
-        } else if key == TRACE_KEY && value.len() <= TRACE_BYTES_MAX {
-            self.trace = Some(value);
-        } else if key == ONCE_KEY {
-            self.once = Some(value);
-        } else if key == PART_KEY {
-            self.part = Some(value);
-        } else if key == STREAM_KEY {
-            self.stream = true;
-        } else if key == STREAM_ASK_KEY {
-            self.of_ask = Some(value);
-        } else if key == STREAM_ANSWER_KEY {
-            self.of_answer = Some(value);
+        // By its length first, and then as a whole: not byte by byte, as patterns are.
+        match key.len() {
+            5 if key == ONCE_KEY => self.once = Some(value),
+            5 if key == PART_KEY => self.part = Some(value),
+            6 if key == TRACE_KEY && value.len() <= TRACE_BYTES_MAX => self.trace = Some(value),
+            7 if key == STREAM_KEY => self.stream = true,
+            11 if key == STREAM_ASK_KEY => self.of_ask = Some(value),
+            12 if key == DEADLINE_KEY => self.deadline = number(value).map(Duration::from_millis),
+            14 if key == STREAM_ANSWER_KEY => self.of_answer = Some(value),
+            _ => {}
         }
     }
 
     /// Puts what belongs to an ask as a whole, behind `_ask` and `_command`.
     #[inline(always)]
-    pub(super) fn put_of_ask(&self, out: &mut BoxWriter<'_>) -> Result<(), EncodeError> {
+    pub(super) fn put_of_ask(
+        &self,
+        written: &mut Milliseconds,
+        out: &mut BoxWriter<'_>,
+    ) -> Result<(), EncodeError> {
         if let Some(left) = self.deadline {
-            out.put_reserved(DEADLINE_KEY, Milliseconds::of(left).as_bytes())?;
+            out.put_reserved(DEADLINE_KEY, written.text_of(left))?;
         }
         if let Some(once) = self.once {
             out.put_reserved(ONCE_KEY, once)?;
@@ -85,24 +84,46 @@ impl<'a> Metadata<'a> {
 
 /// A number, in decimal digits and nothing else.
 pub(super) fn number(digits: &[u8]) -> Option<u64> {
+    /// Any number of so many digits fits a `u64`.
+    const DIGITS_MAX: usize = 19;
+
+    let (first, rest) = digits.split_at(digits.len().min(DIGITS_MAX));
+    let mut number = 0;
+    for digit in first {
+        let digit = digit.wrapping_sub(b'0');
+        if digit > 9 {
+            return None;
+        }
+        number = number * 10 + u64::from(digit);
+    }
     let add = |number: u64, digit: &u8| {
         let digit = digit.wrapping_sub(b'0');
         let number = number.checked_mul(10).filter(|_| digit <= 9)?;
         number.checked_add(u64::from(digit))
     };
-    if digits.is_empty() { None } else { digits.iter().try_fold(0, add) }
+    if digits.is_empty() { None } else { rest.iter().try_fold(number, add) }
 }
 
-/// Decimal digits of a number of milliseconds, without an allocation.
+/// Decimal digits of the number of milliseconds that was written last. Nearly all calls of a
+/// connection are given the same time.
 #[derive(Debug)]
-struct Milliseconds {
+pub(super) struct Milliseconds {
+    duration: Duration,
     digits: [u8; 20],
     from: usize,
 }
 
 impl Milliseconds {
+    #[inline]
+    fn text_of(&mut self, duration: Duration) -> &[u8] {
+        if duration != self.duration {
+            *self = Self::of(duration);
+        }
+        self.digits.get(self.from..).unwrap_or_default()
+    }
+
     /// Rounds down, so that no hop ever waits longer than the one before it.
-    fn of(duration: Duration) -> Self {
+    pub(super) fn of(duration: Duration) -> Self {
         let mut rest = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         let mut digits = [b'0'; 20];
         let mut from = digits.len();
@@ -114,10 +135,42 @@ impl Milliseconds {
                 break;
             }
         }
-        Self { digits, from }
+        Self { duration, digits, from }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::format;
+
+    use super::*;
+
+    #[test]
+    fn a_number_is_read_however_many_digits_it_has() {
+        for read in [0, 7, 30_000, 10_u64.pow(18), 10_u64.pow(19) - 1, 10_u64.pow(19), u64::MAX] {
+            assert_eq!(number(format!("{read}").as_bytes()), Some(read));
+            assert_eq!(number(format!("{read:040}").as_bytes()), Some(read));
+        }
     }
 
-    fn as_bytes(&self) -> &[u8] {
-        self.digits.get(self.from..).unwrap_or_default()
+    #[test]
+    fn what_is_no_number_or_too_large_is_none() {
+        let too_large = u128::from(u64::MAX) + 1;
+        let too_large = [format!("{too_large}"), format!("{too_large:040}"), "9".repeat(30)];
+        let others = ["", "-1", "+1", " 1", "1 ", "0x1", "1234567890123456789/", "x"];
+        for text in too_large.iter().map(|text| &**text).chain(others) {
+            assert_eq!(number(text.as_bytes()), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_time_is_written_anew_when_it_is_another() {
+        let mut written = Milliseconds::of(Duration::ZERO);
+        for milliseconds in [0, 30_000, 30_000, 7, u64::MAX, 0] {
+            let text = written.text_of(Duration::from_millis(milliseconds));
+            assert_eq!(text, format!("{milliseconds}").as_bytes());
+        }
+        // Rounded down.
+        assert_eq!(written.text_of(Duration::from_micros(1999)), b"1");
     }
 }

@@ -146,6 +146,9 @@ impl Streams {
 
     /// How many streams were opened by the asks of one side.
     pub(super) fn count(&self, asked_by: Side) -> usize {
+        if self.open.is_empty() {
+            return 0;
+        }
         let open = self.open.iter().filter(|(_, stream)| !stream.given_up);
         open.filter(|(id, _)| id.asked_by == asked_by).count()
     }

@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 use smallvec::SmallVec;
 
+use super::kept::Kept;
 use super::writer::{BoxWriter, Reader, write_box_for};
 use super::{Scanner, Span, VALUE_BYTES_MAX, part_key};
 use crate::Limits;
@@ -72,6 +73,14 @@ impl<'a> Fields<'a> {
         Some(if is_full(first) { self.joined(key, first) } else { WholeValue(Whole::One(first)) })
     }
 
+    /// What `read` makes of the value under `key` with all its parts, if there is one.
+    // Hardly any value has a second part: the first is read where it is.
+    #[inline(always)]
+    pub(crate) fn read_whole<T>(&self, key: &[u8], read: impl Fn(Value<'_>) -> T) -> Option<T> {
+        let first = self.get(key)?;
+        Some(if is_full(first) { read(self.joined(key, first).value()) } else { read(first) })
+    }
+
     /// The value whose first part this is, which is as long as a part can be.
     #[cold]
     fn joined(&self, key: &[u8], first: Value<'a>) -> WholeValue<'a> {
@@ -128,7 +137,7 @@ impl<'a> Fields<'a> {
 
     fn received(&self, source: Option<Bytes>) -> ReceivedBox {
         ReceivedBox {
-            source: source.unwrap_or_else(|| Bytes::copy_from_slice(self.bytes)),
+            source: source.map_or_else(|| Kept::copy_of(self.bytes), Kept::Shared),
             spans: Spans::from_slice(self.spans),
             decompressed_bytes_max: self.decompressed_bytes_max,
         }
@@ -140,15 +149,14 @@ fn is_full(value: Value<'_>) -> bool {
     value.bytes.len() == VALUE_BYTES_MAX
 }
 
-/// Where the parts of a kept box lie. Most answers have no more keys than have room in place: their
-/// bytes are all that has to be allocated.
+/// Where the parts of a kept box lie. Most answers have no more keys than have room in place.
 type Spans = SmallVec<[Span; 4]>;
 
 /// A received box that owns its bytes: an answer waiting for its caller, an ask waiting for the
 /// end of the handshake.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReceivedBox {
-    source: Bytes,
+    source: Kept,
     spans: Spans,
     decompressed_bytes_max: usize,
 }
@@ -172,7 +180,7 @@ impl ReceivedBox {
         let _whole = scanner.scan(&wire, &unlimited);
         let decompressed_bytes_max = unlimited.decompressed_bytes_max;
         Ok(Self {
-            source: wire.into(),
+            source: Kept::Shared(wire.into()),
             spans: Spans::from_slice(scanner.spans()),
             decompressed_bytes_max,
         })
@@ -182,9 +190,9 @@ impl ReceivedBox {
     #[must_use]
     pub fn fields(&self) -> Fields<'_> {
         Fields {
-            bytes: &self.source,
+            bytes: self.source.bytes(),
             spans: &self.spans,
-            shared: Some(&self.source),
+            shared: self.source.shared(),
             decompressed_bytes_max: self.decompressed_bytes_max,
         }
     }
@@ -192,7 +200,7 @@ impl ReceivedBox {
     /// How many bytes it holds.
     #[must_use]
     pub fn bytes_len(&self) -> usize {
-        self.source.len()
+        self.source.bytes().len()
     }
 }
 

@@ -11,6 +11,7 @@
 //! at the end of a buffer. "Not enough bytes yet" is an ordinary answer, never an error.
 
 mod fields;
+mod kept;
 mod scanner;
 mod writer;
 

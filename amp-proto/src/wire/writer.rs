@@ -162,9 +162,7 @@ impl BoxWriter<'_> {
             _ => return Err(EncodeError::KeyLength { bytes: key.len() }),
         };
         self.keys += 1;
-        self.out.extend_from_slice(&[0, key_bytes]);
-        self.out.extend_from_slice(key);
-        self.out.extend_from_slice(&[0, 0]);
+        put_head(self.out, key, key_bytes);
         let value_at = self.out.len();
         encode(self.out)?;
         let bytes = self.out.len() - value_at;
@@ -232,7 +230,8 @@ impl BoxWriter<'_> {
         self.out.extend_from_slice(&[0, 0]);
     }
 
-    fn finish(mut self, limits: &Limits) -> Result<(), EncodeError> {
+    #[inline]
+    fn finish(&mut self, limits: &Limits) -> Result<(), EncodeError> {
         self.out.extend_from_slice(&[0, 0]);
         if !self.is_sorted {
             self.sort();
@@ -265,6 +264,30 @@ pub(crate) fn put_prefixed(
     let length = u16::try_from(bytes).map_err(|_| too_long(bytes))?;
     set_length(out, length_at, length);
     Ok(())
+}
+
+/// Appends a key with its length, and a place for that of its value.
+#[inline(always)]
+fn put_head(out: &mut Vec<u8>, key: &[u8], key_bytes: u8) {
+    /// Longer keys are rare.
+    const AT_ONCE_MAX: usize = 32;
+
+    // Laid out first, and appended at once: of a key that is known where this is inlined, that is
+    // a constant.
+    let mut head = [0; AT_ONCE_MAX + 4];
+    let [_, length, rest @ ..] = &mut head;
+    *length = key_bytes;
+    match rest.get_mut(..key.len()) {
+        Some(place) if key.len() <= AT_ONCE_MAX => {
+            place.copy_from_slice(key);
+            out.extend_from_slice(head.get(..key.len() + 4).unwrap_or_default());
+        }
+        _ => {
+            out.extend_from_slice(&[0, key_bytes]);
+            out.extend_from_slice(key);
+            out.extend_from_slice(&[0, 0]);
+        }
+    }
 }
 
 #[cold]

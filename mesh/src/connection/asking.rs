@@ -1,13 +1,16 @@
 //! Asking: from a caller's command to its outcome.
 
+use std::future::poll_fn;
+use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use amp_proto::{
     AskId, AskRefused, AskResult, AskStopped, Command, EncodeFields, Exchange, Lost, Metadata,
     Moment,
 };
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, SemaphorePermit};
+use tokio::time::timeout_at;
 
 use super::link::Link;
 use crate::agreement::Features;
@@ -35,67 +38,70 @@ impl Link {
     /// # Cancellation
     /// Dropping the future before the ask has its turn sends nothing; after that it forgets the
     /// answer, and the peer goes on.
-    pub(crate) async fn ask<F: EncodeFields + Sync + ?Sized>(
+    pub(crate) fn ask<'a, F: EncodeFields + Sync + ?Sized>(
+        &'a self,
+        name: &'a str,
+        fields: &'a F,
+        terms: CallTerms,
+    ) -> Asking<'a, F> {
+        Asking { link: self, name, fields, terms, stage: Stage::New }
+    }
+
+    /// Writes an ask if it has to wait for nothing.
+    #[inline]
+    fn begin_now<F: EncodeFields + ?Sized>(
         &self,
         name: &str,
         fields: &F,
+        terms: &CallTerms,
+        cx: &mut Context<'_>,
+    ) -> Result<Begun<'_>, AskRefused> {
+        let Ok(turn) = self.turns.try_acquire() else { return Ok(Begun::HasToWait(None)) };
+        if fields.bytes_hint() > Exchange::PART_BYTES {
+            return Ok(Begun::HasToWait(Some(turn)));
+        }
+        Ok(match self.begin(name, fields, terms, terms.now, cx)? {
+            Some(id) => Begun::Sent(InFlight { link: self, id: Some(id), _turn: turn }),
+            None => Begun::HasToWait(Some(turn)),
+        })
+    }
+
+    /// Writes an ask once it has its turn and there is room for it. `None` when its deadline comes
+    /// first.
+    async fn begin_later<'a, F: EncodeFields + Sync + ?Sized>(
+        &'a self,
+        name: &str,
+        fields: &F,
         terms: CallTerms,
-    ) -> Result<AskResult, AskRefused> {
-        let CallTerms { mut now, deadline, trace, once } = terms;
-        let late = || Ok(Err(AskStopped::TimedOut { sent: false }));
-        let _turn = match self.turns.try_acquire() {
-            Ok(turn) => turn,
-            Err(_) => {
-                let instant = self.clock().instant(deadline);
-                let Ok(turn) = tokio::time::timeout_at(instant, self.turns.acquire()).await else {
-                    return late();
-                };
-                now = self.clock().now();
+        turn: Option<SemaphorePermit<'a>>,
+    ) -> Result<Option<InFlight<'a>>, AskRefused> {
+        let by = self.clock().instant(terms.deadline);
+        let turn = match turn {
+            Some(turn) => turn,
+            None => {
+                let Ok(turn) = timeout_at(by, self.turns.acquire()).await else { return Ok(None) };
                 turn.map_err(|_| AskRefused::Lost(self.lost_now()))?
             }
         };
         let is_large = fields.bytes_hint() > Exchange::PART_BYTES;
         // Large ones are encoded one after another, so that there is never more than one beyond the
         // limit.
-        let mut large_turn = None;
-        if is_large {
-            let instant = self.clock().instant(deadline);
-            let Ok(turn) = tokio::time::timeout_at(instant, self.large_ask.lock()).await else {
-                return late();
-            };
-            now = self.clock().now();
-            large_turn = Some(turn);
-        }
-        let trace = self.trace(trace);
-        let mut metadata = Metadata {
-            trace: trace.as_deref().map(str::as_bytes),
-            once: once.as_ref().map(CallId::as_bytes),
-            ..Metadata::default()
+        let _large_turn = if is_large {
+            let Ok(turn) = timeout_at(by, self.large_ask.lock()).await else { return Ok(None) };
+            Some(turn)
+        } else {
+            None
         };
-        let mut in_flight = InFlight { link: self, id: None };
         loop {
-            metadata.deadline = self.has(Features::DEADLINE).then(|| deadline.since(now));
-            let outcome = std::future::poll_fn(|cx| match in_flight.id {
-                Some(id) => self.poll_ask(id, cx).map(|outcome| Ok(Some(outcome))),
-                None => match self.begin(name, fields, deadline, &metadata, cx) {
-                    Ok(Some(id)) => {
-                        in_flight.id = Some(id);
-                        drop(large_turn.take());
-                        Poll::Pending
-                    }
-                    Ok(None) => Poll::Ready(Ok(None)),
-                    Err(refused) => Poll::Ready(Err(refused)),
-                },
-            });
-            if let Some(outcome) = outcome.await? {
-                in_flight.id = None;
-                return Ok(outcome);
+            let now = self.clock().now();
+            let begun = poll_fn(|cx| Poll::Ready(self.begin(name, fields, &terms, now, cx)));
+            if let Some(id) = begun.await? {
+                return Ok(Some(InFlight { link: self, id: Some(id), _turn: turn }));
             }
             let room = self.room.wait_until(|| !self.is_full(is_large));
-            if tokio::time::timeout_at(self.clock().instant(deadline), room).await.is_err() {
-                return late();
+            if timeout_at(by, room).await.is_err() {
+                return Ok(None);
             }
-            now = self.clock().now();
         }
     }
 
@@ -105,20 +111,28 @@ impl Link {
         &self,
         name: &str,
         fields: &F,
-        deadline: Moment,
-        metadata: &Metadata<'_>,
+        terms: &CallTerms,
+        now: Moment,
         cx: &mut Context<'_>,
     ) -> Result<Option<AskId>, AskRefused> {
-        let (name, is_large) = (name.as_bytes(), fields.bytes_hint() > Exchange::PART_BYTES);
+        let (name, deadline) = (name.as_bytes(), terms.deadline);
+        let is_large = fields.bytes_hint() > Exchange::PART_BYTES;
         if is_large && self.is_full(true) {
             return Ok(None);
         }
+        let trace = self.trace(terms.trace);
+        let metadata = Metadata {
+            deadline: self.has(Features::DEADLINE).then(|| deadline.since(now)),
+            trace: trace.as_deref().map(str::as_bytes),
+            once: terms.once.as_ref().map(CallId::as_bytes),
+            ..Metadata::default()
+        };
         let body = self.large_body(fields).map_err(AskRefused::Encode)?;
         let mut exchange = self.exchange();
         let id = match body {
-            Some(body) => exchange.ask_large(name, body, deadline, metadata)?,
+            Some(body) => exchange.ask_large(name, body, deadline, &metadata)?,
             None if self.is_full_of(&exchange, is_large) => return Ok(None),
-            None => exchange.ask_encoded(name, fields, deadline, metadata)?,
+            None => exchange.ask_encoded(name, fields, deadline, &metadata)?,
         };
         // There is no outcome yet: it is told who waits for it.
         let _pending = exchange.poll_ask(id, cx);
@@ -216,10 +230,80 @@ impl Link {
     }
 }
 
-/// Forgets an ask whose caller goes away.
+/// An ask, from before it is written until its outcome is there. Made by [`Link::ask`].
+///
+/// Written out, and not an `async fn`: every call has one, which would carry the place for whatever
+/// a call may have to wait for, and hardly any waits for anything but its answer.
+pub(crate) struct Asking<'a, F: ?Sized> {
+    link: &'a Link,
+    name: &'a str,
+    fields: &'a F,
+    terms: CallTerms,
+    stage: Stage<'a>,
+}
+
+enum Stage<'a> {
+    New,
+    /// For its turn, or for room.
+    Waiting(Pin<Box<dyn Future<Output = Result<Option<InFlight<'a>>, AskRefused>> + Send + 'a>>),
+    Sent(InFlight<'a>),
+}
+
+impl<F: EncodeFields + Sync + ?Sized> Future for Asking<'_, F> {
+    type Output = Result<AskResult, AskRefused>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Self { link, name, fields, terms, ref mut stage } = *self;
+        if let Stage::New = stage {
+            match link.begin_now(name, fields, &terms, cx)? {
+                Begun::Sent(in_flight) => {
+                    *stage = Stage::Sent(in_flight);
+                    return Poll::Pending;
+                }
+                Begun::HasToWait(turn) => {
+                    let later = link.begin_later(name, fields, terms, turn);
+                    *stage = Stage::Waiting(Box::pin(later));
+                }
+            }
+        }
+        match stage {
+            Stage::Sent(in_flight) => in_flight.poll(cx).map(Ok),
+            Stage::Waiting(later) => match ready!(later.as_mut().poll(cx))? {
+                Some(in_flight) => {
+                    *stage = Stage::Sent(in_flight);
+                    Poll::Pending
+                }
+                None => Poll::Ready(Ok(Err(AskStopped::TimedOut { sent: false }))),
+            },
+            Stage::New => Poll::Pending,
+        }
+    }
+}
+
+/// An ask that could be written, or has to wait, with its turn if it has that.
+enum Begun<'a> {
+    Sent(InFlight<'a>),
+    HasToWait(Option<SemaphorePermit<'a>>),
+}
+
+/// An ask that was written. Its task is woken when there is an outcome; whoever goes away before
+/// forgets it.
 struct InFlight<'a> {
     link: &'a Link,
+    /// Until there is an outcome.
     id: Option<AskId>,
+    _turn: SemaphorePermit<'a>,
+}
+
+impl InFlight<'_> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<AskResult> {
+        let Some(id) = self.id else { return Poll::Pending };
+        let outcome = self.link.poll_ask(id, cx);
+        if outcome.is_ready() {
+            self.id = None;
+        }
+        outcome
+    }
 }
 
 impl Drop for InFlight<'_> {
