@@ -2,20 +2,28 @@
 
 use std::fs::File;
 use std::io;
+use std::sync::OnceLock;
 
-/// The resident set of this process. The file stays open, so that it can also be read when there
-/// are no file descriptors left.
+/// Stays open, so that it can also be read when there are no file descriptors left. There is one,
+/// however many regions and clusters a process has.
+static STATM: OnceLock<File> = OnceLock::new();
+
+/// The resident set of this process.
 #[derive(Debug)]
 pub(super) struct Resident {
     #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "nothing is read elsewhere"))]
-    statm: File,
+    statm: &'static File,
 }
 
 impl Resident {
     /// # Errors
     /// The operating system's; always elsewhere than on Linux.
     pub(super) fn open() -> io::Result<Self> {
-        Ok(Self { statm: File::open("/proc/self/statm")? })
+        if let Some(statm) = STATM.get() {
+            return Ok(Self { statm });
+        }
+        let opened = File::open("/proc/self/statm")?;
+        Ok(Self { statm: STATM.get_or_init(|| opened) })
     }
 
     /// In bytes.
@@ -54,6 +62,12 @@ mod tests {
     fn the_second_number_is_that_of_the_resident_pages() {
         assert_eq!(pages(b"80942 27000 1496 6 0 25504 0\n"), Some(27000));
         assert_eq!(pages(b"80942"), None);
+    }
+
+    #[test]
+    fn all_of_a_process_read_the_same_file() {
+        let [one, other] = [Resident::open().unwrap(), Resident::open().unwrap()];
+        assert!(std::ptr::eq(one.statm, other.statm));
     }
 
     #[test]
