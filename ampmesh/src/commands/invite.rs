@@ -37,7 +37,7 @@ pub(crate) async fn run(
         writeln!(
             terminal.err,
             "good once, within {time}; whoever has it can join:\n\n  ampmesh join -\n\n\
-             and it on standard input, where no list of processes shows it\n"
+             reads it from standard input, so that no list of processes shows it\n"
         )?;
         writeln!(terminal.out, "{token}")?;
     }
