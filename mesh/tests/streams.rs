@@ -205,8 +205,10 @@ async fn a_stream_can_end_with_a_declared_error_after_its_items() {
     let mut counting = cluster.stream(CountTo { last: 5, refused_at: Some(3) }).unwrap();
     assert_eq!(counting.next().await, Ok(Some(number(1))));
     assert_eq!(counting.next().await, Ok(Some(number(2))));
-    let refused = CallError::Declared(TooFar::TooFar("3 is too far".to_owned()));
-    assert_eq!(counting.next().await, Err(refused));
+    let refused = || CallError::Declared(TooFar::TooFar("3 is too far".to_owned()));
+    assert_eq!(counting.next().await, Err(refused()));
+    assert_eq!(counting.next().await, Err(refused()), "it stays so");
+    assert_eq!(counting.finish().await, Err(refused()));
 }
 
 #[tokio::test(start_paused = true)]

@@ -9,10 +9,10 @@ use amp_proto::{
     AskId, AskRefused, AskResult, AskStopped, Command, EncodeFields, Exchange, Lost, Metadata,
     Moment,
 };
-use tokio::sync::{OwnedSemaphorePermit, SemaphorePermit};
 use tokio::time::timeout_at;
 
 use super::link::Link;
+use super::turns::{self, Turn, Turns};
 use crate::agreement::Features;
 use crate::commands::Cancel;
 use crate::context::TraceParent;
@@ -56,7 +56,7 @@ impl Link {
         terms: &CallTerms,
         cx: &mut Context<'_>,
     ) -> Result<Begun<'_>, AskRefused> {
-        let Ok(turn) = self.turns.try_acquire() else { return Ok(Begun::HasToWait(None)) };
+        let Some(turn) = Turns::take_now(&*self.turns) else { return Ok(Begun::HasToWait(None)) };
         if fields.bytes_hint() > Exchange::PART_BYTES {
             return Ok(Begun::HasToWait(Some(turn)));
         }
@@ -73,14 +73,14 @@ impl Link {
         name: &str,
         fields: &F,
         terms: CallTerms,
-        turn: Option<SemaphorePermit<'a>>,
+        turn: Option<Turn<&'a Turns>>,
     ) -> Result<Option<InFlight<'a>>, AskRefused> {
         let by = self.clock().instant(terms.deadline);
         let turn = match turn {
             Some(turn) => turn,
             None => {
-                let Ok(turn) = timeout_at(by, self.turns.acquire()).await else { return Ok(None) };
-                turn.map_err(|_| AskRefused::Lost(self.lost_now()))?
+                let Ok(turn) = timeout_at(by, self.turns.take()).await else { return Ok(None) };
+                turn.map_err(|turns::Closed| AskRefused::Lost(self.lost_now()))?
             }
         };
         let is_large = fields.bytes_hint() > Exchange::PART_BYTES;
@@ -214,8 +214,8 @@ impl Link {
     ///
     /// # Errors
     /// [`AskRefused::TooManyInFlight`], [`AskRefused::Lost`].
-    pub(super) fn turn_now(&self) -> Result<OwnedSemaphorePermit, AskRefused> {
-        Arc::clone(&self.turns).try_acquire_owned().map_err(|_| match self.refusing() {
+    pub(super) fn turn_now(&self) -> Result<Turn<Arc<Turns>>, AskRefused> {
+        Turns::take_now(Arc::clone(&self.turns)).ok_or_else(|| match self.refusing() {
             Some(lost) => AskRefused::Lost(lost),
             None => {
                 let own = self.limits().asks_in_flight_max;
@@ -283,7 +283,7 @@ impl<F: EncodeFields + Sync + ?Sized> Future for Asking<'_, F> {
 /// An ask that could be written, or has to wait, with its turn if it has that.
 enum Begun<'a> {
     Sent(InFlight<'a>),
-    HasToWait(Option<SemaphorePermit<'a>>),
+    HasToWait(Option<Turn<&'a Turns>>),
 }
 
 /// An ask that was written. Its task is woken when there is an outcome; whoever goes away before
@@ -292,7 +292,7 @@ struct InFlight<'a> {
     link: &'a Link,
     /// Until there is an outcome.
     id: Option<AskId>,
-    _turn: SemaphorePermit<'a>,
+    _turn: Turn<&'a Turns>,
 }
 
 impl InFlight<'_> {

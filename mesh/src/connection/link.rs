@@ -10,20 +10,21 @@ use amp_proto::{
     AskId, AskResult, Authentication, EncodeError, EncodeFields, Exchange, LargeBody, Limits, Lost,
     PublicKey, RoleName,
 };
-use tokio::sync::{Mutex as Mutual, MutexGuard as Turn, Semaphore, watch};
+use tokio::sync::{Mutex as Mutual, MutexGuard, watch};
 
 use crate::agreement::{Agreement, Features};
 use crate::clock::Clock;
 use crate::commands::Terms;
 use crate::connection::room::Room;
 use crate::connection::shared::Shared;
-use crate::sync::MutexGuard;
+use crate::connection::turns::Turns;
+use crate::sync;
 
 /// One connection, as callers and controllers see it. It may be closed at any moment.
 pub struct Link {
     shared: Shared,
-    /// One permit for each ask in flight.
-    pub(super) turns: Arc<Semaphore>,
+    /// One for each ask in flight.
+    pub(super) turns: Arc<Turns>,
     /// Told when bytes went out and there is room for more.
     pub(super) room: Room,
     /// Whose large ask is written next.
@@ -84,7 +85,7 @@ impl Link {
     pub(crate) fn new(exchange: Exchange, peer: PeerInfo, limits: Arc<Limits>) -> Arc<Self> {
         Arc::new(Self {
             shared: Shared::new(exchange),
-            turns: Arc::new(Semaphore::new(limits.asks_in_flight_max.min(Semaphore::MAX_PERMITS))),
+            turns: Turns::new(limits.asks_in_flight_max),
             room: Room::default(),
             large_ask: Mutual::new(()),
             long_answer: Mutual::new(()),
@@ -152,7 +153,7 @@ impl Link {
                 exchange.set_large(large_bytes_max, stream_window_bytes);
             }
             drop(exchange);
-            self.turns.forget_permits(self.limits.asks_in_flight_max - asks_in_flight_max);
+            self.turns.lower_to(asks_in_flight_max);
         }
     }
 
@@ -294,7 +295,7 @@ impl Link {
         self.clock
     }
 
-    pub(crate) fn exchange(&self) -> MutexGuard<'_, Exchange> {
+    pub(crate) fn exchange(&self) -> sync::MutexGuard<'_, Exchange> {
         self.shared.exchange()
     }
 
@@ -368,7 +369,7 @@ impl Link {
     ///
     /// # Cancellation
     /// Dropping the future gives the turn to the next.
-    pub(super) async fn wait_to_answer(&self, bytes_hint: usize) -> Option<Turn<'_, ()>> {
+    pub(super) async fn wait_to_answer(&self, bytes_hint: usize) -> Option<MutexGuard<'_, ()>> {
         let is_large = self.is_large(bytes_hint);
         let is_long = bytes_hint > Exchange::PART_BYTES;
         let turn = if is_long { Some(self.long_answer.lock().await) } else { None };

@@ -19,6 +19,7 @@ mod shared;
 mod start_tls;
 mod stranger;
 mod streaming;
+mod turns;
 
 pub(crate) use self::asking::CallTerms;
 pub use self::driver::Ended;

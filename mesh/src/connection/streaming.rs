@@ -1,19 +1,20 @@
 //! Calls with streams: what the caller holds while items flow.
 
 use std::fmt;
+use std::marker::PhantomData;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use amp_proto::{
-    Arguments, AskId, AskRefused, AskResult, CallError, EncodeFields, ItemRefused, ItemSender,
-    Lost, Metadata, ReceivedBox, SenderId, StreamHost, StreamId, Streaming, response_of,
-};
-use tokio::sync::OwnedSemaphorePermit;
-
 use super::link::Link;
+use super::turns::{Turn, Turns};
 use crate::agreement::Features;
 use crate::context::CallContext;
+use amp_proto::{
+    Arguments, AskId, AskRefused, AskResult, AskStopped, CallError, EncodeFields, ItemRefused,
+    ItemSender, Lost, Metadata, ReceivedBox, SenderId, StreamHost, StreamId, Streaming,
+    response_of,
+};
 
 impl StreamHost for Link {
     fn poll_send(
@@ -76,8 +77,10 @@ impl Link {
         drop(exchange);
         self.stir();
         let (link, sender) = (Arc::clone(self), SenderId::next());
-        let waiting = Some(Waiting { ask, time, _turn: turn });
-        Ok(StreamingCall { open: Open { link, waiting, stream, sender }, outcome: None })
+        let waiting = Some(Waiting { ask, _turn: turn });
+        let timeout = time.unwrap_or(self.limits().call_timeout);
+        let open = Open { link, waiting, outcome: None, timeout, stream, sender };
+        Ok(StreamingCall { open, command: PhantomData })
     }
 }
 
@@ -86,8 +89,7 @@ impl Link {
 /// Dropped before its outcome, it stops the command at the peer, at its next await.
 pub struct StreamingCall<C: Streaming> {
     open: Open,
-    /// The response, once it came while somebody asked for an item.
-    outcome: Option<C::Response>,
+    command: PhantomData<fn() -> C>,
 }
 
 /// The ask and its stream. Both are given up with it.
@@ -95,14 +97,17 @@ struct Open {
     link: Arc<Link>,
     /// Until there is an outcome.
     waiting: Option<Waiting>,
+    /// The outcome, once it came while somebody asked for an item.
+    outcome: Option<AskResult>,
+    /// How long the call was waited for, if it ends for that.
+    timeout: Duration,
     stream: StreamId,
     sender: SenderId,
 }
 
 struct Waiting {
     ask: AskId,
-    time: Option<Duration>,
-    _turn: OwnedSemaphorePermit,
+    _turn: Turn<Arc<Turns>>,
 }
 
 impl<C: Streaming> StreamingCall<C>
@@ -144,8 +149,9 @@ impl<C: Streaming> StreamingCall<C> {
     /// [`StreamingCall::finish`].
     ///
     /// # Errors
-    /// How the call ended, if not with a response: [`CallError::Declared`] is the responder's own
-    /// refusal, [`CallError::Lost`] says why no more can come. [`CallError::Decode`] for an item
+    /// How the call ended, if not with a response, and the same again if it is asked again:
+    /// [`CallError::Declared`] is the responder's own refusal, [`CallError::Lost`] says why no more
+    /// can come. [`CallError::Decode`] for an item
     /// that is not what the command declares.
     ///
     /// # Cancellation
@@ -158,11 +164,13 @@ impl<C: Streaming> StreamingCall<C> {
                 let item = C::Gives::decode(&item.fields());
                 item.map(Some).map_err(CallError::Decode)
             }
-            None if self.outcome.is_some() => Ok(None),
-            None => {
-                self.outcome = Some(self.open.outcome::<C>().await?);
-                Ok(None)
-            }
+            None => match self.open.outcome().await {
+                Ok(_) => Ok(None),
+                Err(stopped) => {
+                    let stopped = Err(stopped.clone());
+                    response_of::<C>(stopped, self.open.timeout).map(|_| None)
+                }
+            },
         }
     }
 
@@ -178,23 +186,24 @@ impl<C: Streaming> StreamingCall<C> {
         let Open { link, stream, .. } = &self.open;
         link.end_items(*stream);
         link.refuse_items(*stream);
-        match self.outcome.take() {
-            Some(response) => Ok(response),
-            None => self.open.outcome::<C>().await,
-        }
+        let outcome = self.open.outcome().await.clone();
+        response_of::<C>(outcome, self.open.timeout)
     }
 }
 
 impl Open {
-    async fn outcome<C: Streaming>(&mut self) -> Result<C::Response, CallError<C::Error>> {
-        let over = || CallError::Lost { lost: Lost::ClosedHere, maybe_done: true };
-        let Waiting { ask, time, .. } = *self.waiting.as_ref().ok_or_else(over)?;
-        let link = &self.link;
-        let outcome: AskResult = std::future::poll_fn(|cx| link.poll_ask(ask, cx)).await;
-        self.waiting = None;
-        // Nothing more comes or goes, so another may be opened in its place.
-        link.exchange().close_stream(self.stream);
-        response_of::<C>(outcome, time.unwrap_or(link.limits().call_timeout))
+    /// Waits for the outcome of the call, if it is not there yet.
+    async fn outcome(&mut self) -> &AskResult {
+        if let Some(Waiting { ask, .. }) = self.waiting {
+            let link = &self.link;
+            let outcome = std::future::poll_fn(|cx| link.poll_ask(ask, cx)).await;
+            self.waiting = None;
+            // Nothing more comes or goes, so another may be opened in its place.
+            link.exchange().close_stream(self.stream);
+            self.outcome = Some(outcome);
+        }
+        let lost = || Err(AskStopped::Lost { lost: Lost::ClosedHere, sent: true });
+        self.outcome.get_or_insert_with(lost)
     }
 }
 
