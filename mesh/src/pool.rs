@@ -89,6 +89,16 @@ impl<K: Clone + Eq + Hash + Send + Sync + 'static> Pool<K> {
         open.map(|(peer, link)| (peer.clone(), Arc::clone(link))).collect()
     }
 
+    /// The open connections for which `are` holds.
+    #[must_use]
+    pub fn those(&self, are: impl Fn(&K, &Link) -> bool) -> Vec<(K, Arc<Link>)> {
+        let links = self.links();
+        let each =
+            links.iter().flat_map(|(peer, links)| links.iter().map(move |link| (peer, link)));
+        let those = each.filter(|(peer, link)| link.is_open() && are(peer, link));
+        those.map(|(peer, link)| (peer.clone(), Arc::clone(link))).collect()
+    }
+
     /// The open connections to each peer that has more than one, the oldest first.
     #[must_use]
     pub fn several(&self) -> Vec<(K, Vec<Arc<Link>>)> {

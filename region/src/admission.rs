@@ -82,7 +82,8 @@ pub enum AdmissionError {
         /// That identity.
         admitted_as: String,
     },
-    /// The identity belongs to the owner of a key, and the peer has another key, or showed none.
+    /// The identity belongs to the owner of a key, or once did, and the peer has another key, or
+    /// showed none.
     #[error("{claimed} is the identity of another key")]
     BoundToKey {
         /// The identity.
@@ -137,6 +138,11 @@ impl Admissions {
             pool.insert(cluster, Arc::clone(link));
             let peer = &link.peer().address;
             tracing::info!(peer, cluster = %cluster, name = link.name(), "a cluster is connected");
+            // The key may have come while we admitted it.
+            if authentication == Authentication::SharedSecret && keys.is_bound(&cluster) {
+                pool.remove(&cluster, link);
+                return Err(AdmissionError::BoundToKey { claimed: cluster });
+            }
             if link.is_open() {
                 return Ok(());
             }

@@ -4,11 +4,12 @@
 //! is enrolled. Connections that are open are watched by a copy of the store, which follows it
 //! within a second: `known_keys`.
 
+use std::collections::HashSet;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use amp_proto::{Cluster, PublicKey, RoleName};
+use amp_proto::{Cluster, Lost, PublicKey, RoleName};
 use mesh::commands::{
     CannotAnnounceKey, CannotJoin, Join, Joined, KEY_REVOKED, KEYS_UNAVAILABLE, NOT_ENROLLED,
     RegionKeysChanged,
@@ -138,6 +139,22 @@ pub(crate) async fn follow(inner: Arc<Inner>) {
             return;
         }
     }
+}
+
+/// Ends the connections of clusters that have a key by now, or once had one, and are there by the
+/// secret alone: the key stands for the cluster, and whoever knows the secret may be anybody.
+pub(crate) async fn end_those_without(inner: Arc<Inner>) {
+    let end = |bound: HashSet<String>| {
+        let is_claimed = |cluster: &ClusterId, link: &Link| {
+            link.peer().key.is_none() && bound.contains(&cluster.to_string())
+        };
+        for (cluster, link) in inner.pool.those(is_claimed) {
+            let (peer, cluster) = (&link.peer().address, cluster.to_string());
+            tracing::warn!(peer, cluster, "a connection was ended: its cluster has a key");
+            link.close(Lost::ClosedHere);
+        }
+    };
+    inner.book.known.tell_bound(end).await;
 }
 
 /// Tells every cluster that is known by a key when the keys of regions change.
@@ -308,9 +325,11 @@ pub(crate) fn joined(book: &KeyBook, regions: &[RegionEntry]) -> Joined {
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    use amp_proto::{Limits, Region, Responders};
+    use amp_proto::{CallError, Limits, Region, Responders};
+    use mesh::commands::{ClusterRegistered, RegisterCluster, RegisterClusterError};
     use mesh::{
-        InviteToken, KeyPair, Listen, MemoryTransport, Pins, Transport as _, connect_by_key,
+        Handshaking, InviteToken, KeyPair, Listen, MemoryTransport, Pins, Secret, Transport as _,
+        connect_by_key,
     };
     use tokio::task::JoinSet;
 
@@ -321,22 +340,24 @@ mod tests {
     struct World {
         keys: Arc<Held>,
         transport: MemoryTransport,
+        secret: Secret,
         region: RegionController,
     }
 
     impl World {
         async fn new() -> Self {
             let (keys, transport) = (Arc::new(Held::new()), MemoryTransport::new());
-            let own = Arc::clone(&keys);
+            let (own, secret) = (Arc::clone(&keys), Secret::generate());
             let region = RegionController::builder()
                 .transport(Arc::new(transport.clone()))
                 .listen(Listen::loopback())
                 .key_pair(KeyPair::generate())
                 .keys(own)
+                .secret(secret.clone())
                 .start()
                 .await
                 .unwrap();
-            Self { keys, transport, region }
+            Self { keys, transport, secret, region }
         }
 
         /// A client by a key of its own, and what drives it.
@@ -351,7 +372,27 @@ mod tests {
             (Client::new(link), tasks)
         }
 
-        async fn join(&self, token: &InviteToken) -> Result<Joined, mesh::CallError<CannotJoin>> {
+        /// A client by the secret, that claims to be `uuid`, and what drives it.
+        async fn claim(
+            &self,
+            uuid: ClusterId,
+        ) -> (Result<ClusterRegistered, CallError<RegisterClusterError>>, Arc<Link>, JoinSet<()>)
+        {
+            let address = self.region.address().to_owned();
+            let stream = self.transport.connect(&address).await.unwrap();
+            let limits = Arc::new(Limits::default());
+            let handshaking = Handshaking::new(stream, RoleName::Region, address, limits);
+            let open = handshaking.authenticate(&self.secret).await.unwrap();
+            let (link, driving) = open.drive(Arc::new(Responders::new()));
+            let mut tasks = JoinSet::new();
+            tasks.spawn(async move { drop(driving.await) });
+            let (name, version) = ("claims".to_owned(), "1".to_owned());
+            let client = Client::<Region>::new(Arc::clone(&link));
+            let answer = client.call(RegisterCluster { uuid, name, version }).await;
+            (answer, link, tasks)
+        }
+
+        async fn join(&self, token: &InviteToken) -> Result<Joined, CallError<CannotJoin>> {
             self.join_as(&KeyPair::generate(), token).await
         }
 
@@ -359,7 +400,7 @@ mod tests {
             &self,
             pair: &KeyPair,
             token: &InviteToken,
-        ) -> Result<Joined, mesh::CallError<CannotJoin>> {
+        ) -> Result<Joined, CallError<CannotJoin>> {
             let (client, _driving) = self.dial(pair).await;
             let it = Join {
                 invite: token.id.0.to_vec().into(),
@@ -430,6 +471,34 @@ mod tests {
         assert!(listed <= 1, "{listed} times");
         drop(held);
         assert_eq!(world.keys.list().await.unwrap().len(), 4);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_cluster_that_ever_had_a_key_is_there_by_the_secret_no_more() {
+        let (world, key, uuid) = (World::new().await, KeyPair::generate(), ClusterId::random());
+        let (admitted, link, _driving) = world.claim(uuid).await;
+        assert!(admitted.unwrap().admitted);
+        let (others, other_link, _other_driving) = world.claim(ClusterId::random()).await;
+        assert!(others.unwrap().admitted);
+        let entry = KeyEntry {
+            key: key.public(),
+            role: RoleName::Cluster,
+            ident: uuid.to_string(),
+            name: "north".to_owned(),
+            since: SystemTime::now(),
+            is_revoked: false,
+            revoked: None,
+        };
+        // Another process enrols it.
+        world.keys.enrol(&entry).await.unwrap();
+        link.closed().await;
+        assert_eq!(world.region.get_all_clients().len(), 1);
+        let refused = |answer| matches!(answer, Err(CallError::Declared(_)));
+        assert!(refused(world.claim(uuid).await.0));
+        world.keys.revoke(&key.public(), SystemTime::now()).await.unwrap();
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert!(refused(world.claim(uuid).await.0), "a revoked key lets nobody in by the secret");
+        assert!(other_link.is_open(), "whom it does not concern is left alone");
     }
 
     /// How long a stranger's connection lives who says nothing after TLS, from when it was made.

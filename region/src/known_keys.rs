@@ -5,7 +5,7 @@
 //! that was asked for later: neither by an answer that was long on its way nor by what is learned
 //! late.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::{Duration, SystemTime};
 
 use amp_proto::{PublicKey, RoleName};
@@ -77,14 +77,29 @@ impl KnownKeys {
         self.copy.borrow().entries.get(key).cloned()
     }
 
-    /// Whether some key stands for this cluster, so that nobody else may.
+    /// Whether a key stands for this cluster, or once did, so that nobody without one may. It stays
+    /// so when the key is revoked: its owner must not come back by the secret.
     pub(crate) fn is_bound(&self, cluster: &ClusterId) -> bool {
-        let (ident, now) = (cluster.to_string(), SystemTime::now());
-        let copy = self.copy.borrow();
-        let mut entries = copy.entries.values();
-        entries.any(|entry| {
-            entry.role == RoleName::Cluster && entry.ident == ident && entry.is_good(now)
-        })
+        self.is_of(RoleName::Cluster, &cluster.to_string())
+    }
+
+    /// Tells now, and whenever something changes, which clusters have a key or once had one. Never
+    /// comes to an end.
+    ///
+    /// # Cancellation
+    /// Dropping the future only ends the telling.
+    pub(crate) async fn tell_bound(&self, tell: impl Fn(HashSet<String>)) {
+        let mut copy = self.copy.subscribe();
+        loop {
+            let bound = {
+                let copy = copy.borrow_and_update();
+                let of_clusters = copy.entries.values().filter(|it| it.role == RoleName::Cluster);
+                of_clusters.map(|entry| entry.ident.clone()).collect()
+            };
+            tell(bound);
+            // The sender lives in `self`, so this never fails.
+            let _changed = copy.changed().await;
+        }
     }
 
     /// Whether somebody is known by this identity in this role, now or once.

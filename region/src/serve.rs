@@ -41,6 +41,7 @@ pub(crate) fn start(
     if inner.process.key().is_some() {
         lifetime.run_until_stopping(key_book::follow(Arc::clone(inner)));
         lifetime.run_until_stopping(key_book::tell_clusters(Arc::clone(inner)));
+        lifetime.run_until_stopping(key_book::end_those_without(Arc::clone(inner)));
     }
     services.start(lifetime, controller);
 }
