@@ -50,6 +50,12 @@ impl Features {
         Self { bits: self.bits | other.bits }
     }
 
+    /// These but not those.
+    #[must_use]
+    pub const fn without(self, other: Self) -> Self {
+        Self { bits: self.bits & !other.bits }
+    }
+
     /// Whether all of `other` are among these.
     #[must_use]
     pub const fn contains(self, other: Self) -> bool {
@@ -106,14 +112,20 @@ impl Agreement {
         let theirs = Features::from_names(peer.features.iter().map(String::as_str));
         let box_bytes_max = usize::try_from(peer.box_bytes_max).unwrap_or(usize::MAX);
         let asks_max = usize::try_from(peer.asks_in_flight_max).unwrap_or(usize::MAX);
+        let box_bytes_max = box_bytes_max.max(Limits::BOX_BYTES_LEAST).min(limits.box_bytes_max);
+        let large_bytes_max = usize::try_from(peer.large_bytes_max).unwrap_or(usize::MAX);
+        let large_bytes_max = large_bytes_max.min(limits.large_bytes_max);
+        let mut features = Features { bits: theirs.bits & Features::all().bits };
+        if large_bytes_max < box_bytes_max {
+            // In one box there is room for more.
+            features = features.without(Features::LARGE);
+        }
         Self {
             version: peer.version.min(EXTENSIONS_VERSION),
-            features: Features { bits: theirs.bits & Features::all().bits },
-            box_bytes_max: box_bytes_max.max(Limits::BOX_BYTES_LEAST).min(limits.box_bytes_max),
+            features,
+            box_bytes_max,
             asks_in_flight_max: asks_max.clamp(1, limits.asks_in_flight_max),
-            large_bytes_max: usize::try_from(peer.large_bytes_max)
-                .unwrap_or(usize::MAX)
-                .min(limits.large_bytes_max),
+            large_bytes_max,
             stream_window_bytes: usize::try_from(peer.stream_window_bytes).unwrap_or(usize::MAX),
             asks_answered_max: limits.responders_running_max,
             own_window_bytes: limits.stream_window_bytes,
@@ -160,6 +172,18 @@ mod tests {
         let agreed = Agreement::of(&Limits::default(), &peer);
         assert_eq!((agreed.version, agreed.features), (EXTENSIONS_VERSION, Features::DEADLINE));
         assert_eq!((agreed.box_bytes_max, agreed.asks_in_flight_max), (100_000, 3));
+    }
+
+    #[test]
+    fn nothing_goes_in_pieces_where_one_box_may_be_larger() {
+        let features = |limits: &Limits, peer: Terms| Agreement::of(limits, &peer).features;
+        let usual = Limits::default();
+        let small = Limits { large_bytes_max: usual.box_bytes_max - 1, ..usual.clone() };
+        let none = Features::all().without(Features::LARGE);
+        assert_eq!(features(&small, terms()), none);
+        assert_eq!(features(&usual, Terms { large_bytes_max: 0, ..terms() }), none);
+        let as_large = Limits { large_bytes_max: usual.box_bytes_max, ..usual };
+        assert_eq!(features(&as_large, terms()), Features::all());
     }
 
     #[test]

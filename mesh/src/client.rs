@@ -129,7 +129,7 @@ impl<R: Role> Client<R> {
         C: Command + Sync,
     {
         match self.ask(C::NAME, command).await {
-            Ok(outcome) => response_of::<C>(outcome, self.timeout),
+            Ok((outcome, timeout)) => response_of::<C>(outcome, timeout),
             Err(failed) => Err(failed.map_declared(|never| match never {})),
         }
     }
@@ -201,9 +201,10 @@ impl<R: Role> Client<R> {
         fields: &[(String, Vec<u8>)],
     ) -> Result<ReceivedBox, CallError<PassedError>> {
         let outcome = self.ask(name, &Encoded(fields)).await;
-        let outcome = outcome.map_err(|failed| failed.map_declared(|never| match never {}))?;
+        let (outcome, timeout) =
+            outcome.map_err(|failed| failed.map_declared(|never| match never {}))?;
         outcome.map_err(|stopped| {
-            stopped_as(stopped, self.timeout, |code, description| {
+            stopped_as(stopped, timeout, |code, description| {
                 let (code, description) = (code.to_owned(), description.to_owned());
                 (code != "UNKNOWN").then_some(PassedError { code, description, fatal: false })
             })
@@ -248,10 +249,6 @@ impl<R: Role> Client<R> {
         Self { others: None, once: None, ..self.clone() }
     }
 
-    pub(crate) fn timeout(&self) -> Duration {
-        self.timeout
-    }
-
     /// Tells the peer what we can do beyond plain AMP, and hears the same. A stock peer knows
     /// nothing of it, and the connection stays plain AMP.
     ///
@@ -279,7 +276,8 @@ impl<R: Role> Client<R> {
         Ok(())
     }
 
-    /// Makes the ask; on another connection when this one is gone and nothing was sent.
+    /// Makes the ask; on another connection when this one is gone and nothing was sent. Gives the
+    /// outcome, and the time that there was for it.
     ///
     /// # Cancellation
     /// As [`Client::call`].
@@ -287,7 +285,7 @@ impl<R: Role> Client<R> {
         &self,
         name: &str,
         fields: &F,
-    ) -> Result<AskResult, CallError<Never>> {
+    ) -> Result<(AskResult, Duration), CallError<Never>> {
         let started = Instant::now();
         let context = CallContext::current();
         // Whoever called us waits no longer than that, and what comes later helps nobody.
@@ -313,7 +311,7 @@ impl<R: Role> Client<R> {
                 _ => None,
             };
             if next.is_none() {
-                return Ok(outcome?);
+                return Ok((outcome?, timeout));
             }
             (other, now) = (next, Instant::now());
             left = timeout.saturating_sub(now.saturating_duration_since(started));

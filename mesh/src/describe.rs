@@ -44,8 +44,9 @@ impl<R: Role> Client<R> {
         loop {
             let after = described.last().map(|command| command.name.clone());
             let page = Describe { after };
-            let outcome = self.ask(<Describe as amp_proto::Command>::NAME, &page).await?;
-            let page = response_of::<Describe>(outcome, self.timeout())?;
+            let (outcome, timeout) =
+                self.ask(<Describe as amp_proto::Command>::NAME, &page).await?;
+            let page = response_of::<Describe>(outcome, timeout)?;
             let Commands { commands, more } = page;
             let progress = !commands.is_empty();
             described.extend(commands.into_iter().map(CommandDescription::from));

@@ -13,6 +13,7 @@ use mesh::{CallContext, Client, Common, Features, PeerExt as _, TraceParent, con
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 /// Wait until somebody drops it.
 #[derive(Debug, Command)]
@@ -23,6 +24,13 @@ struct Dawdle;
 #[derive(Debug, Command)]
 #[command(answered_by = any)]
 struct Relay;
+
+/// Fail so long before the time of the call is over.
+#[derive(Debug, Command)]
+#[command(answered_by = any)]
+struct FailBefore {
+    milliseconds_before_its_time_is_over: u64,
+}
 
 /// Tell what is known of the call.
 #[derive(Debug, Command)]
@@ -62,6 +70,13 @@ impl Worker {
         tokio::task::yield_now().await;
         let asker = peer.client::<Cluster>().expect("the asker is connected");
         asker.call(Tell).await.map_err(amp_proto::Failure::undeclared)
+    }
+
+    #[responder]
+    async fn fail_before(&self, it: FailBefore) -> Result<(), amp_proto::Failure<Never>> {
+        let before = Duration::from_millis(it.milliseconds_before_its_time_is_over);
+        tokio::time::sleep_until(CallContext::current().deadline().unwrap() - before).await;
+        Err(amp_proto::Failure::undeclared("there is no time".to_owned()))
     }
 
     #[responder]
@@ -139,6 +154,29 @@ async fn a_call_whose_time_is_over_is_stopped_at_the_peer() {
     assert_eq!(two.seen_by_region.recv().await, Some(Seen::Began));
     assert_eq!(two.seen_by_region.recv().await, Some(Seen::Dropped));
     assert!(two.region.ping().await.is_ok(), "the late refusal does no harm");
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_fails_when_its_time_is_over_had_too_little_of_it() {
+    let two = two().await;
+    let client = two.region.clone().within(Duration::from_secs(2));
+    let fails = async |before| {
+        client.call(FailBefore { milliseconds_before_its_time_is_over: before }).await.unwrap_err()
+    };
+    for before in [0, 1] {
+        let failed = fails(before).await;
+        assert!(matches!(failed, CallError::TimedOut { maybe_done: true, .. }), "{failed:?}");
+    }
+    let failed = fails(10).await;
+    assert!(matches!(failed, CallError::Undeclared { .. }), "{failed:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_within_a_call_tells_the_time_that_it_had() {
+    let two = two().await;
+    let soon = CallContext::default().until(Instant::now() + Duration::from_secs(2));
+    let timed_out = soon.run(two.region.call(Dawdle)).await.unwrap_err();
+    assert_eq!(timed_out, CallError::TimedOut { after: Duration::from_secs(2), maybe_done: true });
 }
 
 #[tokio::test(start_paused = true)]

@@ -11,7 +11,7 @@ use amp_proto::{
 };
 use bytes::Bytes;
 use mesh::commands::Ident;
-use mesh::{Client, Common, connect_trusted};
+use mesh::{Client, Common, Features, connect_trusted};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
@@ -157,7 +157,8 @@ async fn several_large_calls_at_once_all_come_back_right() {
 
 #[tokio::test(start_paused = true)]
 async fn what_is_larger_than_either_side_takes_is_refused_before_it_is_sent() {
-    let small = Limits { large_bytes_max: 1_000_000, ..Limits::default() };
+    let box_bytes_max = 100_000;
+    let small = Limits { large_bytes_max: 1_000_000, box_bytes_max, ..Limits::default() };
     for (ours, theirs) in [(small.clone(), Limits::default()), (Limits::default(), small)] {
         let ends = negotiated(ours, theirs).await;
         let refused = ends.cluster.call(Mirror { image: image(1_000_000) }).await.unwrap_err();
@@ -172,8 +173,21 @@ async fn what_is_larger_than_either_side_takes_is_refused_before_it_is_sent() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_fits_a_box_is_sent_however_little_may_go_in_pieces() {
+    let little = Limits { large_bytes_max: 1, ..Limits::default() };
+    for (ours, theirs) in [(little.clone(), Limits::default()), (Limits::default(), little)] {
+        let ends = negotiated(ours, theirs).await;
+        assert!(!ends.cluster.link().agreement().unwrap().features.contains(Features::LARGE));
+        let image = image(60_000);
+        let mirrored = ends.cluster.call(Mirror { image: image.clone() }).await;
+        assert_eq!(mirrored, Ok(Image { image }));
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn at_every_length_about_the_limit_a_call_ends_alone() {
-    let small = Limits { large_bytes_max: 100_000, ..Limits::default() };
+    let box_bytes_max = 50_000;
+    let small = Limits { large_bytes_max: 100_000, box_bytes_max, ..Limits::default() };
     let ends = negotiated(small.clone(), small).await;
     for bytes in 99_700..=100_000 {
         match ends.cluster.call(Mirror { image: image(bytes) }).await {

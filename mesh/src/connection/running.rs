@@ -10,6 +10,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use amp_proto::{
     Afterwards, Answered, Ask, EncodeError, Escaped, Lost, Metadata, Outcome, Peer, ReceivedBox,
@@ -306,6 +307,12 @@ impl Running {
                 Some(deadline) => tokio::time::timeout_at(deadline, answering).await,
             };
             let outcome = match outcome {
+                Ok(Ok(Err(Refusal::Undeclared(error)))) if is_over(context.deadline()) => {
+                    // Whatever it called had no more time either, and said so first.
+                    let command = Escaped(&asked.command).to_string();
+                    tracing::debug!(command, error = %chain(&*error), "a responder ran out of time");
+                    Err(Refusal::DeadlineExceeded)
+                }
                 Ok(Ok(outcome)) => outcome,
                 Ok(Err(panic)) => Err(panicked(&*panic)),
                 Err(_) => Err(Refusal::DeadlineExceeded),
@@ -337,6 +344,13 @@ impl Running {
             None => link.exchange().cancel_stream(tag),
         }
     }
+}
+
+/// Whether the time of a call is over, as near as peers tell each other.
+fn is_over(deadline: Option<Instant>) -> bool {
+    /// The unit of what is left of it on the wire.
+    const UNIT: Duration = Duration::from_millis(1);
+    deadline.is_some_and(|deadline| Instant::now() + UNIT >= deadline)
 }
 
 /// Reads an ask and carries it out, with nothing of the connection.
