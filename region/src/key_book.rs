@@ -113,16 +113,22 @@ impl KeyBook {
     }
 }
 
-/// Follows the store.
+/// Follows the store, and says when this process can be of no more use to anybody with a key.
 pub(crate) async fn follow(inner: Arc<Inner>) {
     let mut changes = inner.book.keys.changes();
     let mut following = Repeats::new();
+    let mut told = None;
     loop {
         changes.borrow_and_update();
         let again_after = match inner.book.refresh().await {
             Ok(()) => {
                 if let Some(failures) = following.worked() {
                     tracing::info!(failures, "the keys can be looked up again");
+                }
+                if let Some(key) =
+                    own_bad_key(&inner).filter(|key| told.replace(*key) != Some(*key))
+                {
+                    tracing::error!(%key, "the key of this process was revoked: it needs another");
                 }
                 Duration::MAX
             }
@@ -216,7 +222,8 @@ pub(crate) async fn greet(
     };
     match found {
         Some(entry) if entry.role == RoleName::Cluster && entry.is_good(SystemTime::now()) => {
-            Ok(Some(arrived.known_as(entry.ident)))
+            // Nobody is to believe this process, as the log has said once.
+            Ok(own_bad_key(inner).is_none().then(|| arrived.known_as(entry.ident)))
         }
         Some(_) => {
             let refusal =
@@ -250,6 +257,11 @@ pub(crate) async fn greet(
     }
 }
 
+/// The key of this process, if it is not good any more.
+fn own_bad_key(inner: &Inner) -> Option<PublicKey> {
+    inner.process.key().filter(|own| inner.book.known.is_bad(own))
+}
+
 /// Asks whoever has a key that nobody can look up now to come again.
 async fn put_off(arrived: Arrived, error: &RegistryError) -> HandshakeError {
     let (key, reason) = (arrived.key(), chain(error).to_string());
@@ -276,7 +288,7 @@ async fn join(inner: &Arc<Inner>, key: PublicKey, it: Join) -> Result<Joined, Ca
         return Err(CannotJoin::UuidTaken);
     }
     // Nobody believes this process: who joins had better join through another.
-    if inner.process.key().is_some_and(|own| book.known.is_bad(&own)) {
+    if own_bad_key(inner).is_some() {
         return Err(CannotJoin::Unavailable);
     }
     let id = InviteId(invite[..].try_into().map_err(|_| CannotJoin::NoSuchInvite)?);

@@ -18,6 +18,15 @@ pub(crate) fn key_mistake(key: &str) -> Option<String> {
     })
 }
 
+/// Whether `key` is what the second or a later part of a long value of `first` stands under.
+pub(crate) fn is_part_of(key: &str, first: &str) -> bool {
+    let number = key.strip_prefix(first).and_then(|rest| rest.strip_prefix('.'));
+    number.is_some_and(|digits| {
+        let is_number = digits.bytes().all(|digit| digit.is_ascii_digit());
+        is_number && !digits.is_empty() && !digits.starts_with('0') && digits != "1"
+    })
+}
+
 /// Why a name cannot be a command's name, or nothing.
 pub(crate) fn command_mistake(name: &str) -> Option<String> {
     name_mistake(name, "command's name")
@@ -64,4 +73,19 @@ fn name_mistake(name: &str, what: &str) -> Option<String> {
     let bytes = name.len();
     (bytes > BYTES_MAX)
         .then(|| format!("a {what} has at most {BYTES_MAX} bytes, and this one has {bytes}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_long_value_goes_on_under_is_no_key_of_another() {
+        for key in ["a.2", "a.10", "a.3141"] {
+            assert!(is_part_of(key, "a"), "{key}");
+        }
+        for key in ["a", "a.", "a.1", "a.02", "a.b", "a.2b", "b.2", "ab.2", "a.2.2", "a.-2"] {
+            assert!(!is_part_of(key, "a"), "{key}");
+        }
+    }
 }

@@ -114,6 +114,7 @@ fn a_region_process_whose_key_was_revoked_is_told_how_it_comes_to_a_new_one() {
     let mut north = region(home.path(), "north");
     let revoked = in_dir(home.path(), &["keys", "revoke", "north"]);
     assert!(revoked.status.success(), "{revoked:?}");
+    north.line_with("the key of this process was revoked: it needs another");
     north.signal(Signal::TERM);
     north.ended();
     let again = ["region", "--name", "north", "--listen", "127.0.0.1", "--ports", "0"];

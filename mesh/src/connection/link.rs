@@ -39,6 +39,8 @@ pub struct Link {
     was_asked: AtomicBool,
     /// Commands of the peer that want no answer and failed.
     failed_notices: AtomicU64,
+    /// Asks of the peer that had an argument that cannot be read.
+    bad_arguments: AtomicU64,
     peer: PeerInfo,
     identity: OnceLock<Identity>,
     agreement: OnceLock<Agreement>,
@@ -94,6 +96,7 @@ impl Link {
             answering: AtomicUsize::new(0),
             was_asked: AtomicBool::new(false),
             failed_notices: AtomicU64::new(0),
+            bad_arguments: AtomicU64::new(0),
             peer,
             identity: OnceLock::new(),
             agreement: OnceLock::new(),
@@ -127,9 +130,11 @@ impl Link {
         self.identity.get()?.version.as_deref()
     }
 
-    /// Admits the peer under an identity. Only the first time counts; whether it was is told.
+    /// Admits the peer under an identity. Only the first time counts; whether it was is told. Of a
+    /// name or version of more than 255 bytes the rest is left out.
     #[must_use]
     pub fn admit(&self, ident: &str, name: Option<String>, version: Option<String>) -> bool {
+        let (name, version) = (name.map(shortened), version.map(shortened));
         let identity = Identity { ident: ident.to_owned(), name, version };
         self.identity.set(identity).is_ok()
     }
@@ -223,9 +228,12 @@ impl Link {
     /// Counts a command of the peer that wants no answer and failed. Gives how many there were, if
     /// that is worth a line in the log: the peer may send as many as it likes.
     pub(super) fn note_failed_notice(&self) -> Option<u64> {
-        const TOLD_EACH: u64 = 10;
-        let times = self.failed_notices.fetch_add(1, Ordering::Relaxed) + 1;
-        (times <= TOLD_EACH || times.is_power_of_two()).then_some(times)
+        worth_a_line(&self.failed_notices)
+    }
+
+    /// As [`Link::note_failed_notice`], for asks with an argument that cannot be read.
+    pub(super) fn note_bad_argument(&self) -> Option<u64> {
+        worth_a_line(&self.bad_arguments)
     }
 
     /// How many streams are open, be they part of our calls or of the peer's.
@@ -384,6 +392,21 @@ impl Link {
     fn has_room(&self, is_large: bool) -> bool {
         self.exchange().has_room_for_answer(is_large)
     }
+}
+
+/// Counts another of these, and gives how many there were if that is worth a line in the log: the
+/// first of them, and then ever fewer.
+fn worth_a_line(count: &AtomicU64) -> Option<u64> {
+    const TOLD_EACH: u64 = 10;
+    let times = count.fetch_add(1, Ordering::Relaxed) + 1;
+    (times <= TOLD_EACH || times.is_power_of_two()).then_some(times)
+}
+
+/// What a peer calls itself, no longer than anybody reads.
+fn shortened(mut said: String) -> String {
+    const BYTES_MAX: usize = 255;
+    said.truncate(said.floor_char_boundary(BYTES_MAX));
+    said
 }
 
 impl fmt::Debug for Link {

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use amp_proto::{
     Afterwards, Answered, Ask, EncodeError, Escaped, Lost, Metadata, Outcome, Peer, ReceivedBox,
-    Refusal, Reply, Responders,
+    Refusal, Reply, Responders, ValueError,
 };
 use futures_util::FutureExt as _;
 use sha2::{Digest as _, Sha256};
@@ -26,7 +26,7 @@ use crate::budget::Shedding;
 use crate::chain::chain;
 use crate::context::CallContext;
 use crate::host::host_name;
-use crate::once::{Asking, CallId, OnceStore};
+use crate::once::{Asking, CallId, NotACallId, OnceStore};
 
 /// Everything it takes to answer the peer.
 #[derive(Debug)]
@@ -249,9 +249,10 @@ impl Running {
     fn begin_once(&mut self, link: &Arc<Link>, ask: &Ask<'_>, id: &[u8]) {
         let id = match CallId::from_bytes(id) {
             Ok(id) => id,
-            Err(error) => {
-                let refusal = Refusal::Undeclared(Box::new(error));
-                return finish(link, ask.tag, ask.command, Err(refusal));
+            Err(NotACallId) => {
+                let (expected, found) = ("the id of a call", Escaped(id).to_string());
+                let refusal = ValueError::Malformed { expected, found }.at("_once");
+                return finish(link, ask.tag, ask.command, Err(Refusal::BadArgument(refusal)));
             }
         };
         let Some(once) = &self.once else {
@@ -309,8 +310,8 @@ impl Running {
             let outcome = match outcome {
                 Ok(Ok(Err(Refusal::Undeclared(error)))) if is_over(context.deadline()) => {
                     // Whatever it called had no more time either, and said so first.
-                    let command = Escaped(&asked.command).to_string();
-                    tracing::debug!(command, error = %chain(&*error), "a responder ran out of time");
+                    let (command, error) = (Escaped(&asked.command).to_string(), chain(&*error));
+                    tracing::debug!(command, %error, "a responder ran out of time");
                     Err(Refusal::DeadlineExceeded)
                 }
                 Ok(Ok(outcome)) => outcome,
@@ -471,7 +472,9 @@ fn refuse(link: &Link, tag: Option<&[u8]>, command: &[u8], refusal: Refusal) {
         }
         Refusal::BadArgument(error) => {
             let error = chain(&error);
-            tracing::warn!(peer, command, %error, "the peer asked with a bad argument");
+            if let Some(times) = link.note_bad_argument() {
+                tracing::warn!(peer, command, %error, times, "the peer asked with a bad argument");
+            }
             send("UNKNOWN", &format!("Unknown Error: {error}"));
             None
         }

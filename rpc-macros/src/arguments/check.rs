@@ -47,7 +47,11 @@ fn check_keys(fields: &[Field<'_>], errors: &mut Errors) {
         let double = double.map(|earlier| {
             format!("the key `{key}` belongs to the field `{}` already", earlier.ident)
         });
-        let Some(mistake) = wire_name::key_mistake(&key).or(double) else {
+        let first = fields.iter().find(|other| wire_name::is_part_of(&key, &other.key()));
+        let part = first.map(|first| {
+            format!("a long value of `{}` goes on under the key `{key}`", first.ident)
+        });
+        let Some(mistake) = wire_name::key_mistake(&key).or(double).or(part) else {
             continue;
         };
         match &field.renamed {

@@ -420,6 +420,29 @@ async fn a_cluster_that_registers_without_a_uuid_is_told_so() -> TestResult {
 }
 
 #[tokio::test]
+async fn whoever_is_inside_cannot_fill_the_log_with_its_own_mistakes() -> TestResult {
+    let fortress = Fortress::build().await?;
+    let mut peer = RawPeer::admitted(&fortress.mesh, &Mesh::uuid_of(7).to_string()).await?;
+    let asks = [
+        box_of([("_ask", b"1"), ("_command", b"RegisterCluster")]),
+        box_of([("_ask", b"2"), ("_command", b"Ping"), ("_once", b"soon")]),
+        box_of([("_command", b"RegisterCluster")]),
+    ];
+    for _ in 0..100 {
+        peer.send(&asks.concat()).await?;
+        for _ in 0..2 {
+            let refused = peer.next_reply().await.unwrap();
+            assert_eq!(refused.get("_error_code").unwrap(), "UNKNOWN");
+        }
+    }
+    let lines = fortress.logs.lines_with("the peer asked with a bad argument");
+    // The first ten of 300, and those with which their number doubled: 16, 32, 64, 128, 256.
+    assert_eq!(lines.len(), 15, "{lines:#?}");
+    assert!(fortress.logs.lines_with("ERROR").is_empty());
+    Ok(())
+}
+
+#[tokio::test]
 async fn two_hundred_silent_strangers_disturb_nobody() -> TestResult {
     let fortress = Fortress::build().await?;
     let mut strangers = Vec::new();
