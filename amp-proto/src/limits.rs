@@ -9,7 +9,8 @@ use core::time::Duration;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Bytes of one box, as it stands on the wire. A larger one from the peer closes the
-    /// connection; a larger one of ours is refused before anything is sent. Default 1 MiB.
+    /// connection; a larger one of ours goes in pieces between two of us, and is refused before
+    /// anything is sent where it cannot. Default 1 MiB.
     pub box_bytes_max: usize,
     /// Keys in one box, ours or the peer's, as above. Default 256.
     pub keys_per_box_max: usize,
@@ -49,7 +50,8 @@ pub struct Limits {
     pub stream_window_bytes: usize,
     /// Bytes of one ask or answer that goes in pieces, as those beyond
     /// [`Exchange::PART_BYTES`](crate::Exchange::PART_BYTES) do between two of us. Four such may be
-    /// under way at once in each direction. Default 16 MiB.
+    /// under way at once in each direction. On a connection where it is less than `box_bytes_max`,
+    /// the smaller of both sides each, nothing goes in pieces. Default 16 MiB.
     pub large_bytes_max: usize,
     /// How long a process remembers what it answered to a call that is made once, from when its id
     /// was made. Older ids are refused. Default 2 min.

@@ -160,7 +160,8 @@ impl<T: Arguments + Sync> ItemSender<T> {
     /// are under way; an item is one box.
     ///
     /// # Errors
-    /// [`ItemRefused`]; the item was not sent.
+    /// [`ItemRefused`]; the item was not sent. [`ItemRefused::Stopped`] need be no failure of a
+    /// responder: its caller wants no more, and may wait for the response.
     ///
     /// # Cancellation
     /// Dropping the future before it is done sends nothing.

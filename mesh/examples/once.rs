@@ -3,6 +3,7 @@
 
 use std::error::Error;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use amp_proto::{Arguments, Command, Never, responders};
 use cluster::ClusterController;
@@ -38,6 +39,7 @@ async fn take_out(
     id: CallId,
 ) -> Result<Left, Box<dyn Error>> {
     let gouda = TakeOut { name: "Gouda".into() };
+    let mut pause = Duration::from_millis(100);
     loop {
         let client = region.get_client_for(cellar).await?.once(id);
         match client.call(gouda.clone()).await {
@@ -46,6 +48,8 @@ async fn take_out(
             Err(failed) if failed.is_retryable_once() => println!("again: {failed}"),
             Err(failed) => return Err(failed.into()),
         }
+        tokio::time::sleep(pause).await;
+        pause = Duration::from_secs(5).min(pause * 2);
     }
 }
 // ANCHOR_END: once

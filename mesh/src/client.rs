@@ -101,8 +101,10 @@ impl<R: Role> Client<R> {
     /// Calls on one client overlap freely; answers may come back in any order.
     ///
     /// # Limits
-    /// The command's box must fit [`Limits::box_bytes_max`](amp_proto::Limits::box_bytes_max):
-    /// keys up to 255 bytes, values up to 65,535. When
+    /// Between two of us the command may take
+    /// [`Limits::large_bytes_max`](amp_proto::Limits::large_bytes_max) bytes. Towards a stock peer
+    /// it must fit [`Limits::box_bytes_max`](amp_proto::Limits::box_bytes_max), with values up to
+    /// 65,535 bytes. When
     /// [`asks_in_flight_max`](amp_proto::Limits::asks_in_flight_max) calls are under way, or
     /// [`outbound_bytes_max`](amp_proto::Limits::outbound_bytes_max) bytes wait to be sent, the
     /// call waits for its turn as part of its own time.
@@ -145,7 +147,9 @@ impl<R: Role> Client<R> {
     /// [`streams_max`](amp_proto::Limits::streams_max) such calls at once on one connection, and
     /// [`stream_window_bytes`](amp_proto::Limits::stream_window_bytes) ahead of the reader on each.
     /// Each is one of the [`asks_in_flight_max`](amp_proto::Limits::asks_in_flight_max) calls under
-    /// way, until its outcome was taken.
+    /// way, until its outcome was taken. The command, each item and the response go whole: each has
+    /// to fit [`box_bytes_max`](amp_proto::Limits::box_bytes_max), and a value that may have more
+    /// than 65,535 bytes has to be [`Large`](amp_proto::Large).
     ///
     /// # Errors
     /// [`CallError::Lost`], [`CallError::Encode`]; [`CallError::Overloaded`] at either limit, and
@@ -174,6 +178,10 @@ impl<R: Role> Client<R> {
 
     /// Sends `command` without waiting for an answer. There is none: nothing tells whether it was
     /// carried out.
+    ///
+    /// # Limits
+    /// It goes whole, also to one of us:
+    /// [`box_bytes_max`](amp_proto::Limits::box_bytes_max), with values up to 65,535 bytes.
     ///
     /// # Errors
     /// [`CallError::Lost`] when the connection is gone already, [`CallError::Encode`].
@@ -211,8 +219,8 @@ impl<R: Role> Client<R> {
         })
     }
 
-    /// Asks for a sign of life, and gives the time it took. A peer that does not know `Ping` is
-    /// alive all the same.
+    /// Asks for a sign of life, and gives the time it took, that of waiting for its turn included:
+    /// it is a call like any other. A peer that does not know `Ping` is alive all the same.
     ///
     /// # Errors
     /// [`CallError::TimedOut`], [`CallError::Lost`].

@@ -177,7 +177,10 @@ def check_start_tls(folder, secret_file):
             cluster.until("rated", name="Gouda", total=7)
         with Peer("start_tls_cluster.py", *flags, at) as cluster:
             cluster.until("failed")
-    found("StartTLS with certificates on both sides, and not without", True)
+        plain = ["--secret-file", secret_file, "--uuid", "c-1"]
+        with Peer("twisted_cluster.py", *plain, at) as cluster:
+            told = cluster.until("failed")["error"]
+    found("StartTLS with certificates on both sides, and not without", "StartTLS" in told)
 
 
 def check_types():

@@ -12,11 +12,14 @@ from twisted.protocols import amp
 
 
 class Connection(twisted_region.Connection):
+    secured = False
+
     def begin(self):
         """Nothing is asked in the clear."""
 
     @amp.StartTLS.responder
     def start_tls(self):
+        self.secured = True
         # The answer goes out first, and TLS begins behind it.
         reactor.callLater(0, super().begin)
         return self.factory.certificates
@@ -24,7 +27,11 @@ class Connection(twisted_region.Connection):
     def locateResponder(self, name):
         if name == amp.StartTLS.commandName:
             return amp.AMP.locateResponder(self, name)
-        return super().locateResponder(name)
+        return super().locateResponder(name) if self.secured else self.refuse
+
+    def refuse(self, box):
+        """Nothing is answered in the clear either: whoever does not start TLS is left."""
+        raise amp.RemoteAmpError(b"TLS_REQUIRED", "ask StartTLS first", fatal=True)
 
     async def admit(self):
         await super().admit()

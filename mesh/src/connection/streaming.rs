@@ -174,8 +174,9 @@ impl<C: Streaming> StreamingCall<C> {
         }
     }
 
-    /// Says that no more items will be sent, if that was not said, drops those that were not taken,
-    /// and waits for the response.
+    /// Says that no more items will be sent, if that was not said, and that no more are wanted,
+    /// drops those that were not taken, and waits for the response. The responder's
+    /// [`ItemSender::send`] fails from then on, and it is for the responder to answer all the same.
     ///
     /// # Errors
     /// As [`Client::call`](crate::Client::call).
