@@ -34,7 +34,7 @@ struct Words {
 
 /// Let a cheez ripen.
 #[derive(Clone, Debug, PartialEq, Command)]
-#[command(answered_by = Cluster)]
+#[command(answered_by = Cluster, no_answer)]
 struct RipenCheez;
 
 struct Cellar;
@@ -57,8 +57,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let (secret, cellar) = (Secret::generate(), ClusterId::random());
     let region = RegionController::builder().listen(Listen::loopback()).secret(secret.clone());
     let region = region.start().await?;
-    let one = Limits { responders_running_max: 1, ..Limits::default() };
-    let cluster = ClusterController::builder().uuid(cellar).secret(secret).limits(one);
+    // One ask at a time, and nothing in pieces: a box may be larger.
+    let little = Limits { responders_running_max: 1, large_bytes_max: 1024, ..Limits::default() };
+    let cluster = ClusterController::builder().uuid(cellar).secret(secret).limits(little);
     let cluster = cluster.region(region.address()).responders(Cellar).start().await?;
 
     let client = region.get_client_for(cellar).await?.within(Duration::from_millis(500));
@@ -70,10 +71,13 @@ async fn main() -> Result<(), Box<dyn Error>> {
             Err(failed) => println!("{failed}; maybe done: {}", failed.maybe_done()),
         }
     }
-    // The cellar answers one ask at a time, and the first takes years.
-    let both = tokio::join!(client.call(RipenCheez), client.call(RipenCheez));
-    println!("the first: {:?}\nthe second: {:?}", both.0, both.1);
-    cluster.abort().await; // a shutdown would wait for the first
+    // The cellar answers one ask at a time, and this one takes years.
+    client.notify(RipenCheez).await?;
+    match client.call(RipenCheez).await {
+        Err(CallError::Overloaded) => println!("the cellar has too much to do"),
+        other => println!("{other:?}"),
+    }
+    cluster.abort().await; // a shutdown would wait for it
     region.shutdown().await;
     Ok(())
 }

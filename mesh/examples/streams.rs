@@ -3,7 +3,9 @@
 
 use std::error::Error;
 
-use amp_proto::{Arguments, Cluster, Command, Failure, ItemSender, Items, Never, responders};
+use amp_proto::{
+    Arguments, Cluster, Command, Failure, ItemRefused, ItemSender, Items, Never, responders,
+};
 use cluster::ClusterController;
 use mesh::{Client, ClusterId, Listen, Secret};
 use region::RegionController;
@@ -49,7 +51,13 @@ impl Cellar {
         mut readings: ItemSender<Reading>,
     ) -> Result<(), Failure<Never>> {
         for celsius in (1..=12).cycle().take(it.readings.try_into().map_err(Failure::undeclared)?) {
-            readings.send(Reading { celsius }).await.map_err(Failure::undeclared)?;
+            match readings.send(Reading { celsius }).await {
+                Ok(()) => {}
+                // Nobody wants more. The caller still waits for the response.
+                Err(ItemRefused::Stopped(_)) => break,
+                // The item is too large.
+                Err(refused) => return Err(Failure::undeclared(refused)),
+            }
         }
         Ok(())
     }
