@@ -44,6 +44,9 @@ pub(crate) enum ArgumentsError {
     /// The JSON is no object.
     #[error("the arguments are not a JSON object: write {{\"key\": value, …}}")]
     NotAnObject,
+    /// There is more on stdin than is read from it.
+    #[error("the arguments on stdin are longer than {STDIN_BYTES_MAX} bytes")]
+    TooLong,
     /// Stdin cannot be read.
     #[error("cannot read the arguments from stdin")]
     Stdin(#[source] io::Error),
@@ -103,12 +106,7 @@ impl Typed {
     /// [`ArgumentsError`].
     pub(crate) fn read(words: &[String]) -> Result<Self, ArgumentsError> {
         match words {
-            [word] if word == "-" => {
-                let mut text = String::new();
-                let mut stdin = io::stdin().lock().take(STDIN_BYTES_MAX);
-                stdin.read_to_string(&mut text).map_err(ArgumentsError::Stdin)?;
-                object(&text)
-            }
+            [word] if word == "-" => object(&stdin()?),
             [word] if word.trim_start().starts_with(['{', '[']) => object(word),
             words => pairs(words),
         }
@@ -130,6 +128,16 @@ impl Typed {
         encoded.sort();
         Ok(encoded)
     }
+}
+
+fn stdin() -> Result<String, ArgumentsError> {
+    let (mut limited, mut bytes) = (io::stdin().lock().take(STDIN_BYTES_MAX + 1), Vec::new());
+    limited.read_to_end(&mut bytes).map_err(ArgumentsError::Stdin)?;
+    if limited.limit() == 0 {
+        return Err(ArgumentsError::TooLong);
+    }
+    let no_text = |error| io::Error::new(io::ErrorKind::InvalidData, error);
+    String::from_utf8(bytes).map_err(|error| ArgumentsError::Stdin(no_text(error)))
 }
 
 fn object(text: &str) -> Result<Typed, ArgumentsError> {

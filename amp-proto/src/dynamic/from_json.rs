@@ -17,7 +17,7 @@ use super::suggest::nearest;
 use super::{FieldDescription, TypeDescription};
 use crate::argument::{deflate, put_json};
 use crate::error::{EncodeError, ValueError};
-use crate::wire::{VALUE_BYTES_MAX, Value};
+use crate::wire::Value;
 use crate::{AbsolutePath, AmpBox, Argument, DateTime, Decimal, Limits};
 
 const INTEGER: &str = "an integer";
@@ -39,6 +39,10 @@ const OBJECT: &str = "an object";
 /// order of the wire.
 ///
 /// See the [module](super) for the form that each type has in JSON.
+///
+/// # Limits
+/// None for a value: one of more than 65,535 bytes is refused when it is sent to a peer that does not
+/// put it together again. Elements of lists end there.
 ///
 /// # Errors
 /// [`ArgumentProblem`] for a field that is not declared, or for the first that is missing or does
@@ -84,11 +88,6 @@ pub fn encode_json(
         };
         let mut out = Vec::new();
         encode(kind, given, &mut out).map_err(|problem| problem.inside(name))?;
-        let may_go_on = matches!(kind, TypeDescription::Large(_) | TypeDescription::Compressed(_));
-        if out.len() > VALUE_BYTES_MAX && !may_go_on {
-            let too_long = EncodeError::ValueTooLong { key: name.clone(), bytes: out.len() };
-            return Err(ProblemReason::DoesNotFit(too_long).at(name));
-        }
         entries.push((name.clone(), out));
     }
     entries.sort();

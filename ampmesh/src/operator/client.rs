@@ -142,7 +142,9 @@ impl Operator {
             stopped.run_until_cancelled(driving).await;
         });
         let driving = stop.drop_guard();
-        match client.call(Identify).await {
+        // What is called may take and give more than goes into one box.
+        let (_agreed, identified) = tokio::join!(client.negotiate(), client.call(Identify));
+        match identified {
             Ok(ident) => Ok(Some(Self { client, ident, _driving: driving })),
             Err(CallError::Undeclared { code, .. }) if code == ENDING => {
                 Err(OperatorError::Ending { name: socket::name(path) })

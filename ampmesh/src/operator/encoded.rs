@@ -1,7 +1,7 @@
 //! Encoded fields of one command inside the box of another.
 //!
 //! Each travels under its own key with `=` before it, so that a value may have all of AMP's 65,535
-//! bytes. The key on the wire has one byte less, 254.
+//! bytes, and go on under further keys. The key on the wire has one byte less, 254.
 
 use amp_proto::{BoxWriter, EncodeError, Fields, Limits, Scanner, write_box};
 
@@ -40,7 +40,9 @@ pub(super) fn of_response(fields: &Fields<'_>) -> EncodedFields {
 
 /// Reads encoded fields as if they had just come in a box.
 pub(crate) fn with_fields<T>(encoded: &EncodedFields, read: impl FnOnce(&Fields<'_>) -> T) -> T {
-    let limits = Limits::default();
+    // What came within the limits of both ways is not judged again.
+    let usual = Limits::default();
+    let limits = Limits { box_bytes_max: usize::MAX, keys_per_box_max: usize::MAX, ..usual };
     let mut wire = Vec::new();
     let mut scanner = Scanner::default();
     let written = write_box(&mut wire, &[], &limits, |out| {
@@ -51,8 +53,7 @@ pub(crate) fn with_fields<T>(encoded: &EncodedFields, read: impl FnOnce(&Fields<
             })
         })
     });
-    // What came in a box within the limits fits one again. A box without keys is not one; it reads
-    // as no fields.
+    // A box without keys is not one; it reads as no fields.
     let scanned = written.is_ok() && scanner.scan(&wire, &limits).is_ok();
     let spans = if scanned { scanner.spans() } else { &[] };
     read(&Fields::in_place(&wire, spans, &limits))

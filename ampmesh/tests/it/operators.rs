@@ -1,7 +1,7 @@
 //! `ampmesh ls`, `describe`, `call` and `ping` on a running mesh.
 
 use std::io::Write as _;
-use std::process::Stdio;
+use std::process::{Output, Stdio};
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -81,16 +81,30 @@ fn a_region_keeps_its_own_total() {
     assert!(dev.run(&["call", "region", "RateCheez", "name=Brie", "rating=1"]).status.success());
 }
 
-#[test]
-fn arguments_can_come_from_stdin() {
-    let dev = Dev::start(&["--regions", "1", "--clusters", "1"]);
+/// Has a cluster eat a cheez of an origin that is so long.
+fn eat_from_stdin(dev: &Dev, origin_bytes: usize) -> Output {
     let data_dir = dev.data_dir.to_str().unwrap();
     let mut command = ampmesh(&["call", "any", "EatCheez", "-", "--data-dir", data_dir]);
-    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let arguments = json!({ "name": "Gouda", "origin": "H".repeat(origin_bytes) });
     let mut stdin = child.stdin.take().unwrap();
-    stdin.write_all(br#"{"name": "Gouda", "origin": "Holland"}"#).unwrap();
+    // Whoever has read enough reads no more.
+    let _written = stdin.write_all(arguments.to_string().as_bytes());
     drop(stdin);
-    assert_eq!(child.wait_with_output().unwrap().stdout, b"rating: 6\n");
+    child.wait_with_output().unwrap()
+}
+
+#[test]
+fn arguments_can_come_from_stdin_and_be_long() {
+    let dev = Dev::start(&["--regions", "1", "--clusters", "1"]);
+    for origin_bytes in [7, 70_000, 3_000_000] {
+        let eaten = eat_from_stdin(&dev, origin_bytes);
+        assert_eq!(String::from_utf8_lossy(&eaten.stdout), "rating: 6\n", "{eaten:?}");
+    }
+    let (exit, err) = failure(&eat_from_stdin(&dev, 17 * 1024 * 1024));
+    assert_eq!(exit, 2, "{err}");
+    assert!(err.contains("the arguments on stdin are longer than 16777216 bytes"), "{err}");
 }
 
 #[test]
