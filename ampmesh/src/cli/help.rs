@@ -86,7 +86,11 @@ With --json, one object:
                 "waited_ms": number or null}],
    "clusters": [{"name", "uuid", "version", "connections"}],
    "connections": [{"region", "region_id", "cluster", "cluster_uuid", "address",
-                    "round_trip_ms": number or null, "uptime_s"}]}
+                    "round_trip_ms": number or null, "uptime_s"}],
+   "registry_error": text or null}
+A registry_error says why the registry cannot be asked. The regions are those that were known last
+then, and the connections those of the process that gives the list, and with -v of the others that
+have a socket here; stderr says so, and the exit code is 0.
 
 With --json -v, each region has "details" as well: "given", "none", "not-asked" or "failed"; and
 each connection "details", null if its region process gave none:
