@@ -62,6 +62,33 @@ fn flags_win_over_the_environment_and_that_over_the_file() {
 }
 
 #[test]
+fn what_is_meant_for_a_database_is_not_taken_for_a_file() {
+    let (scratch, file) = with_file("[region]\nregistry = 'host=h password=geheim'\n");
+    let data_dir = scratch.path().join("data");
+    let region = |text: Option<&str>, flags: &[&str]| {
+        let mut command = ampmesh(&["region", "--listen", "127.0.0.1", "--ports", "0"]);
+        command.args(flags).arg("--data-dir").arg(&data_dir).current_dir(scratch.path());
+        command.envs(text.map(|text| ("AMPMESH_REGISTRY", text)));
+        let mut region = Running::start(command);
+        assert_eq!(region.ended().code(), Some(2));
+        region.rest()
+    };
+    let said = [
+        region(Some("host=h password=geheim"), &[]),
+        region(Some("postgres//u:geheim@h/d"), &[]),
+        region(None, &["--registry", "host=h password = geheim"]),
+        region(None, &["--config", &file]),
+    ];
+    for said in said {
+        assert!(said.contains("postgres://USER:PASSWORD@HOST:PORT/DATABASE"), "{said}");
+        assert!(!said.contains("geheim"), "{said}");
+    }
+    let made = fs::read_dir(scratch.path()).unwrap().flatten();
+    let made: Vec<_> = made.map(|it| it.file_name().into_string().unwrap()).collect();
+    assert!(!made.iter().any(|name| name.contains("geheim")), "{made:?}");
+}
+
+#[test]
 fn a_key_or_secret_that_is_no_regular_file_does_not_hold_the_start_up() {
     let (scratch, _file) = with_file("");
     let pipe = |name: &str| {
