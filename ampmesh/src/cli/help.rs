@@ -56,7 +56,10 @@ The cluster makes itself a key, cluster.key in the data directory, and keeps who
 in regions.json beside it. The secret of the token is shown to nobody but a region process whose \
 key stands in the token.
 
-With --json: {\"uuid\":…,\"name\":…,\"key\":…,\"regions\":[…]}";
+A cluster that has joined stays as it is, and does not use another token: had_joined is true then.
+
+With --json: {\"uuid\":…,\"name\":…,\"key\":…,\"regions\":[…],
+              \"had_joined\": true or false}";
 
 pub(super) const KEYS: &str = r#"A key is `amp1` and 56 letters and digits.
 
