@@ -134,6 +134,9 @@ With --json, one object (for `all`, an array of them, one per cluster):
 or, instead of "response":
    "error": {"kind", "code": text or null, "description", "maybe_done": true or false}
 
+A command that is called with a stream is called from a program: it is unhandled here, with the code
+STREAM_NEEDED.
+
 The kind of an error is declared, unhandled, undeclared, overloaded, timed-out, lost,
 not-connected, unreadable or unsendable; maybe_done is whether the command may have been carried
 out all the same. round_trip_ms is null where no answer came.

@@ -16,7 +16,7 @@ pub use common::{
     Authenticate, Authenticated, CommandRow, Commands, Describe, FieldRow, Ident, Identify, Leave,
     Ping, StartTls, TLS_REQUIRED,
 };
-pub use extensions::{Cancel, Credit, End, Item, Negotiate, Part, Terms, Unwanted};
+pub use extensions::{Cancel, Credit, End, Item, Negotiate, Part, STREAM_NEEDED, Terms, Unwanted};
 pub use keys::{
     AnnounceKey, CannotAnnounceKey, CannotJoin, CannotRotateKey, Join, Joined, KEY_REVOKED,
     KEYS_UNAVAILABLE, KeyAnnounced, KeyRotated, ListRegionKeys, NOT_ENROLLED, RegionKeys,
