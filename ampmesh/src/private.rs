@@ -4,6 +4,7 @@ use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use uuid::Uuid;
 
@@ -78,6 +79,7 @@ pub(crate) fn write_new_file(
     path: &Path,
     content: impl FnOnce() -> String,
 ) -> Result<bool, PrivateError> {
+    remove_stale_drafts(path);
     let is_there = path.try_exists();
     if is_there.map_err(|error| PrivateError::File { path: path.to_owned(), error })? {
         return Ok(false);
@@ -85,7 +87,7 @@ pub(crate) fn write_new_file(
     if let Some(folder) = path.parent() {
         make_directory(folder)?;
     }
-    let draft = path.with_extension(format!("draft-{}", Uuid::new_v4().simple()));
+    let draft = draft_of(path);
     let written =
         write_draft(&draft, &content()).and_then(|()| match fs::hard_link(&draft, path) {
             Ok(()) => Ok(true),
@@ -103,7 +105,8 @@ pub(crate) fn write_new_file(
 /// # Errors
 /// The operating system's.
 pub(crate) fn replace_file(path: &Path, content: &str) -> io::Result<()> {
-    let draft = path.with_extension(format!("draft-{}", Uuid::new_v4().simple()));
+    remove_stale_drafts(path);
+    let draft = draft_of(path);
     let written = write_draft(&draft, content).and_then(|()| rename(&draft, path));
     if written.is_err() {
         // What went wrong first is what counts.
@@ -149,6 +152,34 @@ fn sync_folder(path: &Path) -> io::Result<()> {
     File::open(folder.unwrap_or_else(|| Path::new(".")))?.sync_all()
 }
 
+/// What stands between the name of a file, without its extension, and a draft's own number.
+const DRAFT: &str = ".draft-";
+/// A draft lasts for a moment, unless whoever wrote it was killed.
+const STALE_AFTER: Duration = Duration::from_secs(60);
+
+fn draft_of(path: &Path) -> PathBuf {
+    path.with_extension(format!("draft-{}", Uuid::new_v4().simple()))
+}
+
+/// Removes the drafts of this file that processes have left that were killed: there may be keys in
+/// them. What cannot be removed stays, and is in nobody's way.
+fn remove_stale_drafts(path: &Path) {
+    let (Some(folder), Some(stem)) = (path.parent(), path.file_stem()) else { return };
+    let Ok(entries) = fs::read_dir(folder) else { return };
+    let beginning = [stem.as_encoded_bytes(), DRAFT.as_bytes()].concat();
+    for entry in entries.flatten() {
+        let is_draft = entry.file_name().as_encoded_bytes().starts_with(&beginning);
+        let modified = || entry.metadata().and_then(|it| it.modified());
+        let is_stale = || {
+            let age = modified().ok().and_then(|it| it.elapsed().ok());
+            age.is_some_and(|age| age > STALE_AFTER)
+        };
+        if is_draft && is_stale() {
+            let _removed = fs::remove_file(entry.path());
+        }
+    }
+}
+
 fn write_draft(draft: &Path, content: &str) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(draft)?;
     file.write_all(content.as_bytes())?;
@@ -174,6 +205,32 @@ mod tests {
         assert_eq!(mode(&path), 0o600);
         assert_eq!(mode(&scratch.path().join("deep")), 0o700);
         assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1, "no draft is left");
+    }
+
+    #[test]
+    fn what_was_left_by_a_kill_goes_when_the_same_file_is_asked_for_again() {
+        let scratch = Scratch::new().unwrap();
+        let path = scratch.path().join("region-north.key");
+        let long_ago = std::time::SystemTime::now() - 2 * STALE_AFTER;
+        let left = |name: &str, modified: Option<std::time::SystemTime>| {
+            let file = File::create_new(scratch.path().join(name)).unwrap();
+            modified.into_iter().for_each(|it| file.set_modified(it).unwrap());
+        };
+        left("region-north.draft-0123", Some(long_ago));
+        left("region-north.draft-4567", None);
+        left("region-north.b.draft-0123", Some(long_ago));
+        left("secret.draft-0123", Some(long_ago));
+        assert!(write_new_file(&path, || "one".to_owned()).unwrap());
+        let names = || {
+            let entries = fs::read_dir(scratch.path()).unwrap().flatten();
+            let names = entries.map(|entry| entry.file_name().into_string().unwrap());
+            names.filter(|name| name.contains("draft")).collect::<std::collections::BTreeSet<_>>()
+        };
+        let others = ["region-north.b.draft-0123", "region-north.draft-4567", "secret.draft-0123"];
+        assert_eq!(names(), others.map(str::to_owned).into());
+        left("region-north.draft-89ab", Some(long_ago));
+        assert!(!write_new_file(&path, || panic!("made in vain")).unwrap());
+        assert_eq!(names(), others.map(str::to_owned).into(), "also where the file is there");
     }
 
     #[test]

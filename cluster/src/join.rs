@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use amp_proto::{CallError, Limits, PublicKey, Region, Responders, RoleName};
 use bytes::Bytes;
-use mesh::commands::{CannotJoin, Join, Joined};
+use mesh::commands::{CannotJoin, Join, Joined, Ping};
 use mesh::{
     Client, ClusterId, HandshakeError, InviteToken, KeyPair, Pins, TcpTransport, Transport,
     connect_by_key,
@@ -39,6 +39,16 @@ pub struct Membership {
     pub keys: Vec<PublicKey>,
     /// Where they are.
     pub addresses: Vec<String>,
+}
+
+/// How [`Joining::enrol`] went.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Enrolled {
+    /// What has to be kept.
+    pub membership: Membership,
+    /// Whether the key was enrolled already: the region did not look at the token this time.
+    pub had_joined: bool,
 }
 
 /// Why a cluster has not joined.
@@ -114,15 +124,27 @@ impl Joining {
     /// # Cancellation
     /// Dropping the future leaves open whether the cluster has joined.
     pub async fn join(&self) -> Result<Membership, JoinError> {
+        Ok(self.enrol().await?.membership)
+    }
+
+    /// As [`Joining::join`], and tells whether the key was enrolled before.
+    ///
+    /// # Errors
+    /// [`JoinError`].
+    ///
+    /// # Cancellation
+    /// As [`Joining::join`].
+    pub async fn enrol(&self) -> Result<Enrolled, JoinError> {
         let mut failed = None;
         for address in &self.token.addresses {
             match Box::pin(self.join_at(address)).await {
-                Ok(Joined { keys, mut addresses }) => {
+                Ok((Joined { keys, mut addresses }, had_joined)) => {
                     // The region may be behind an address that it does not know itself.
                     if !addresses.contains(address) {
                         addresses.insert(0, address.clone());
                     }
-                    return Ok(Membership { keys, addresses });
+                    let membership = Membership { keys, addresses };
+                    return Ok(Enrolled { membership, had_joined });
                 }
                 // Another process may have a way to the keys.
                 Err(
@@ -145,7 +167,7 @@ impl Joining {
         }))
     }
 
-    async fn join_at(&self, address: &str) -> Result<Joined, JoinError> {
+    async fn join_at(&self, address: &str) -> Result<(Joined, bool), JoinError> {
         let connecting =
             tokio::time::timeout(self.connect_timeout, self.transport.connect(address)).await;
         let stream = connecting.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
@@ -175,9 +197,11 @@ impl Joining {
         let (answer, _ended) = tokio::join!(
             async {
                 let answer = client.call(join).await;
-                // An enrolled cluster's connection is left open by the region.
+                // The connection of a cluster that was enrolled before is left open by the region,
+                // which closes that of one whose ask to join it has just answered.
+                let had_joined = answer.is_ok() && client.call(Ping).await.is_ok();
                 client.leave().await;
-                answer
+                answer.map(|joined| (joined, had_joined))
             },
             driving
         );

@@ -22,5 +22,5 @@ pub use mesh::{
 
 pub use crate::builder::{ClusterBuilder, RegistrationRefused, StartError};
 pub use crate::controller::{ClientError, ClusterController};
-pub use crate::join::{JoinError, Joining, Membership};
+pub use crate::join::{Enrolled, JoinError, Joining, Membership};
 pub use crate::keys::{KeyStep, RotateError};

@@ -37,6 +37,7 @@ mod once;
 mod peer;
 mod pool;
 mod process;
+mod regular;
 mod repeats;
 mod secret;
 mod services;
@@ -73,6 +74,7 @@ pub use crate::pool::Pool;
 pub use crate::process::{
     Arrived, Process, ProcessSettings, Received, SettingsError, connect_by_key,
 };
+pub use crate::regular::open_regular;
 pub use crate::repeats::Repeats;
 pub use crate::secret::{Secret, SecretError};
 pub use crate::services::Services;

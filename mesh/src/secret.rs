@@ -1,9 +1,12 @@
 //! The shared secret that lets a process into the mesh.
 
 use std::fmt;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use rand::RngExt as _;
+
+use crate::regular::open_regular;
 
 /// What every process of a mesh knows and nobody else. It is never printed.
 #[derive(Clone)]
@@ -53,15 +56,19 @@ impl Secret {
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self, SecretError> {
         let path = path.as_ref();
         let unreadable = |error| SecretError::Unreadable { path: path.to_owned(), error };
+        let mut file = open_regular(path).map_err(unreadable)?;
         #[cfg(unix)]
         {
             use std::os::unix::fs::PermissionsExt as _;
-            let mode = std::fs::metadata(path).map_err(unreadable)?.permissions().mode();
+            // Of the file that is read, whatever stands at the path by now.
+            let mode = file.metadata().map_err(unreadable)?.permissions().mode();
             if mode & 0o077 != 0 {
                 return Err(SecretError::Exposed { path: path.to_owned() });
             }
         }
-        Self::from_hex(std::fs::read_to_string(path).map_err(unreadable)?.trim())
+        let mut text = String::new();
+        file.read_to_string(&mut text).map_err(unreadable)?;
+        Self::from_hex(text.trim())
     }
 
     /// Reads a secret from hexadecimal digits.

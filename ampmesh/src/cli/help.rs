@@ -56,7 +56,10 @@ The cluster makes itself a key, cluster.key in the data directory, and keeps who
 in regions.json beside it. The secret of the token is shown to nobody but a region process whose \
 key stands in the token.
 
-With --json: {\"uuid\":…,\"name\":…,\"key\":…,\"regions\":[…]}";
+A cluster that has joined stays as it is, and does not use another token: had_joined is true then.
+
+With --json: {\"uuid\":…,\"name\":…,\"key\":…,\"regions\":[…],
+              \"had_joined\": true or false}";
 
 pub(super) const KEYS: &str = r#"A key is `amp1` and 56 letters and digits.
 
@@ -86,7 +89,11 @@ With --json, one object:
                 "waited_ms": number or null}],
    "clusters": [{"name", "uuid", "version", "connections"}],
    "connections": [{"region", "region_id", "cluster", "cluster_uuid", "address",
-                    "round_trip_ms": number or null, "uptime_s"}]}
+                    "round_trip_ms": number or null, "uptime_s"}],
+   "registry_error": text or null}
+A registry_error says why the registry cannot be asked. The regions are those that were known last
+then, and the connections those of the process that gives the list, and with -v of the others that
+have a socket here; stderr says so, and the exit code is 0.
 
 With --json -v, each region has "details" as well: "given", "none", "not-asked" or "failed"; and
 each connection "details", null if its region process gave none:
@@ -126,6 +133,9 @@ With --json, one object (for `all`, an array of them, one per cluster):
    "command", "round_trip_ms": number or null, "response": {…}, "exit_code"}
 or, instead of "response":
    "error": {"kind", "code": text or null, "description", "maybe_done": true or false}
+
+A command that is called with a stream is called from a program: it is unhandled here, with the code
+STREAM_NEEDED.
 
 The kind of an error is declared, unhandled, undeclared, overloaded, timed-out, lost,
 not-connected, unreadable or unsendable; maybe_done is whether the command may have been carried

@@ -1,6 +1,7 @@
 //! Flags and their environment variables, as clap reads them. The texts here are what `--help`
 //! shows.
 
+mod discreet;
 mod help;
 mod keys;
 mod operate;
@@ -111,9 +112,11 @@ pub(crate) enum AskCommands {
 /// Reads a command line.
 ///
 /// # Errors
-/// What is wrong with it, or what was asked of it: help, or the version.
+/// What is wrong with it, without the tokens that may be in it, or what was asked of it: help, or
+/// the version.
 pub(crate) fn parse(words: &[OsString]) -> Result<Cli, clap::Error> {
-    let matches = Cli::command().try_get_matches_from(words)?;
+    let withheld = |error| discreet::withhold(error, words);
+    let matches = Cli::command().try_get_matches_from(words).map_err(withheld)?;
     if let Some(("dev", own)) = matches.subcommand()
         && own.value_source("data_dir") == Some(ValueSource::CommandLine)
     {
@@ -121,7 +124,7 @@ pub(crate) fn parse(words: &[OsString]) -> Result<Cli, clap::Error> {
                     the subcommands that ask it\n";
         return Err(Cli::command().error(ErrorKind::ArgumentConflict, text));
     }
-    Cli::from_arg_matches(&matches)
+    Cli::from_arg_matches(&matches).map_err(withheld)
 }
 
 impl AskCommands {

@@ -3,7 +3,7 @@
 use std::io::Read as _;
 
 use anyhow::Context as _;
-use cluster::Joining;
+use cluster::{Enrolled, Joining};
 use mesh::{ClusterId, InviteToken};
 use serde::Serialize;
 
@@ -23,6 +23,7 @@ struct Report<'a> {
     name: &'a str,
     key: String,
     regions: &'a [String],
+    had_joined: bool,
 }
 
 /// Has the cluster of this data directory join, with the uuid that it has joined with before if
@@ -41,7 +42,9 @@ pub(crate) async fn run(
     };
     let JoinSettings { data_dir, name, uuid } = settings;
     private::make_directory(&data_dir)?;
-    let before = Joined::read(&data_dir)?.and_then(|joined| joined.uuid);
+    let before = Joined::read(&data_dir)?;
+    let had_said = before.is_some();
+    let before = before.and_then(|joined| joined.uuid);
     let uuid = match uuid.or(before) {
         Some(uuid) => uuid,
         None => own_uuid(&data_dir)?,
@@ -49,13 +52,22 @@ pub(crate) async fn run(
     let (pair, _) = KeyFile::of_cluster(&data_dir).read_or_make()?;
     let key = pair.public();
     let joining = Joining::new(token, pair, ClusterId(uuid), name.as_str());
-    let membership = joining.join().await.context("cannot join")?;
+    let Enrolled { membership, had_joined, .. } = joining.enrol().await.context("cannot join")?;
+    // If not, it was killed before it could say that it had joined, and has come again.
+    let had_joined = had_joined && had_said;
     let joined = Joined { uuid: Some(uuid), membership, known: Vec::new() };
     joined.write(&data_dir)?;
     if args.json {
         let (uuid, key) = (uuid.to_string(), key.to_string());
         let regions = &joined.membership.addresses;
-        terminal.json(&Report { uuid, name: name.as_str(), key, regions })?;
+        terminal.json(&Report { uuid, name: name.as_str(), key, regions, had_joined })?;
+    } else if had_joined {
+        writeln!(terminal.out, "{} had joined before, with the key {key}", name.as_str())?;
+        writeln!(
+            terminal.err,
+            "the token was not used: unless the cluster has joined with this one, it is good \
+             until it expires"
+        )?;
     } else {
         writeln!(terminal.out, "{} has joined with the key {key}", name.as_str())?;
         writeln!(terminal.err, "run it with `ampmesh cluster`")?;

@@ -53,6 +53,16 @@ pub(crate) enum ConfigError {
         /// The place.
         whence: &'static str,
     },
+    /// Somebody meant a database, and did not write a URL. It is not shown.
+    #[error(
+        "{whence}: this is not the URL of a database, which looks like \
+         postgres://USER:PASSWORD@HOST:PORT/DATABASE; a file whose name begins with `postgres` is \
+         named with its directory, as in ./postgres.sqlite"
+    )]
+    RegistryMistaken {
+        /// The place.
+        whence: &'static str,
+    },
     /// A URL stands where the file with it should be named. It is not shown.
     #[error("the file with the registry's URL: this is a URL; write it into a file, and name that")]
     UrlForFile,

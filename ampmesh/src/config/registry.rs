@@ -20,7 +20,8 @@ impl RegistryPlace {
     /// Lays flags over the environment over the file over the default.
     ///
     /// # Errors
-    /// [`ConfigError::TwoRegistries`], [`ConfigError::UrlForFile`],
+    /// [`ConfigError::TwoRegistries`], [`ConfigError::RegistryMistaken`],
+    /// [`ConfigError::UrlForFile`],
     /// [`ConfigError::PasswordInFlag`], [`ConfigError::Registry`].
     pub(super) fn resolve(
         flags: &RegionArgs,
@@ -42,6 +43,9 @@ impl RegistryPlace {
                 (Some(_), Some(_)) => return Err(ConfigError::TwoRegistries { whence }),
                 (Some(text), None) => match text.url() {
                     Some(url) => url.parse(),
+                    None if text.is_mistaken() => {
+                        return Err(ConfigError::RegistryMistaken { whence });
+                    }
                     None => return Ok(Self::Sqlite(text.path().to_owned())),
                 },
                 (None, Some(path)) if path.to_string_lossy().contains("://") => {

@@ -13,7 +13,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 use super::commands::{ReportConnections, ReportRegions};
-use super::directory::Directory;
+use super::directory::{Directory, Unasked};
 use super::ending::ENDING;
 use super::socket;
 use crate::text::span;
@@ -177,6 +177,7 @@ impl Operator {
     /// Nothing is left behind.
     pub(crate) async fn directory(&self) -> Result<Directory, OperatorError> {
         let (mut regions, mut connections) = (Vec::new(), Vec::new());
+        let mut registry_error = None;
         loop {
             let page = self.ask(ReportRegions { from: position(&regions) }).await?;
             let progress = !page.regions.is_empty();
@@ -189,11 +190,14 @@ impl Operator {
             let page = self.ask(ReportConnections { from: position(&connections) }).await?;
             let progress = !page.connections.is_empty();
             connections.extend(page.connections);
+            registry_error = registry_error.or(page.registry_error);
             if !page.more || !progress {
                 break;
             }
         }
-        Ok(Directory::new(regions, connections))
+        let mut directory = Directory::new(regions, connections);
+        directory.unasked = registry_error.map(|why| Unasked::new(why, self.id()));
+        Ok(directory)
     }
 
     async fn ask<C>(&self, command: C) -> Result<C::Response, OperatorError>

@@ -49,6 +49,8 @@ pub(super) struct ConnectionPage {
     pub(super) connections: Vec<ReportedConnection>,
     /// Whether there are more.
     pub(super) more: bool,
+    /// Why the registry could not be asked, if so: there are those of the answering process alone.
+    pub(super) registry_error: Option<String>,
 }
 
 /// One connection between a region process and a cluster.

@@ -15,6 +15,7 @@ use super::commands::{
 use super::encoded;
 use super::problem::{Problem, ProblemKind, ReportedProblem};
 use super::relay::{RelayCommand, Relayed};
+use crate::text::span;
 
 /// How long the registry may take to answer. Fixed: half of the time that an operator waits for a
 /// region process that was asked for by its name.
@@ -31,25 +32,25 @@ impl Desk {
         Self { region }
     }
 
-    /// The mesh as the registry has it; without one, what this process knows of it.
-    async fn report(&self) -> MeshReport {
-        match timeout(REGISTRY_WAIT, self.region.report()).await {
-            Ok(Ok(report)) => return report,
-            Ok(Err(error)) => tracing::debug!(error = %chain(&error), "no report of the registry"),
-            Err(_) => tracing::debug!("no report of the registry in time"),
-        }
-        MeshReport { regions: self.region.known_regions(), links: Vec::new() }
+    /// The mesh as the registry has it; without one, what this process knows of it, and why.
+    async fn report(&self) -> (MeshReport, Option<String>) {
+        let why = match timeout(REGISTRY_WAIT, self.region.report()).await {
+            Ok(Ok(report)) => return (report, None),
+            Ok(Err(error)) => chain(&error).to_string(),
+            Err(_) => format!("no answer in {}", span(REGISTRY_WAIT)),
+        };
+        tracing::debug!(error = why, "no report of the registry");
+        let report = MeshReport { regions: self.region.known_regions(), links: Vec::new() };
+        (report, Some(bounded(&why)))
     }
 
     /// Every connection of the mesh: this process's own as they are now, the others' as the
-    /// registry has them.
-    async fn links(&self, now: SystemTime) -> Vec<LinkEntry> {
-        let mut links = self.report().await.links;
-        let is_own = |link: &LinkEntry| link.region == *self.region.id();
-        let registered: Vec<LinkEntry> = links.extract_if(.., |link| is_own(link)).collect();
+    /// registry has them, if it can be asked, or why it cannot.
+    async fn links(&self) -> (Vec<LinkEntry>, Option<String>) {
+        let (MeshReport { mut links, .. }, registry_error) = self.report().await;
+        links.retain(|link| link.region != *self.region.id());
         for client in self.region.get_all_clients() {
             let Some(Ok(cluster)) = client.ident().map(|it| it.parse()) else { continue };
-            let known = registered.iter().find(|link| link.cluster == cluster);
             links.push(LinkEntry {
                 region: self.region.id().clone(),
                 cluster,
@@ -57,13 +58,13 @@ impl Desk {
                 cluster_version: client.version(),
                 address: client.address().to_owned(),
                 round_trip: client.round_trip(),
-                since: known.map_or(now, |link| link.since),
+                since: client.link().since(),
             });
         }
         links.sort_by(|a, b| {
             (&a.cluster_name, a.cluster, &a.region).cmp(&(&b.cluster_name, b.cluster, &b.region))
         });
-        links
+        (links, registry_error)
     }
 
     /// A client to the cluster, waited for as long as `connect_ms`.
@@ -118,7 +119,7 @@ impl Desk {
     #[responder]
     async fn report_regions(&self, it: ReportRegions) -> Result<RegionPage, Never> {
         let now = SystemTime::now();
-        let regions = self.report().await.regions;
+        let (MeshReport { regions, .. }, _) = self.report().await;
         let (regions, more) = page(&regions, it.from, |region| reported_region(region, now));
         Ok(RegionPage { regions, more })
     }
@@ -126,9 +127,9 @@ impl Desk {
     #[responder]
     async fn report_connections(&self, it: ReportConnections) -> Result<ConnectionPage, Never> {
         let now = SystemTime::now();
-        let links = self.links(now).await;
+        let (links, registry_error) = self.links().await;
         let (connections, more) = page(&links, it.from, |link| reported_connection(link, now));
-        Ok(ConnectionPage { connections, more })
+        Ok(ConnectionPage { connections, more, registry_error })
     }
 
     #[responder]

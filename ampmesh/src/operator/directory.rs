@@ -24,6 +24,25 @@ pub(crate) struct Directory {
     /// Region processes by identity, or by name where it is not known, and why nothing is known of
     /// their connections but what the registry has. Known after [`Directory::detail`].
     pub(crate) untold: BTreeMap<String, Untold>,
+    /// Present if the registry could not be asked.
+    pub(crate) unasked: Option<Unasked>,
+}
+
+/// A registry that could not be asked: the region processes are those that were known last, and of
+/// the connections there are only some.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Unasked {
+    /// What is in the way.
+    pub(crate) why: String,
+    /// The identities of the region processes whose connections are known all the same.
+    known_of: BTreeSet<String>,
+}
+
+impl Unasked {
+    /// Only the connections of the region process with this identity are known.
+    pub(crate) fn new(why: String, region_id: &str) -> Self {
+        Self { why, known_of: BTreeSet::from([region_id.to_owned()]) }
+    }
 }
 
 /// A region process.
@@ -145,6 +164,9 @@ impl Directory {
             match details {
                 Ok(details) => {
                     untold.remove(&region_id);
+                    self.unasked.iter_mut().for_each(|it| {
+                        it.known_of.insert(region_id.clone());
+                    });
                     self.connections.retain(|it| it.region_id != region_id);
                     let known = details.into_iter().map(|it| told_of(&region_id, &region_name, it));
                     self.connections.extend(known);
@@ -200,6 +222,22 @@ impl Directory {
                 }),
             }
         }
+    }
+
+    /// Whether the connections of this region process are known.
+    pub(crate) fn knows_connections_of(&self, region_id: &str) -> bool {
+        self.unasked.as_ref().is_none_or(|it| it.known_of.contains(region_id))
+    }
+
+    /// If the registry could not be asked: the names of those whose connections are known, and
+    /// why.
+    pub(crate) fn partial(&self) -> Option<(Vec<&str>, &str)> {
+        let unasked = self.unasked.as_ref()?;
+        let registered = self.regions.iter().map(|it| (Some(&it.id), &it.name));
+        let strangers = self.unregistered.iter().map(|it| (it.id.as_ref(), &it.name));
+        let all = registered.chain(strangers);
+        let known = all.filter(|(id, _)| id.is_some_and(|id| unasked.known_of.contains(id)));
+        Some((known.map(|(_, name)| name.as_str()).collect(), &unasked.why))
     }
 
     /// How many region processes do not answer.

@@ -28,6 +28,8 @@ mod socket;
 pub(crate) use self::ask::Target;
 pub(crate) use self::client::{Operator, OperatorError};
 pub(crate) use self::details::{Proof, ReportedAgreement, ReportedDetails, Untold, details_of_all};
+#[cfg(test)]
+pub(crate) use self::directory::Unasked;
 pub(crate) use self::directory::{
     Connection, Directory, KnownCluster, KnownRegion, Presence, Unregistered,
 };

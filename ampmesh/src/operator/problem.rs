@@ -8,6 +8,11 @@ use std::time::Duration;
 
 use amp_proto::{Arguments, CallError, Choice, PassedError};
 use mesh::chain;
+use mesh::commands::STREAM_NEEDED;
+
+/// What is said of a command that cannot be called from here.
+const NEEDS_STREAM: &str = "this command is called from a program, with a stream of items beside \
+                            the call; nothing was begun";
 
 /// In what way a call failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Choice, serde::Serialize)]
@@ -105,6 +110,10 @@ impl Problem {
         }
     }
 
+    fn coded(self, code: String) -> Self {
+        Self { code: Some(code), ..self }
+    }
+
     /// The peer answered, with something that it should not have.
     pub(crate) fn unreadable(error: &(dyn std::error::Error + 'static)) -> Self {
         let description = format!("the response cannot be read: {}", chain(error));
@@ -117,6 +126,13 @@ impl From<CallError<PassedError>> for Problem {
     fn from(error: CallError<PassedError>) -> Self {
         let maybe_done = error.maybe_done();
         let (kind, code, description) = match error {
+            // No command declares it: a peer that knows commands for streams answers with it by
+            // itself, before anything is begun.
+            CallError::Declared(PassedError { code, .. }) | CallError::Undeclared { code, .. }
+                if code == STREAM_NEEDED =>
+            {
+                return Self::before_sending(ProblemKind::Unhandled, NEEDS_STREAM).coded(code);
+            }
             CallError::Declared(PassedError { code, description, .. }) => {
                 (ProblemKind::Declared, Some(code), description)
             }
@@ -159,6 +175,23 @@ impl From<ReportedProblem> for Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_command_that_needs_a_stream_was_not_begun_and_is_not_to_be_called_from_here() {
+        let description = "this command is called with a stream".to_owned();
+        let passed = |code: &str| PassedError {
+            code: code.to_owned(),
+            description: description.clone(),
+            fatal: false,
+        };
+        let problem = Problem::from(CallError::Declared(passed("STREAM_NEEDED")));
+        assert_eq!((problem.kind, problem.maybe_done), (ProblemKind::Unhandled, false));
+        assert_eq!(problem.code.as_deref(), Some("STREAM_NEEDED"));
+        assert!(problem.description.contains("from a program, with a stream"), "{problem}");
+        assert_eq!(crate::exit::Exit::of_problem(problem.kind), crate::exit::Exit::Usage);
+        let declared = Problem::from(CallError::Declared(passed("CELLAR_LOCKED")));
+        assert_eq!((declared.kind, declared.maybe_done), (ProblemKind::Declared, true));
+    }
 
     #[test]
     fn a_refusal_keeps_its_code_and_words() {

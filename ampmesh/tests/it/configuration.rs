@@ -1,6 +1,7 @@
 //! Where settings come from, and how mistakes in them are told.
 
 use std::fs;
+use std::process::Command;
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -58,6 +59,59 @@ fn flags_win_over_the_environment_and_that_over_the_file() {
     assert_eq!(name_of(Some("from-environment"), None), "from-environment");
     assert_eq!(name_of(Some("from-environment"), Some("from-flag")), "from-flag");
     assert!(scratch.path().join("state/secret").exists(), "paths start at the file's directory");
+}
+
+#[test]
+fn what_is_meant_for_a_database_is_not_taken_for_a_file() {
+    let (scratch, file) = with_file("[region]\nregistry = 'host=h password=geheim'\n");
+    let data_dir = scratch.path().join("data");
+    let region = |text: Option<&str>, flags: &[&str]| {
+        let mut command = ampmesh(&["region", "--listen", "127.0.0.1", "--ports", "0"]);
+        command.args(flags).arg("--data-dir").arg(&data_dir).current_dir(scratch.path());
+        command.envs(text.map(|text| ("AMPMESH_REGISTRY", text)));
+        let mut region = Running::start(command);
+        assert_eq!(region.ended().code(), Some(2));
+        region.rest()
+    };
+    let said = [
+        region(Some("host=h password=geheim"), &[]),
+        region(Some("postgres//u:geheim@h/d"), &[]),
+        region(None, &["--registry", "host=h password = geheim"]),
+        region(None, &["--config", &file]),
+    ];
+    for said in said {
+        assert!(said.contains("postgres://USER:PASSWORD@HOST:PORT/DATABASE"), "{said}");
+        assert!(!said.contains("geheim"), "{said}");
+    }
+    let made = fs::read_dir(scratch.path()).unwrap().flatten();
+    let made: Vec<_> = made.map(|it| it.file_name().into_string().unwrap()).collect();
+    assert!(!made.iter().any(|name| name.contains("geheim")), "{made:?}");
+}
+
+#[test]
+fn a_key_or_secret_that_is_no_regular_file_does_not_hold_the_start_up() {
+    let (scratch, _file) = with_file("");
+    let pipe = |name: &str| {
+        let path = scratch.path().join(name);
+        assert!(Command::new("mkfifo").args(["-m", "600"]).arg(&path).status().unwrap().success());
+        path
+    };
+    let (key, secret) = (pipe("region-north.key"), pipe("a-secret"));
+    let secret_file = ["--secret-file", secret.to_str().unwrap()];
+    let region = ["region", "--listen", "127.0.0.1", "--ports", "0"];
+    for (path, arguments) in [
+        (&key, [&region[..], &["--name", "north"]].concat()),
+        (&secret, [&region[..], &["--name", "south"], &secret_file].concat()),
+        (&secret, [&["cluster", "--region", "127.0.0.1:1"][..], &secret_file].concat()),
+    ] {
+        let mut command = ampmesh(&arguments);
+        command.arg("--data-dir").arg(scratch.path());
+        let mut process = Running::start(command);
+        // Whoever reads it none the less reads to its end once this is gone.
+        let _writer = fs::File::options().read(true).write(true).open(path).unwrap();
+        process.line_with("it is not a regular file");
+        assert_eq!(process.ended().code(), Some(2), "{arguments:?}");
+    }
 }
 
 #[test]

@@ -67,6 +67,30 @@ fn the_uuid_that_was_joined_with_is_kept_and_no_other_is_claimed() {
 }
 
 #[test]
+fn a_second_token_is_left_good_and_who_is_killed_on_the_way_comes_again_with_the_same() {
+    let (home, site, other) = (scratch(), scratch(), scratch());
+    let _north = region(home.path(), "north");
+    let (token, second) = (invite(home.path()), invite(home.path()));
+    let first = join(site.path(), &token);
+    assert_eq!(first["had_joined"], false);
+
+    let again = in_dir(site.path(), &["join", &second, "--name", "rack-7"]);
+    let (exit, err) = failure(&again);
+    assert_eq!(exit, 0, "{err}");
+    let out = String::from_utf8(again.stdout).unwrap();
+    let key = first["key"].as_str().unwrap();
+    assert_eq!(out, format!("rack-7 had joined before, with the key {key}\n"));
+    assert!(err.contains("the token was not used"), "{err}");
+    assert_eq!(join(site.path(), &second)["had_joined"], true);
+
+    // As a kill leaves it between the answer and what is written down of it.
+    fs::remove_file(site.path().join("regions.json")).unwrap();
+    let retried = join(site.path(), &token);
+    assert_eq!((retried["had_joined"].as_bool(), &retried["key"]), (Some(false), &first["key"]));
+    assert_eq!(join(other.path(), &second)["had_joined"], false);
+}
+
+#[test]
 fn a_cluster_comes_back_when_the_region_process_that_let_it_in_is_gone_for_good() {
     let (home, site) = (scratch(), scratch());
     let north = region(home.path(), "north");

@@ -29,4 +29,6 @@ mod sockets;
 #[cfg(test)]
 mod start_tls;
 #[cfg(test)]
+mod streamed;
+#[cfg(test)]
 mod support;

@@ -45,7 +45,17 @@ fn commands_are_described_and_called_without_being_compiled_in() {
 
     assert!(text.contains("The mesh's own commands:\n    Authenticate, Describe, "), "{text}");
     assert_eq!(commands[0]["of_the_mesh"], false, "the application's come first");
-    assert_eq!(commands.last().unwrap()["of_the_mesh"], true);
+    for (target, application) in
+        [("cluster-1", &["AgeCheez", "EatCheez", "RecommendCheez"][..]), ("region", &["RateCheez"])]
+    {
+        let described = dev.json(&["describe", target]);
+        let commands = described[0]["commands"].as_array().unwrap();
+        let (own, others): (Vec<_>, Vec<_>) =
+            commands.iter().partition(|command| command["of_the_mesh"] == true);
+        let others: Vec<_> = others.iter().map(|it| it["name"].as_str().unwrap()).collect();
+        assert_eq!(others, application, "{target}");
+        assert!(own.iter().any(|it| it["name"] == "Negotiate"), "{own:?}");
+    }
 
     let rate = String::from_utf8(dev.run(&["describe", "region", "RateCheez"]).stdout).unwrap();
     assert!(rate.contains("total     integer(u32)  All that this region process"), "{rate}");

@@ -65,6 +65,27 @@ fn listed(home: &Path) -> Value {
     serde_json::from_slice(&ls.stdout).unwrap()
 }
 
+/// How long the connection of this region process has been up, in seconds.
+fn uptime_of(mesh: &Value, region: &str) -> f64 {
+    let mut all = mesh["connections"].as_array().unwrap().iter();
+    let known = all.find(|it| it["region"] == region).unwrap_or_else(|| panic!("{mesh:#}"));
+    known["uptime_s"].as_f64().unwrap()
+}
+
+/// Says what `ls` has to while the registry cannot be asked: what is known is right, and that it is
+/// not all.
+fn assert_partial(home: &Path, up: f64, password: &str) {
+    assert!(up > 0.0);
+    let mesh = listed(home);
+    assert!(uptime_of(&mesh, "north") >= up, "{mesh:#}");
+    let why = mesh["registry_error"].as_str().unwrap_or_else(|| panic!("{mesh:#}"));
+    assert!(!why.is_empty() && !why.contains(password), "{why}");
+    let (exit, err) = failure(&run(&["ls", "--data-dir", home.to_str().unwrap()]));
+    assert_eq!(exit, 0);
+    let said = "the registry cannot be asked, so only the connections of north are shown: ";
+    assert!(err.contains(said) && err.lines().count() == 1, "{err}");
+}
+
 /// Waits until `ls` lists so many region processes and connections, and tells how long that took.
 fn until_listed(home: &Path, regions: usize, connections: usize) -> Duration {
     let began = Instant::now();
@@ -128,15 +149,21 @@ fn operators_list_and_call_while_the_database_is_gone_or_hangs() {
     ready(&mut rack);
     until_listed(here.path(), 2, 2);
 
+    let up = uptime_of(&listed(here.path()), "north");
+
     server.freeze().unwrap();
     // Both region processes are known; of the connections, its own.
     until_listed(here.path(), 2, 1);
+    assert_partial(here.path(), up, &database.password);
     assert_called(here.path());
     server.thaw().unwrap();
     until_listed(here.path(), 2, 2);
+    let whole = listed(here.path());
+    assert!(whole["registry_error"].is_null() && uptime_of(&whole, "north") >= up, "{whole:#}");
 
     on_server(server.stop());
     until_listed(here.path(), 2, 1);
+    assert_partial(here.path(), up, &database.password);
     assert_called(here.path());
     north.line_with("the registry fails");
     on_server(server.start());

@@ -4,6 +4,9 @@
 use amp_proto::{Arguments, Command};
 use bytes::Bytes;
 
+/// The code for an ask without a stream, of a command that is called with one. Nothing was begun.
+pub const STREAM_NEEDED: &str = "STREAM_NEEDED";
+
 /// Says what the asking side can do beyond plain AMP, and asks the same. Sent once, right after
 /// the handshake.
 #[derive(Clone, Debug, PartialEq, Eq, Command)]

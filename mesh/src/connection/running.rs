@@ -24,6 +24,7 @@ use tokio::time::Instant;
 use super::link::Link;
 use crate::budget::Shedding;
 use crate::chain::chain;
+use crate::commands::STREAM_NEEDED;
 use crate::context::CallContext;
 use crate::host::host_name;
 use crate::once::{Asking, CallId, NotACallId, OnceStore};
@@ -490,7 +491,7 @@ fn refuse(link: &Link, tag: Option<&[u8]>, command: &[u8], refusal: Refusal) {
         }
         Refusal::StreamNeeded => {
             tracing::debug!(peer, command, "the peer asked without a stream what needs one");
-            send("STREAM_NEEDED", "this command is called with a stream");
+            send(STREAM_NEEDED, "this command is called with a stream");
             None
         }
         Refusal::DeadlineExceeded => {

@@ -1,7 +1,6 @@
 //! The key pair of a process.
 
 use std::fmt;
-use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,6 +9,8 @@ use amp_proto::{PublicKey, checked_text};
 use rand::RngExt as _;
 use ring::signature::{ED25519, Ed25519KeyPair, KeyPair as _, UnparsedPublicKey};
 use zeroize::Zeroizing;
+
+use crate::regular::open_regular;
 
 /// An Ed25519 key pair. The private half is never printed, and is wiped from memory with the last
 /// copy of it here; the library that signs keeps some of its own.
@@ -75,7 +76,7 @@ impl KeyPair {
         const BYTES_MAX: u64 = 256;
         let path = path.as_ref();
         let unreadable = |error| KeyError::Unreadable { path: path.to_owned(), error };
-        let file = File::open(path).map_err(unreadable)?;
+        let file = open_regular(path).map_err(unreadable)?;
         #[cfg(unix)]
         {
             use std::os::unix::fs::PermissionsExt as _;

@@ -1,7 +1,6 @@
 //! What a process shows and believes, as it stands in PEM files.
 
 use std::fmt;
-use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
@@ -11,6 +10,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use zeroize::Zeroizing;
 
 use super::tls::Ends;
+use crate::regular::open_regular;
 
 /// A certificate with its private key, and the authorities whose certificates are believed, for
 /// [`StartTls`](crate::commands::StartTls). The private key is never printed. It is read once: a
@@ -154,7 +154,7 @@ enum MayRead {
 
 fn read(path: &Path, who: MayRead) -> Result<Zeroizing<Vec<u8>>, X509Error> {
     let unreadable = |error| X509Error::Unreadable { path: path.to_owned(), error };
-    let file = File::open(path).map_err(unreadable)?;
+    let file = open_regular(path).map_err(unreadable)?;
     #[cfg(unix)]
     if who == MayRead::OwnerAlone {
         use std::os::unix::fs::PermissionsExt as _;

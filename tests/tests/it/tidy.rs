@@ -5,12 +5,8 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command as Process;
 
-use amp_proto::{Command, CommandSchema};
-use mesh::commands::{
-    AnnounceKey, Authenticate, Cancel, Credit, Describe, End, Identify, Item, Join, Leave,
-    ListRegionKeys, ListRegions, Negotiate, Part, Ping, RegionKeysChanged, RegionsChanged,
-    RegisterCluster, RotateKey, StartTls, Unwanted,
-};
+use amp_proto::CommandSchema;
+use mesh::commands::VOCABULARY;
 use serde_json::Value;
 
 fn root() -> PathBuf {
@@ -341,31 +337,6 @@ fn what_sources_say_of_the_book_is_there() {
         }
     }
 }
-
-/// Every command of the mesh's own.
-const VOCABULARY: [CommandSchema; 21] = [
-    AnnounceKey::SCHEMA,
-    Authenticate::SCHEMA,
-    Cancel::SCHEMA,
-    Credit::SCHEMA,
-    Describe::SCHEMA,
-    End::SCHEMA,
-    Identify::SCHEMA,
-    Item::SCHEMA,
-    Join::SCHEMA,
-    Leave::SCHEMA,
-    ListRegionKeys::SCHEMA,
-    ListRegions::SCHEMA,
-    Negotiate::SCHEMA,
-    Part::SCHEMA,
-    Ping::SCHEMA,
-    RegionKeysChanged::SCHEMA,
-    RegionsChanged::SCHEMA,
-    RegisterCluster::SCHEMA,
-    RotateKey::SCHEMA,
-    StartTls::SCHEMA,
-    Unwanted::SCHEMA,
-];
 
 /// One command, as it stands in the golden file: all that a peer can tell, and nothing else.
 fn in_lines(schema: &CommandSchema) -> String {

@@ -6,13 +6,9 @@ mod show;
 use std::path::Path;
 use std::time::Duration;
 
-use amp_proto::Command as _;
 use futures_util::future::join_all;
 use mesh::CommandDescription;
-use mesh::commands::{
-    AnnounceKey, Authenticate, Describe, Identify, Join, Leave, ListRegionKeys, ListRegions, Ping,
-    RegionKeysChanged, RegionsChanged, RegisterCluster, RotateKey,
-};
+use mesh::commands::VOCABULARY;
 
 use self::report::Report;
 use super::{no_such_command, reach};
@@ -95,22 +91,31 @@ async fn select<'a>(
     }
 }
 
-/// Whether every mesh has the command, whatever its application.
+/// Whether every mesh has the command, whatever its application. What connections tell each other
+/// beside calls is described by nobody: a command of such a name is the application's.
 fn is_of_the_mesh(command: &CommandDescription) -> bool {
-    const NAMES: [&str; 13] = [
-        AnnounceKey::NAME,
-        Authenticate::NAME,
-        Describe::NAME,
-        Identify::NAME,
-        Join::NAME,
-        Leave::NAME,
-        ListRegionKeys::NAME,
-        ListRegions::NAME,
-        Ping::NAME,
-        RegionKeysChanged::NAME,
-        RegionsChanged::NAME,
-        RegisterCluster::NAME,
-        RotateKey::NAME,
-    ];
-    NAMES.contains(&command.name.as_str())
+    VOCABULARY.iter().any(|own| own.requires_answer && own.name == command.name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn command(name: &str) -> CommandDescription {
+        CommandDescription {
+            name: name.to_owned(),
+            doc: String::new(),
+            answered_by: Vec::new(),
+            arguments: Vec::new(),
+            response: Vec::new(),
+            errors: Vec::new(),
+            requires_answer: true,
+        }
+    }
+
+    #[test]
+    fn a_command_that_shares_its_name_with_what_connections_tell_each_other_is_an_applications() {
+        assert!(is_of_the_mesh(&command("Negotiate")) && is_of_the_mesh(&command("StartTLS")));
+        assert!(!is_of_the_mesh(&command("Item")) && !is_of_the_mesh(&command("EatCheez")));
+    }
 }

@@ -16,6 +16,9 @@ pub(super) struct Listing<'a> {
     regions: Vec<ListedRegion<'a>>,
     clusters: Vec<ListedCluster<'a>>,
     connections: Vec<ListedConnection<'a>>,
+    /// Null if the registry could be asked. If not, there are the connections only of those region
+    /// processes that could be.
+    registry_error: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -88,7 +91,8 @@ impl<'a> Listing<'a> {
             }
         }
         let clusters = directory.clusters.iter().map(cluster).collect();
-        Self { regions, clusters, connections }
+        let registry_error = directory.unasked.as_ref().map(|it| it.why.as_str());
+        Self { regions, clusters, connections, registry_error }
     }
 }
 

@@ -59,6 +59,15 @@ pub(crate) async fn run(
     } else {
         write(&directory, extent, terminal.out, terminal.style)?;
     }
+    if let Some((known, why)) = directory.partial() {
+        let known: Vec<_> = known.into_iter().map(harmless).collect();
+        let (known, why) = (known.join(" and "), harmless(why));
+        writeln!(
+            terminal.err,
+            "ampmesh: the registry cannot be asked, so only the connections of {known} are shown: \
+             {why}"
+        )?;
+    }
     Ok(Exit::Ok)
 }
 
@@ -118,13 +127,14 @@ fn region_table(directory: &Directory) -> Table {
     let mut table = Table::new(heading);
     for region in regions {
         let own = connections.iter().filter(|it| it.region_id == region.id).count();
+        let known = directory.knows_connections_of(&region.id);
         let mut row = vec![
             harmless(&region.name),
             harmless(&region.id),
             harmless(region.addresses.first().map_or("-", String::as_str)),
             harmless(&region.version),
             uptime(region.up),
-            own.to_string(),
+            if known { own.to_string() } else { "-".to_owned() },
         ];
         row.extend((!complete).then(|| answer(region.presence)));
         table.push(row);
@@ -173,7 +183,7 @@ fn range(times: impl Iterator<Item = Duration> + Clone) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::operator::KnownRegion;
+    use crate::operator::{KnownRegion, Unasked};
 
     #[test]
     fn a_range_of_times_is_one_time_where_they_agree() {
@@ -189,6 +199,34 @@ mod tests {
         write(&Directory::default(), Extent::Each, &mut out, Style::plain()).unwrap();
         let text = String::from_utf8(out).unwrap();
         assert!(text.ends_with("0 regions, 0 clusters, 0 connections\n"), "{text}");
+    }
+
+    #[test]
+    fn nothing_is_said_of_connections_that_only_a_registry_knows_while_it_cannot_be_asked() {
+        let region = |id: &str| KnownRegion {
+            id: id.to_owned(),
+            name: format!("name of {id}"),
+            addresses: Vec::new(),
+            version: "0.1.0".to_owned(),
+            up: Duration::from_secs(9),
+            presence: Presence::NotAsked,
+        };
+        let directory = Directory {
+            regions: ["r1", "r2"].map(region).into(),
+            unasked: Some(Unasked::new("it hangs".to_owned(), "r1")),
+            ..Directory::default()
+        };
+        let mut out = Vec::new();
+        region_table(&directory).write(&mut out, Style::plain()).unwrap();
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            "REGION      ID  ADDRESS  VERSION  UP   CLUSTERS\n\
+             name of r1  r1  -        0.1.0    9 s  0\n\
+             name of r2  r2  -        0.1.0    9 s  -\n"
+        );
+        assert_eq!(directory.partial(), Some((vec!["name of r1"], "it hangs")));
+        let json = serde_json::to_value(Listing::of(&directory, false)).unwrap();
+        assert_eq!(json["registry_error"], "it hangs");
     }
 
     #[test]

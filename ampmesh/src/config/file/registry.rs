@@ -21,6 +21,14 @@ impl RegistryText {
         self.0.to_str().filter(|text| text.contains("://"))
     }
 
+    /// Whether it is neither: a URL without its colon, or what PostgreSQL's own programs take in
+    /// place of one. There may be a password in it.
+    pub(crate) fn is_mistaken(&self) -> bool {
+        let text = self.0.to_string_lossy().to_ascii_lowercase();
+        let packed: String = text.split_whitespace().collect();
+        self.url().is_none() && (text.starts_with("postgres") || packed.contains("password="))
+    }
+
     /// The file, if it is none.
     pub(crate) fn path(&self) -> &Path {
         &self.0
@@ -28,7 +36,7 @@ impl RegistryText {
 
     /// The same, with a relative path starting at `folder`.
     pub(crate) fn within(self, folder: &Path) -> Self {
-        if self.url().is_some() { self } else { Self(folder.join(self.0)) }
+        if self.url().is_some() || self.is_mistaken() { self } else { Self(folder.join(self.0)) }
     }
 
     /// Whether there is a password in it.
@@ -56,6 +64,7 @@ impl fmt::Debug for RegistryText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.url() {
             Some(_) => f.write_str("URL(withheld)"),
+            None if self.is_mistaken() => f.write_str("withheld"),
             None => self.0.fmt(f),
         }
     }
@@ -73,7 +82,13 @@ mod tests {
             assert_eq!(text.clone().within(Path::new("/etc")), text);
             assert!(!format!("{text:?}").contains("geheim"));
         }
+        for text in ["host=db password=geheim", "password = geheim", "Postgres//ada:geheim@db/m"] {
+            let text: RegistryText = text.parse().unwrap();
+            assert!(text.is_mistaken() && text.clone().within(Path::new("/etc")) == text);
+            assert!(!format!("{text:?}").contains("geheim"));
+        }
         let text: RegistryText = "mesh.sqlite".parse().unwrap();
+        assert!(!text.is_mistaken());
         assert_eq!(text.within(Path::new("/etc")).path(), Path::new("/etc/mesh.sqlite"));
     }
 }

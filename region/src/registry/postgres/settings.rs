@@ -319,7 +319,7 @@ fn port_of(server: &Config) -> u16 {
 /// Reads a file that only its owner can read.
 pub(super) fn read_private(path: &Path, bytes_max: u64) -> Result<String, PostgresSettingsError> {
     let unreadable = |error| PostgresSettingsError::Unreadable { path: path.to_owned(), error };
-    let file = std::fs::File::open(path).map_err(unreadable)?;
+    let file = mesh::open_regular(path).map_err(unreadable)?;
     let mode = file.metadata().map_err(unreadable)?.permissions().mode();
     if mode & 0o077 != 0 {
         return Err(PostgresSettingsError::NotPrivate { path: path.to_owned() });
