@@ -41,8 +41,8 @@ const OBJECT: &str = "an object";
 /// See the [module](super) for the form that each type has in JSON.
 ///
 /// # Limits
-/// None for a value: one of more than 65,535 bytes is refused when it is sent to a peer that does not
-/// put it together again. Elements of lists end there.
+/// None for a value: one of more than 65,535 bytes is refused when it is sent to a peer that does
+/// not put it together again. Elements of lists end there.
 ///
 /// # Errors
 /// [`ArgumentProblem`] for a field that is not declared, or for the first that is missing or does

@@ -213,7 +213,8 @@ async fn a_box_over_the_limit_is_refused_before_it_is_sent() -> TestResult {
 
 #[tokio::test(start_paused = true)]
 async fn an_answer_that_fits_no_box_fails_its_caller_and_nobody_else() -> TestResult {
-    let limits = Limits { large_bytes_max: 100_000, ..Limits::default() };
+    let box_bytes_max = 50_000;
+    let limits = Limits { large_bytes_max: 100_000, box_bytes_max, ..Limits::default() };
     let (_mesh, client) = pair_of(desks().limits(limits)).await?;
     let (grown, summed, waited) = tokio::join!(
         client.call(Grow { bytes: 100_000 }),
