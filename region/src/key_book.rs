@@ -508,7 +508,7 @@ mod tests {
         let refused = |answer| matches!(answer, Err(CallError::Declared(_)));
         assert!(refused(world.claim(uuid).await.0));
         world.keys.revoke(&key.public(), SystemTime::now()).await.unwrap();
-        tokio::time::sleep(Duration::from_secs(1)).await;
+        world.region.inner.book.known.until_revoked(&key.public()).await;
         assert!(refused(world.claim(uuid).await.0), "a revoked key lets nobody in by the secret");
         assert!(other_link.is_open(), "whom it does not concern is left alone");
     }

@@ -9,30 +9,19 @@ use crate::support::{failure, run};
 
 /// Put cheezes on the shelf.
 #[derive(Debug, Command)]
-#[command(answered_by = Cluster, takes = stream Cheez, response = Stocked)]
+#[command(answered_by = Cluster, takes = stream Cheez)]
 struct Stock;
 
-#[derive(Debug, PartialEq, Arguments)]
-struct Cheez {
-    name: String,
-}
-
-#[derive(Debug, PartialEq, Arguments)]
-struct Stocked {
-    cheezes: u32,
-}
+#[derive(Debug, Arguments)]
+struct Cheez;
 
 struct Cellar;
 
 #[responders]
 impl Cellar {
     #[responder]
-    async fn stock(&self, _: Stock, mut items: Items<Cheez>) -> Result<Stocked, Never> {
-        let mut cheezes = 0;
-        while let Ok(Some(_)) = items.next().await {
-            cheezes += 1;
-        }
-        Ok(Stocked { cheezes })
+    async fn stock(&self, _: Stock, _: Items<Cheez>) -> Result<(), Never> {
+        Ok(())
     }
 }
 
