@@ -3,11 +3,10 @@
 
 use std::error::Error;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
 
 use amp_proto::{Arguments, Command, Never, responders};
 use cluster::ClusterController;
-use mesh::{CallId, ClusterId, Listen, Secret};
+use mesh::{Backoff, BackoffSettings, CallId, ClusterId, Listen, Secret};
 use region::RegionController;
 
 /// Take a cheez off the shelf.
@@ -39,7 +38,7 @@ async fn take_out(
     id: CallId,
 ) -> Result<Left, Box<dyn Error>> {
     let gouda = TakeOut { name: "Gouda".into() };
-    let mut pause = Duration::from_millis(100);
+    let mut pauses = Backoff::new(BackoffSettings::default());
     loop {
         let client = region.get_client_for(cellar).await?.once(id);
         match client.call(gouda.clone()).await {
@@ -48,8 +47,7 @@ async fn take_out(
             Err(failed) if failed.is_retryable_once() => println!("again: {failed}"),
             Err(failed) => return Err(failed.into()),
         }
-        tokio::time::sleep(pause).await;
-        pause = Duration::from_secs(5).min(pause * 2);
+        tokio::time::sleep(pauses.after_failure()).await;
     }
 }
 // ANCHOR_END: once
