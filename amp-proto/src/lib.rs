@@ -97,7 +97,7 @@ pub use crate::schema::{ArgumentType, CommandSchema, ErrorSchema, FieldSchema};
 pub use crate::streaming::{FromAsk, ItemSender, Items, ItemsFailed, StreamHost, Streaming};
 pub use crate::wire::{
     BoxWriter, Fields, KEY_BYTES_MAX, ReceivedBox, Scanned, Scanner, Span, VALUE_BYTES_MAX, Value,
-    WholeValue, write_box,
+    WholeValue, WrittenFields, write_box,
 };
 #[cfg(feature = "derive")]
 #[doc = include_str!("docs/arguments.md")]

@@ -153,6 +153,19 @@ impl Limits {
     }
 }
 
+/// The limits of one box that is written: those of a connection, or what is large has others.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct BoxLimits {
+    pub(crate) bytes_max: usize,
+    pub(crate) keys_max: usize,
+}
+
+impl From<&Limits> for BoxLimits {
+    fn from(limits: &Limits) -> Self {
+        Self { bytes_max: limits.box_bytes_max, keys_max: limits.keys_per_box_max }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use alloc::string::ToString as _;

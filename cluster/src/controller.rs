@@ -14,6 +14,9 @@ use crate::responders::Told;
 
 /// A running cluster process. Cheap to clone; it runs until [`ClusterController::shutdown`].
 ///
+/// Dropping the controller, and all clones of it, does not end it: only
+/// [`shutdown`](Self::shutdown), [`abort`](Self::abort) and the end of the runtime do.
+///
 /// # Examples
 /// ```
 /// use cluster::{ClusterController, Secret};

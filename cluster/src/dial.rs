@@ -176,8 +176,12 @@ async fn dial(
     let open = process.open(stream, address.to_owned()).await?;
     let (link, driving) = process.drive(open);
     let driven = Arc::clone(&link);
-    process.lifetime.run_until_aborted(async move {
+    let of = Arc::clone(inner);
+    process.lifetime.run_to_its_end(async move {
         let lost = driving.await;
+        if of.process.lifetime.is_aborted() {
+            return;
+        }
         let (region, address) = (driven.name(), &driven.peer().address);
         if let Lost::PeerMisbehaved(error) = &lost {
             let error = chain(error);

@@ -130,7 +130,19 @@ impl<R: Role> Client<R> {
     where
         C: Command + Sync,
     {
-        match self.ask(C::NAME, command).await {
+        self.call_with::<C, C>(command).await
+    }
+
+    /// As [`Client::call`], with the fields of the command `C`, whoever encodes them.
+    pub(crate) async fn call_with<C, F>(
+        &self,
+        fields: &F,
+    ) -> Result<C::Response, CallError<C::Error>>
+    where
+        C: Command,
+        F: EncodeFields + Sync,
+    {
+        match self.ask(C::NAME, fields).await {
             Ok((outcome, timeout)) => response_of::<C>(outcome, timeout),
             Err(failed) => Err(failed.map_declared(|never| match never {})),
         }

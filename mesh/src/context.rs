@@ -1,16 +1,22 @@
 //! What a responder passes on to the calls that it makes itself, without having to think of it:
 //! the time that is left, and the trace.
 
+use std::cell::Cell;
 use std::fmt;
 use std::num::NonZeroU128;
+use std::pin::Pin;
 use std::str::FromStr;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+use pin_project_lite::pin_project;
 use rand::RngExt as _;
 use tokio::time::Instant;
 
-tokio::task_local! {
-    static CONTEXT: CallContext;
+thread_local! {
+    /// The context of what runs on this thread just now.
+    static CURRENT: Cell<CallContext> =
+        const { Cell::new(CallContext { deadline: None, trace: None }) };
 }
 
 /// What is known of the call that the current task answers.
@@ -39,7 +45,7 @@ impl CallContext {
     /// The context in force; an empty one outside of any.
     #[must_use]
     pub fn current() -> Self {
-        CONTEXT.try_with(|context| *context).unwrap_or_default()
+        CURRENT.get()
     }
 
     /// The same, to end at `deadline` at the latest.
@@ -84,13 +90,45 @@ impl CallContext {
     /// Runs `future` in this context.
     ///
     /// # Cancellation
-    /// As `future`.
-    pub async fn run<F: Future>(self, future: F) -> F::Output {
-        CONTEXT.scope(self, future).await
+    /// As `future`, which is dropped in no context.
+    pub fn run<F: Future>(self, future: F) -> impl Future<Output = F::Output> + use<F> {
+        InContext { context: self, future }
     }
 
+    /// Runs `work` in this context. A task local of tokio's would do the same for several times as
+    /// much, and every ask that is answered has one.
+    #[inline]
     pub(crate) fn run_sync<T>(self, work: impl FnOnce() -> T) -> T {
-        CONTEXT.sync_scope(self, work)
+        let _outer = Outer(CURRENT.replace(self));
+        work()
+    }
+}
+
+/// What was in force before, and is again from when this is dropped: also by a panic.
+struct Outer(CallContext);
+
+impl Drop for Outer {
+    #[inline]
+    fn drop(&mut self) {
+        CURRENT.set(self.0);
+    }
+}
+
+pin_project! {
+    /// A future in a context. Made by [`CallContext::run`].
+    struct InContext<F> {
+        context: CallContext,
+        #[pin]
+        future: F,
+    }
+}
+
+impl<F: Future> Future for InContext<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let this = self.project();
+        this.context.run_sync(|| this.future.poll(cx))
     }
 }
 
@@ -199,5 +237,39 @@ mod tests {
         assert_eq!(later.time_left(), Some(Duration::from_secs(5)));
         tokio::time::advance(Duration::from_secs(6)).await;
         assert_eq!(later.time_left(), Some(Duration::ZERO));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_context_is_in_force_while_its_future_runs_and_at_no_other_time() {
+        let trace = || Some(CallContext::current().trace()?.trace_id());
+        let [outer, inner] = [(); 2].map(|()| TraceParent::generate());
+        let within = |it: TraceParent| CallContext::default().traced(it);
+        let steps = async || {
+            for _ in 0..3 {
+                assert_eq!(trace(), Some(inner.trace_id()));
+                tokio::task::yield_now().await;
+            }
+        };
+        let both = async {
+            let steps = within(inner).run(steps());
+            let between = async {
+                for _ in 0..3 {
+                    assert_eq!(trace(), Some(outer.trace_id()));
+                    tokio::task::yield_now().await;
+                }
+            };
+            tokio::join!(steps, between);
+            assert_eq!(trace(), Some(outer.trace_id()));
+        };
+        within(outer).run(both).await;
+        assert_eq!(trace(), None);
+    }
+
+    #[test]
+    fn after_a_panic_the_context_is_the_one_before() {
+        let context = CallContext::default().traced(TraceParent::generate());
+        let panicked = std::panic::catch_unwind(|| context.run_sync(|| panic!("on purpose")));
+        assert!(panicked.is_err());
+        assert_eq!(CallContext::current(), CallContext::default());
     }
 }

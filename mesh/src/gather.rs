@@ -2,10 +2,11 @@
 
 use std::fmt;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::vec;
 
-use amp_proto::{AnsweredBy, CallError, Command, Role};
+use amp_proto::{AnsweredBy, CallError, Command, Role, WrittenFields};
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, Stream, StreamExt as _};
 
@@ -23,12 +24,27 @@ pub type Gathered<R, C> =
 /// [`Gathering::next`] is all that it takes; it is a [`Stream`] besides.
 pub struct Gathering<R, C: Command> {
     waiting: vec::IntoIter<Client<R>>,
-    command: C,
+    command: Arc<Asked<C>>,
     concurrency: usize,
     calls: FuturesUnordered<BoxFuture<'static, Gathered<R, C>>>,
 }
 
-/// Asks every client to carry out `command`, and gives each answer as it arrives.
+/// What everybody is asked.
+enum Asked<C> {
+    /// Encoded once, for everybody.
+    Written(WrittenFields),
+    /// The command itself: not every reader can read it, or none.
+    Command(C),
+}
+
+impl<C: Command> Asked<C> {
+    fn new(command: C) -> Self {
+        WrittenFields::of(&command).map_or(Self::Command(command), Self::Written)
+    }
+}
+
+/// Asks every client to carry out `command`, and gives each answer as it arrives. The command is
+/// encoded once, unless it has a value of more than 65,535 bytes.
 ///
 /// # Limits
 /// At most [`GATHER_CONCURRENCY`] calls are under way at once; [`gather_with`] takes another bound.
@@ -57,7 +73,7 @@ pub struct Gathering<R, C: Command> {
 pub fn gather<R, C>(clients: impl IntoIterator<Item = Client<R>>, command: C) -> Gathering<R, C>
 where
     R: Role,
-    C: AnsweredBy<R> + Clone + Sync,
+    C: AnsweredBy<R> + Sync,
 {
     gather_with(GATHER_CONCURRENCY, clients, command)
 }
@@ -70,12 +86,12 @@ pub fn gather_with<R, C>(
 ) -> Gathering<R, C>
 where
     R: Role,
-    C: AnsweredBy<R> + Clone + Sync,
+    C: AnsweredBy<R> + Sync,
 {
     let waiting: Vec<Client<R>> = clients.into_iter().collect();
     Gathering {
         waiting: waiting.into_iter(),
-        command,
+        command: Arc::new(Asked::new(command)),
         concurrency: concurrency.max(1),
         calls: FuturesUnordered::new(),
     }
@@ -84,7 +100,7 @@ where
 impl<R, C> Gathering<R, C>
 where
     R: Role,
-    C: AnsweredBy<R> + Clone + Sync,
+    C: AnsweredBy<R> + Sync,
 {
     /// The next answer, from whichever peer it comes; `None` after the last.
     ///
@@ -99,7 +115,7 @@ where
 impl<R, C> Stream for Gathering<R, C>
 where
     R: Role,
-    C: AnsweredBy<R> + Clone + Sync,
+    C: AnsweredBy<R> + Sync,
 {
     type Item = Gathered<R, C>;
 
@@ -107,18 +123,18 @@ where
         let this = self.get_mut();
         while this.calls.len() < this.concurrency {
             let Some(client) = this.waiting.next() else { break };
-            let command = this.command.clone();
+            let command = Arc::clone(&this.command);
             this.calls.push(Box::pin(async move {
-                let answer = client.call(command).await;
+                let answer = match &*command {
+                    Asked::Written(fields) => client.call_with::<C, _>(fields).await,
+                    Asked::Command(command) => client.call_with::<C, _>(command).await,
+                };
                 (client, answer)
             }));
         }
         this.calls.poll_next_unpin(cx)
     }
 }
-
-// The command is only ever cloned, wherever it lies.
-impl<R, C: Command> Unpin for Gathering<R, C> {}
 
 impl<R, C: Command> fmt::Debug for Gathering<R, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

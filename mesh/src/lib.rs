@@ -81,4 +81,5 @@ pub use crate::services::Services;
 pub use crate::transport::{
     BoxStream, Listen, Listener, MemoryTransport, Stream, TcpTransport, Transport,
 };
+pub use crate::until::{First, Until, until};
 pub use crate::x509::{X509Error, X509Identity};

@@ -66,6 +66,17 @@ impl Lifetime {
         self.tasks.spawn(until(aborting.cancelled_owned(), task));
     }
 
+    /// Runs a task that ends by itself when the process stops, and when it is aborted: nothing has
+    /// to be looked at beside it.
+    pub fn run_to_its_end(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.spawn(task);
+    }
+
+    /// Cancelled when everything is dropped where it stands.
+    pub(crate) fn aborting(&self) -> &CancellationToken {
+        &self.aborting
+    }
+
     /// Stops the process, waits until what is under way has finished, and drops what has not after
     /// `drain_timeout`. Only the first call begins it; every other waits for the same end.
     ///
@@ -95,6 +106,7 @@ impl Lifetime {
     /// # Cancellation
     /// The drop has begun whether the future is polled to its end or not.
     pub async fn abort(&self) {
+        // In this order: whoever hears that it stops can ask whether it was aborted.
         self.aborting.cancel();
         self.stopping.cancel();
         self.tasks.close();

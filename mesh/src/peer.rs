@@ -6,7 +6,7 @@ use std::sync::{Arc, Weak};
 use amp_proto::{Authentication, Peer, PeerView, PublicKey, Role, RoleName};
 
 use crate::client::Client;
-use crate::connection::{Link, PeerKey};
+use crate::connection::{Link, PeerInfo};
 
 /// What a [`Peer`] of this crate's connections is made of.
 ///
@@ -14,52 +14,40 @@ use crate::connection::{Link, PeerKey};
 #[derive(Debug)]
 pub(crate) struct LinkPeer {
     link: Weak<Link>,
-    role: RoleName,
-    address: String,
-    authentication: Authentication,
-    key: Option<PeerKey>,
-    is_encrypted: bool,
+    info: Arc<PeerInfo>,
 }
 
 impl LinkPeer {
     pub(crate) fn new(link: &Arc<Link>) -> Self {
-        let peer = link.peer();
-        Self {
-            link: Arc::downgrade(link),
-            role: peer.role,
-            address: peer.address.clone(),
-            authentication: peer.authentication,
-            key: peer.key.clone(),
-            is_encrypted: peer.is_encrypted,
-        }
+        Self { link: Arc::downgrade(link), info: link.peer_kept() }
     }
 }
 
 impl PeerView for LinkPeer {
     fn role(&self) -> Option<RoleName> {
-        Some(self.role)
+        Some(self.info.role)
     }
 
     fn ident(&self) -> Option<String> {
         let admitted = self.link.upgrade().and_then(|link| link.ident().map(str::to_owned));
         // A key stands for an identity before anybody was admitted.
-        admitted.or_else(|| self.key.as_ref()?.ident.clone())
+        admitted.or_else(|| self.info.key.as_ref()?.ident.clone())
     }
 
     fn address(&self) -> String {
-        self.address.clone()
+        self.info.address.clone()
     }
 
     fn authentication(&self) -> Authentication {
-        self.authentication
+        self.info.authentication
     }
 
     fn key(&self) -> Option<PublicKey> {
-        self.key.as_ref().map(|key| key.key)
+        self.info.key.as_ref().map(|key| key.key)
     }
 
     fn is_encrypted(&self) -> bool {
-        self.is_encrypted
+        self.info.is_encrypted
     }
 
     fn as_any(&self) -> &dyn Any {

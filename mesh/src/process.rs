@@ -343,15 +343,19 @@ impl Process {
     }
 
     /// Begins to answer on a connection. The future drives it to its end, in good order when the
-    /// process stops, and says why it ended; dropping it drops the connection where it stands.
+    /// process stops, or where it stands when that is aborted, and says why it ended; dropping it
+    /// drops the connection where it stands.
     pub fn drive(
         &self,
         open: Open<BoxStream>,
-    ) -> (Arc<Link>, impl Future<Output = Lost> + Send + 'static) {
+    ) -> (Arc<Link>, impl Future<Output = Lost> + Send + Unpin + use<>) {
         let open = open.remembering(Arc::clone(&self.once)).shedding(Arc::clone(&self.shedding));
         let (link, driving) = open.drive(Arc::clone(&self.responders));
-        let (driven, stopping) = (Arc::clone(&link), self.lifetime.stopping().clone());
-        (link, async move { drive_until_stopped(driven, driving, &stopping).await })
+        let (stopping, aborting) =
+            (self.lifetime.stopping().clone(), self.lifetime.aborting().clone());
+        // In a box, as those who await it would have room for it twice.
+        let driving = Box::pin(drive_until_stopped(Arc::clone(&link), driving, stopping, aborting));
+        (link, driving)
     }
 
     /// Leaves the mesh in good order, within the drain time-out of the settings.

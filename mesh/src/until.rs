@@ -4,45 +4,69 @@
 //! as that its process stops, comes once if at all. `select!` would look at that each time; here it
 //! is looked at when it was woken.
 
-use std::future::poll_fn;
-use std::pin::pin;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
+
+use pin_project_lite::pin_project;
 
 use crate::bell::Bell;
 
 /// What came first.
+#[expect(clippy::exhaustive_enums, reason = "one of the two comes first")]
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum First<W, E> {
+pub enum First<W, E> {
     /// The work was done.
     Done(W),
     /// Its end came before.
     Ended(E),
 }
 
+pin_project! {
+    /// Work, until it is done or its end comes. Made by [`until`].
+    ///
+    /// Written out, and not an `async fn`, which would have room for the work twice: that of a
+    /// connection is there for as long as the connection.
+    #[must_use = "nothing happens unless it is polled"]
+    pub struct Until<E, W> {
+        #[pin]
+        end: E,
+        #[pin]
+        work: W,
+        bell: Arc<Bell>,
+        // The task that the bell wakes.
+        task: Option<Waker>,
+    }
+}
+
 /// Runs `work` until it is done, or until `end` comes. If both are there, `end` is.
 ///
 /// # Cancellation
 /// Dropping the future drops both.
-pub(crate) async fn until<E: Future, W: Future>(end: E, work: W) -> First<W::Output, E::Output> {
-    let bell = Arc::new(Bell::default());
-    let waker = Waker::from(Arc::clone(&bell));
-    let (mut end, mut work) = (pin!(end), pin!(work));
-    let mut task = None;
-    poll_fn(move |cx| {
-        if bell.was_rung(cx, &mut task)
-            && let Poll::Ready(ended) = end.as_mut().poll(&mut Context::from_waker(&waker))
-        {
-            return Poll::Ready(First::Ended(ended));
+pub fn until<E: Future, W: Future>(end: E, work: W) -> Until<E, W> {
+    Until { end, work, bell: Arc::new(Bell::default()), task: None }
+}
+
+impl<E: Future, W: Future> Future for Until<E, W> {
+    type Output = First<W::Output, E::Output>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        if this.bell.was_rung(cx, this.task) {
+            let waker = Waker::from(Arc::clone(this.bell));
+            if let Poll::Ready(ended) = this.end.poll(&mut Context::from_waker(&waker)) {
+                return Poll::Ready(First::Ended(ended));
+            }
         }
-        work.as_mut().poll(cx).map(First::Done)
-    })
-    .await
+        this.work.poll(cx).map(First::Done)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use std::cell::Cell;
+    use std::future::poll_fn;
+    use std::pin::pin;
     use std::time::Duration;
 
     use tokio::sync::oneshot;

@@ -19,6 +19,9 @@ use crate::sparing::Sparing;
 
 /// A running region process. Cheap to clone; it runs until [`RegionController::shutdown`].
 ///
+/// Dropping the controller, and all clones of it, does not end it: only
+/// [`shutdown`](Self::shutdown), [`abort`](Self::abort) and the end of the runtime do.
+///
 /// # Examples
 /// ```
 /// use region::{ClusterId, Listen, RegionController, Secret};

@@ -5,7 +5,8 @@
 //! within a second: `known_keys`.
 
 use std::collections::HashSet;
-use std::pin::pin;
+use std::future::pending;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -173,7 +174,7 @@ pub(crate) async fn tell_clusters(inner: Arc<Inner>) {
             let by_key = links.filter(|link| link.peer().key.is_some());
             let everyone = by_key.map(Client::<Cluster>::new).collect();
             tell(everyone, RegionKeysChanged { keys: keys.clone() }).await;
-            std::future::pending().await
+            pending().await
         };
         // Only others begin it anew: what clusters do with their keys keeps the news from nobody.
         // Some have heard of these by then, so what they were before is news as well.
@@ -185,23 +186,16 @@ pub(crate) async fn tell_clusters(inner: Arc<Inner>) {
     }
 }
 
-/// Runs a connection for as long as the keys on both ends of it are good. Gives nothing if it was
-/// ended because one is not.
-pub(crate) async fn while_good<T>(
-    inner: &Inner,
+/// Waits until the key on one end of a connection is not good any more. Nothing if it has none.
+///
+/// # Cancellation
+/// Dropping the future only ends the waiting.
+pub(crate) fn until_revoked<'a>(
+    inner: &'a Inner,
     link: &Link,
-    driving: impl Future<Output = T>,
-) -> Option<T> {
-    let Some(key) = &link.peer().key else { return Some(driving.await) };
-    let known = &inner.book.known;
-    let (of_peer, own) = (pin!(known.until_revoked(&key.key)), pin!(known.until_revoked(&key.own)));
-    tokio::select! {
-        // What was done before the key was revoked is none of our business any more.
-        biased;
-        () = of_peer => None,
-        () = own => None,
-        ended = driving => Some(ended),
-    }
+) -> Option<Pin<Box<dyn Future<Output = ()> + Send + 'a>>> {
+    let key = link.peer().key.as_ref()?;
+    Some(Box::pin(inner.book.known.until_revoked([key.key, key.own])))
 }
 
 /// Finds out whose key it is that arrived. A key that is nobody's may join, and nothing else.
@@ -508,7 +502,7 @@ mod tests {
         let refused = |answer| matches!(answer, Err(CallError::Declared(_)));
         assert!(refused(world.claim(uuid).await.0));
         world.keys.revoke(&key.public(), SystemTime::now()).await.unwrap();
-        world.region.inner.book.known.until_revoked(&key.public()).await;
+        world.region.inner.book.known.until_revoked([key.public(); 2]).await;
         assert!(refused(world.claim(uuid).await.0), "a revoked key lets nobody in by the secret");
         assert!(other_link.is_open(), "whom it does not concern is left alone");
     }

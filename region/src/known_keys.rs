@@ -123,20 +123,24 @@ impl KnownKeys {
         keys
     }
 
-    /// Waits until a key is not good any more.
+    /// Waits until one of these keys is not good any more.
     ///
     /// # Cancellation
     /// Dropping the future only ends the waiting.
-    pub(crate) async fn until_revoked(&self, key: &PublicKey) {
+    pub(crate) async fn until_revoked(&self, keys: [PublicKey; 2]) {
         let mut copy = self.copy.subscribe();
         loop {
-            let entry = copy.borrow_and_update().entries.get(key).cloned();
             let now = SystemTime::now();
-            if entry.as_ref().is_some_and(|entry| !entry.is_good(now)) {
-                return;
-            }
-            let end = entry.and_then(|entry| entry.revoked);
-            let wait = end.map_or(Duration::MAX, |end| end.duration_since(now).unwrap_or_default());
+            let wait = {
+                let copy = copy.borrow_and_update();
+                let entries = || keys.iter().filter_map(|key| copy.entries.get(key));
+                if entries().any(|entry| !entry.is_good(now)) {
+                    return;
+                }
+                // A key that was followed by another is good until then.
+                let ends = entries().filter_map(|entry| entry.revoked?.duration_since(now).ok());
+                ends.min().unwrap_or(Duration::MAX)
+            };
             // The sender lives in `self`, so the wait ends with a change or with the time.
             let _changed = tokio::time::timeout(wait, copy.changed()).await;
         }

@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use mesh::{ClusterId, Link, Repeats, chain};
 
@@ -94,14 +94,16 @@ pub(crate) async fn record_links(inner: Arc<Inner>) {
     let mut changes = inner.pool.changes();
     loop {
         changes.borrow_and_update();
-        let now = links_of(&inner);
-        let opened: Vec<_> = now
-            .values()
-            .filter(|link| recorded.get(&link.cluster) != Some(*link))
-            .cloned()
-            .collect();
+        let links = inner.pool.all();
+        let now: HashMap<_, _> =
+            links.iter().map(|(cluster, link)| (*cluster, Recorded::of(link))).collect();
+        let is_news = |(cluster, _): &&(ClusterId, _)| recorded.get(cluster) != now.get(cluster);
+        let opened = links.iter().filter(is_news);
+        let opened: Vec<_> =
+            opened.map(|(cluster, link)| entry_of(&inner, *cluster, link)).collect();
         let lost: Vec<ClusterId> =
             recorded.keys().filter(|cluster| !now.contains_key(*cluster)).copied().collect();
+        drop(links);
         if !(opened.is_empty() && lost.is_empty()) {
             let region = &inner.entry.id;
             match inner.registry.record_links(region, &opened, &lost).await {
@@ -122,9 +124,17 @@ pub(crate) async fn record_links(inner: Arc<Inner>) {
     }
 }
 
-fn links_of(inner: &Inner) -> HashMap<ClusterId, LinkEntry> {
-    let links = inner.pool.all().into_iter();
-    links.map(|(cluster, link)| (cluster, entry_of(inner, cluster, &link))).collect()
+/// What a row of a link depends on: the connection itself, and what changes while it lasts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Recorded {
+    since: SystemTime,
+    round_trip: Option<Duration>,
+}
+
+impl Recorded {
+    fn of(link: &Link) -> Self {
+        Self { since: link.since(), round_trip: link.round_trip() }
+    }
 }
 
 fn entry_of(inner: &Inner, cluster: ClusterId, link: &Link) -> LinkEntry {

@@ -7,9 +7,10 @@ use std::time::Duration;
 use amp_proto::{CallError, Cluster, Lost};
 use mesh::commands::{Ident, Identify};
 use mesh::{
-    BoxStream, Client, HandshakeError, Link, Listener, MemoryPressure, Open, Received, Repeats,
-    Services, chain,
+    BoxStream, Client, First, HandshakeError, Link, Listener, MemoryPressure, Open, Received,
+    Repeats, Services, chain, until,
 };
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::admission::{Admission, AdmissionError, Admissions};
 use crate::controller::{Inner, RegionController};
@@ -66,7 +67,7 @@ async fn accept(inner: Arc<Inner>, mut listener: Box<dyn Listener>) {
                     Ok(turn) => {
                         let serving =
                             serve(Arc::clone(&inner), stream, from, turn, connections.clone());
-                        inner.process.lifetime.run_until_aborted(serving);
+                        inner.process.lifetime.run_to_its_end(serving);
                     }
                     Err(reason) => turn_away(&inner, &from, &reason),
                 }
@@ -118,49 +119,87 @@ pub(crate) fn may_warn(inner: &Arc<Inner>) -> bool {
 }
 
 /// One connection, from its first byte to its last.
-async fn serve(
+fn serve(
     inner: Arc<Inner>,
     stream: BoxStream,
     from: String,
     turn: Turn,
     connections: Connections,
+) -> impl Future<Output = ()> + Send {
+    // In a box: what it takes to begin is not kept for as long as the connection lasts.
+    let beginning = Box::pin(begin(Arc::clone(&inner), stream, from, turn, connections));
+    see_out(inner, beginning)
+}
+
+/// A connection, until it has ended.
+async fn see_out<D: Future<Output = Lost> + Send + Unpin>(
+    inner: Arc<Inner>,
+    beginning: impl Future<Output = Option<Begun<D>>> + Send,
 ) {
-    let process = &inner.process;
-    let opening = Box::pin(open(&inner, stream, &from));
-    let opened = process.lifetime.stopping().run_until_cancelled(opening).await;
-    drop(turn);
-    let open = match opened {
-        Some(Ok(Some(open))) => open,
-        Some(Err(error)) => {
-            if may_warn(&inner) {
-                tracing::warn!(peer = from, error = %chain(&error), "a connection was refused");
-            }
-            return;
-        }
-        Some(Ok(None)) | None => return,
+    let Some(Begun { link, driving, _place }) = beginning.await else { return };
+    let lost = match key_book::until_revoked(&inner, &link) {
+        // What was done before the key was revoked is none of our business any more.
+        Some(revoked) => until(revoked, driving).await,
+        None => First::Done(driving.await),
     };
-    let _place = match connections.enter() {
-        Ok(place) => place,
-        Err(reason) => return turn_away(&inner, &from, &reason),
-    };
-    let (link, driving) = process.drive(open);
-    process.lifetime.run_until_aborted(admit(Arc::clone(&inner), Arc::clone(&link)));
-    let lost = Box::pin(key_book::while_good(&inner, &link, driving)).await;
+    if inner.process.lifetime.is_aborted() {
+        return;
+    }
     let cluster = link.ident().and_then(|ident| ident.parse().ok());
     if let Some(cluster) = &cluster {
         inner.pool.remove(cluster, &link);
     }
-    let cluster = cluster.map(|cluster| cluster.to_string());
+    let (peer, cluster) = (&link.peer().address, cluster.map(|cluster| cluster.to_string()));
     match lost {
-        Some(Lost::PeerMisbehaved(error)) => {
-            let (peer, error) = (from, chain(&error));
+        First::Done(Lost::PeerMisbehaved(error)) => {
+            let error = chain(&error);
             tracing::warn!(peer, cluster, %error, "the peer broke the protocol: disconnected");
         }
-        Some(lost) => {
-            tracing::info!(peer = from, cluster, reason = %chain(&lost), "a connection ended");
+        First::Done(lost) => {
+            tracing::info!(peer, cluster, reason = %chain(&lost), "a connection ended");
         }
-        None => tracing::warn!(peer = from, cluster, "a connection was ended: its key was revoked"),
+        First::Ended(()) => {
+            tracing::warn!(peer, cluster, "a connection was ended: its key was revoked");
+        }
     }
+}
+
+/// A connection on which we answer.
+struct Begun<D> {
+    link: Arc<Link>,
+    /// What drives it.
+    driving: D,
+    /// Its place among the connections, for as long as it lasts.
+    _place: OwnedSemaphorePermit,
+}
+
+/// Takes a stream through the handshake, and begins to answer on it. Nothing if it was refused, or
+/// there was nothing more to do.
+async fn begin(
+    inner: Arc<Inner>,
+    stream: BoxStream,
+    from: String,
+    turn: Turn,
+    connections: Connections,
+) -> Option<Begun<impl Future<Output = Lost> + Send + Unpin>> {
+    let process = &inner.process;
+    let opening = Box::pin(open(&inner, stream, &from));
+    let opened = process.lifetime.stopping().run_until_cancelled(opening).await;
+    drop(turn);
+    let open = match opened? {
+        Ok(open) => open?,
+        Err(error) => {
+            if may_warn(&inner) {
+                tracing::warn!(peer = from, error = %chain(&error), "a connection was refused");
+            }
+            return None;
+        }
+    };
+    let place = connections.enter();
+    let _place = place.inspect_err(|reason| turn_away(&inner, &from, reason)).ok()?;
+    let (link, driving) = process.drive(open);
+    process.lifetime.run_until_aborted(admit(Arc::clone(&inner), Arc::clone(&link)));
+    Some(Begun { link, driving, _place })
 }
 
 /// Takes a stream through the handshake. A cluster that joins is done with that.
@@ -171,7 +210,7 @@ async fn open(
 ) -> Result<Option<Open<BoxStream>>, HandshakeError> {
     match inner.process.receive(stream, from.to_owned()).await? {
         Received::Open(open) => Ok(Some(open)),
-        Received::Key(arrived) => key_book::greet(inner, arrived, from).await,
+        Received::Key(arrived) => Box::pin(key_book::greet(inner, arrived, from)).await,
         // There is no third way.
         _ => Ok(None),
     }

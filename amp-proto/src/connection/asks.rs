@@ -88,7 +88,8 @@ pub(super) struct Asks {
     earliest: Option<Moment>,
 }
 
-const SLOTS_MIN: usize = 8;
+/// Enough for one ask at a time, such as the sign of life of a connection that does nothing else.
+const SLOTS_MIN: usize = 2;
 
 /// The next number. Behind the last one they begin anew: no tag is zero.
 const fn after(tag: u64) -> u64 {

@@ -12,11 +12,12 @@ use crate::command::{Command, EncodeFields};
 use crate::connection::asks::{AskId, AskResult, AskStopped, Asks};
 use crate::connection::large::reader_of;
 use crate::connection::metadata::Milliseconds;
-use crate::connection::parts::{AT_ONCE_MAX, Sending};
+use crate::connection::parts::Sending;
 use crate::connection::streams::{Side, StreamId, Streams};
 use crate::connection::tag::{TagText, parse_tag};
 use crate::connection::{Incoming, Lost, Metadata, Moment};
 use crate::error::{EncodeError, PeerMisbehaved};
+use crate::limits::BoxLimits;
 use crate::wire::{Fields, write_box, write_box_for};
 
 /// Numbers our asks, holds what is in flight, and gathers the bytes to send.
@@ -31,20 +32,20 @@ pub struct Exchange {
     pub(super) out: Vec<u8>,
     /// What streams have to say, in whole boxes. It waits behind `out`, a piece at a time, so that
     /// no call waits for more than a piece.
-    bulk: VecDeque<Piece>,
-    bulk_bytes: usize,
+    pub(super) bulk: VecDeque<Piece>,
+    pub(super) bulk_bytes: usize,
     /// What is too large to go in one box. It waits behind everything.
     pub(super) parts: Sending,
     /// The limits of large boxes, if the peer puts them together.
-    pub(super) large: Option<Limits>,
+    pub(super) large: Option<BoxLimits>,
     /// How many bytes of `out` the peer's boxes have brought about.
     pub(super) answer_bytes: usize,
     /// The same of `bulk`.
-    bulk_answer_bytes: usize,
+    pub(super) bulk_answer_bytes: usize,
     /// Where `out` begins in the stream of all bytes we ever send.
     pub(super) out_position: u64,
     /// How much of that stream the transport has taken.
-    written: u64,
+    pub(super) written: u64,
     /// The time that was given to an ask last, as it was written.
     written_time: Milliseconds,
     /// The ask that takes nobody's place.
@@ -54,10 +55,10 @@ pub struct Exchange {
 
 /// Some of what streams have to say.
 #[derive(Debug, Default)]
-struct Piece {
-    bytes: Vec<u8>,
+pub(super) struct Piece {
+    pub(super) bytes: Vec<u8>,
     /// How many of them end streams of the peer's asks.
-    answer_bytes: usize,
+    pub(super) answer_bytes: usize,
 }
 
 #[derive(Debug)]
@@ -96,10 +97,8 @@ pub enum AskRefused {
 impl Exchange {
     /// The longest error description that is sent, in bytes; the rest is cut off.
     const DESCRIPTION_BYTES_MAX: usize = 4096;
-    /// An emptied buffer above this size is given back to the allocator when no ask is in flight.
-    const KEPT_BYTES_MAX: usize = 16 * 1024;
     /// How much of what streams have to say is sent before the calls have their turn again.
-    const BULK_PIECE_BYTES: usize = 32 * 1024;
+    pub(super) const BULK_PIECE_BYTES: usize = 32 * 1024;
 
     /// The exchange of a connection on which nothing has happened yet.
     #[must_use]
@@ -182,7 +181,7 @@ impl Exchange {
         let text = TagText::of(tag);
         let before = self.out.len();
         // Items go ahead of pieces, and would come before the ask that they belong to.
-        let large = self.large.as_ref().filter(|_| !metadata.stream);
+        let large = self.large.filter(|_| !metadata.stream);
         let (reader, limits) = reader_of(large, &self.limits);
         write_box_for(reader, &mut self.out, limits, |out| {
             out.put_reserved(b"_ask", text.as_bytes())?;
@@ -225,7 +224,7 @@ impl Exchange {
             return Ok(());
         }
         let before = self.out.len();
-        let (reader, limits) = reader_of(self.large.as_ref(), &self.limits);
+        let (reader, limits) = reader_of(self.large, &self.limits);
         write_box_for(reader, &mut self.out, limits, |out| {
             out.put_reserved(b"_answer", tag)?;
             response.encode_fields(out)
@@ -374,11 +373,6 @@ impl Exchange {
         expired
     }
 
-    /// The transport took `bytes` more of what [`Exchange::swap_outbound`] gave.
-    pub fn handle_written(&mut self, bytes: usize) {
-        self.written += widen(bytes);
-    }
-
     /// The stream is gone: every ask in flight ends, and what was not sent is dropped. Only the
     /// first reason counts.
     pub fn handle_lost(&mut self, lost: Lost) {
@@ -447,91 +441,6 @@ impl Exchange {
         self.asks.earliest()
     }
 
-    /// Swaps the waiting bytes with `spare`, which has to be empty and will be used for the next
-    /// ones. Says how many of those that it gives counted as [`Exchange::answer_bytes`].
-    pub fn swap_outbound(&mut self, spare: &mut Vec<u8>) -> usize {
-        if self.asks.in_flight() == 0 {
-            give_back_above(Self::KEPT_BYTES_MAX, spare);
-            give_back_above(Self::KEPT_BYTES_MAX, &mut self.out);
-        }
-        if self.outbound_bytes() == 0 && !self.parts.is_ready() {
-            return 0;
-        }
-        let start = self.out_position;
-        self.out_position = self.position();
-        core::mem::swap(&mut self.out, spare);
-        let answers_before = self.answer_bytes();
-        self.answer_bytes = 0;
-        let (mut taken, was_full) = (0, self.is_bulk_full());
-        while taken < Self::BULK_PIECE_BYTES
-            && let Some(Piece { bytes: piece, answer_bytes }) = self.bulk.pop_front()
-        {
-            taken += piece.len();
-            self.bulk_answer_bytes -= answer_bytes;
-            if spare.is_empty() { *spare = piece } else { spare.extend_from_slice(&piece) }
-        }
-        self.bulk_bytes -= taken;
-        if was_full && !self.is_bulk_full() {
-            self.streams.made_room();
-        }
-        taken += self.cut_parts(spare, start, Self::BULK_PIECE_BYTES.saturating_sub(taken));
-        self.out_position += widen(taken);
-        answers_before - self.answer_bytes()
-    }
-
-    /// Whether another answer may be written; one that `is_large` goes in pieces. Without room it
-    /// has to wait until the peer has read some of what waits for it, or taken some of what is
-    /// large.
-    #[must_use]
-    pub fn has_room_for_answer(&self, is_large: bool) -> bool {
-        let Limits { outbound_bytes_max, .. } = *self.limits;
-        // What nobody knew to be large until it was written counts as well.
-        let large_max = self.limits.large_at_once_bytes_max();
-        let (large, count) = (self.parts.waiting_bytes(), self.parts.len());
-        let has_large_room = if is_large {
-            count < AT_ONCE_MAX || large < outbound_bytes_max
-        } else {
-            large < large_max
-        };
-        has_large_room && self.answer_bytes() < outbound_bytes_max
-    }
-
-    /// Whether streams have said so much that was not taken that they have to wait.
-    pub(super) fn is_bulk_full(&self) -> bool {
-        self.bulk_bytes >= self.limits.outbound_bytes_max
-    }
-
-    /// How many bytes wait to be taken.
-    #[must_use]
-    pub fn outbound_bytes(&self) -> usize {
-        self.out.len() + self.bulk_bytes
-    }
-
-    /// Whether nothing waits, be it to be taken or for the peer to take more of what is large.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.outbound_bytes() == 0 && self.large_bytes() == 0
-    }
-
-    /// How many bytes of large boxes wait.
-    #[must_use]
-    pub fn large_bytes(&self) -> usize {
-        self.parts.waiting_bytes()
-    }
-
-    /// How many of these are no part of a stream.
-    #[must_use]
-    pub fn calls_bytes(&self) -> usize {
-        self.out.len()
-    }
-
-    /// How many of [`Exchange::outbound_bytes`] the peer's boxes have brought about: answers,
-    /// refusals, credit.
-    #[must_use]
-    pub fn answer_bytes(&self) -> usize {
-        self.answer_bytes + self.bulk_answer_bytes
-    }
-
     /// How many of our asks wait for an outcome.
     #[must_use]
     pub fn in_flight(&self) -> usize {
@@ -568,15 +477,8 @@ impl Exchange {
     }
 
     /// Where the next byte will stand in the stream of all bytes we ever send.
-    fn position(&self) -> u64 {
+    pub(super) fn position(&self) -> u64 {
         self.out_position + widen(self.out.len())
-    }
-}
-
-/// Gives an empty buffer back to the allocator if it has room for more than `bytes`.
-fn give_back_above(bytes: usize, buffer: &mut Vec<u8>) {
-    if buffer.is_empty() && buffer.capacity() > bytes {
-        *buffer = Vec::new();
     }
 }
 

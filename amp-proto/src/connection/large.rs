@@ -11,6 +11,7 @@ use crate::connection::parts::{Assembled, Assembly};
 use crate::connection::streaming::Credit;
 use crate::connection::{Ask, Incoming, Moment};
 use crate::error::{EncodeError, PeerMisbehaved};
+use crate::limits::BoxLimits;
 use crate::wire::{BoxWriter, Reader, VALUE_BYTES_MAX, Value, write_box, write_box_for};
 
 /// The name of a piece on the wire, and what may stand in it.
@@ -36,26 +37,22 @@ impl LargeBody {
     ) -> Result<Self, EncodeError> {
         let mut body = Vec::with_capacity(fields.bytes_hint().min(bytes_max));
         let fill = |out: &mut BoxWriter<'_>| fields.encode_fields(out);
-        let limits = large_limits(&Limits::default(), bytes_max);
-        write_box_for(Reader::KnowsParts, &mut body, &limits, fill)?;
+        let limits = large_boxes(&Limits::default(), bytes_max);
+        write_box_for(Reader::KnowsParts, &mut body, limits, fill)?;
         Ok(Self(body))
     }
 }
 
-/// The same limits for boxes of up to `bytes_max`.
-#[must_use]
-pub(super) fn large_limits(limits: &Limits, bytes_max: usize) -> Limits {
+/// The limits of boxes of up to `bytes_max`.
+fn large_boxes(limits: &Limits, bytes_max: usize) -> BoxLimits {
     let parts = bytes_max / VALUE_BYTES_MAX + 1;
-    Limits {
-        box_bytes_max: bytes_max,
-        keys_per_box_max: limits.keys_per_box_max.saturating_add(parts),
-        ..limits.clone()
-    }
+    BoxLimits { bytes_max, keys_max: limits.keys_per_box_max.saturating_add(parts) }
 }
 
 /// Who will read what is written now, and the limits of it.
-pub(super) fn reader_of<'a>(large: Option<&'a Limits>, limits: &'a Limits) -> (Reader, &'a Limits) {
-    large.map_or((Reader::AnyPeer, limits), |large| (Reader::KnowsParts, large))
+#[inline]
+pub(super) fn reader_of(large: Option<BoxLimits>, limits: &Limits) -> (Reader, BoxLimits) {
+    large.map_or_else(|| (Reader::AnyPeer, limits.into()), |large| (Reader::KnowsParts, large))
 }
 
 impl Exchange {
@@ -66,13 +63,14 @@ impl Exchange {
     /// The limits of boxes that come in pieces, of a connection with these limits.
     #[must_use]
     pub fn large_limits(limits: &Limits) -> Limits {
-        large_limits(limits, limits.large_bytes_max)
+        let BoxLimits { bytes_max, keys_max } = large_boxes(limits, limits.large_bytes_max);
+        Limits { box_bytes_max: bytes_max, keys_per_box_max: keys_max, ..limits.clone() }
     }
 
     /// Sends what is large in pieces from now on: the peer puts up to `bytes_max` together, and
     /// takes `window_bytes` ahead.
     pub fn set_large(&mut self, bytes_max: usize, window_bytes: usize) {
-        self.large = Some(large_limits(&self.limits, bytes_max));
+        self.large = Some(large_boxes(&self.limits, bytes_max));
         self.parts.give_credit(u64::try_from(window_bytes).unwrap_or(u64::MAX));
     }
 
@@ -155,7 +153,7 @@ impl Exchange {
         // The end mark stands behind the body.
         head.truncate(head.len().saturating_sub(2));
         let bytes = head.len() + body.len();
-        let max = self.large.as_ref().unwrap_or(&self.limits).box_bytes_max;
+        let max = self.large.map_or(self.limits.box_bytes_max, |large| large.bytes_max);
         if bytes > max {
             return Err(EncodeError::BoxTooLarge { bytes, max });
         }

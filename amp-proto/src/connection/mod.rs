@@ -18,6 +18,7 @@ mod large;
 mod lost;
 mod metadata;
 mod moment;
+mod outbound;
 mod parts;
 mod streaming;
 mod streams;

@@ -174,7 +174,7 @@ impl ReceivedBox {
         let (box_bytes_max, keys_per_box_max) = (usize::MAX, usize::MAX);
         let unlimited = Limits { box_bytes_max, keys_per_box_max, ..usual };
         let mut wire = Vec::new();
-        write_box_for(Reader::KnowsParts, &mut wire, &unlimited, fill)?;
+        write_box_for(Reader::KnowsParts, &mut wire, (&unlimited).into(), fill)?;
         let mut scanner = Scanner::default();
         // What was just written can be read.
         let _whole = scanner.scan(&wire, &unlimited);

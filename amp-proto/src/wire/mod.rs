@@ -14,6 +14,7 @@ mod fields;
 mod kept;
 mod scanner;
 mod writer;
+mod written;
 
 use alloc::format;
 use alloc::vec::Vec;
@@ -22,6 +23,7 @@ pub use self::fields::{Fields, ReceivedBox, Value, WholeValue};
 pub use self::scanner::{Scanned, Scanner, Span};
 pub use self::writer::{BoxWriter, write_box};
 pub(crate) use self::writer::{Reader, put_prefixed, write_box_for};
+pub use self::written::WrittenFields;
 
 /// The longest key, in bytes: the first byte of a key's length is always zero.
 pub const KEY_BYTES_MAX: usize = 255;

@@ -3,9 +3,10 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::{Fields, Scanner, VALUE_BYTES_MAX, part_key};
+use super::{Fields, Scanner, VALUE_BYTES_MAX, WrittenFields, part_key};
 use crate::Limits;
 use crate::error::EncodeError;
+use crate::limits::BoxLimits;
 
 /// Lays one box down at the end of `out`: the `reserved` keys (sorted by key) and what `fill` puts
 /// into it, each at its place.
@@ -19,7 +20,7 @@ pub fn write_box(
     limits: &Limits,
     fill: impl FnOnce(&mut BoxWriter<'_>) -> Result<(), EncodeError>,
 ) -> Result<(), EncodeError> {
-    write_box_for(Reader::AnyPeer, out, limits, |writer| {
+    write_box_for(Reader::AnyPeer, out, limits.into(), |writer| {
         reserved.iter().try_for_each(|(key, value)| writer.put_reserved(key, value))?;
         fill(writer)
     })
@@ -39,7 +40,7 @@ pub(crate) enum Reader {
 pub(crate) fn write_box_for(
     reader: Reader,
     out: &mut Vec<u8>,
-    limits: &Limits,
+    limits: BoxLimits,
     fill: impl FnOnce(&mut BoxWriter<'_>) -> Result<(), EncodeError>,
 ) -> Result<(), EncodeError> {
     let mut unfinished = Unfinished { start: out.len(), out, is_whole: false };
@@ -125,6 +126,20 @@ impl BoxWriter<'_> {
         // Any reader wants further keys at their places.
         self.is_sorted &= self.keys == keys + 1 || reader == Reader::KnowsParts;
         written
+    }
+
+    /// Puts all of what was written before.
+    pub(super) fn put_written(&mut self, written: &WrittenFields) {
+        if self.has_reserved && written.first_byte().is_some_and(|first| *first <= b'_') {
+            self.is_sorted = false;
+        }
+        self.keys += written.keys;
+        self.out.extend_from_slice(&written.entries);
+    }
+
+    /// How many keys there are so far.
+    pub(super) fn keys(&self) -> usize {
+        self.keys
     }
 
     /// As [`BoxWriter::put`], for those who write whole boxes.
@@ -231,17 +246,17 @@ impl BoxWriter<'_> {
     }
 
     #[inline]
-    fn finish(&mut self, limits: &Limits) -> Result<(), EncodeError> {
+    fn finish(&mut self, limits: BoxLimits) -> Result<(), EncodeError> {
         self.out.extend_from_slice(&[0, 0]);
         if !self.is_sorted {
             self.sort();
         }
         let bytes = self.out.len() - self.start;
-        if self.keys > limits.keys_per_box_max {
-            return Err(EncodeError::TooManyKeys { max: limits.keys_per_box_max });
+        if self.keys > limits.keys_max {
+            return Err(EncodeError::TooManyKeys { max: limits.keys_max });
         }
-        if bytes > limits.box_bytes_max {
-            return Err(EncodeError::BoxTooLarge { bytes, max: limits.box_bytes_max });
+        if bytes > limits.bytes_max {
+            return Err(EncodeError::BoxTooLarge { bytes, max: limits.bytes_max });
         }
         Ok(())
     }

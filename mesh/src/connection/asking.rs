@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use amp_proto::{
-    AskId, AskRefused, AskResult, AskStopped, Command, EncodeFields, Exchange, Lost, Metadata,
-    Moment,
+    AskId, AskRefused, AskResult, AskStopped, Command, EncodeFields, Exchange, Metadata, Moment,
 };
 use tokio::time::timeout_at;
 
+use super::line::Turn;
 use super::link::Link;
-use super::turns::{self, Turn, Turns};
+use super::shared::Guarded;
 use crate::agreement::Features;
 use crate::commands::Cancel;
 use crate::context::TraceParent;
@@ -47,7 +47,7 @@ impl Link {
         Asking { link: self, name, fields, terms, stage: Stage::New }
     }
 
-    /// Writes an ask if it has to wait for nothing.
+    /// Writes an ask, unless it has to wait before.
     #[inline]
     fn begin_now<F: EncodeFields + ?Sized>(
         &self,
@@ -55,15 +55,12 @@ impl Link {
         fields: &F,
         terms: &CallTerms,
         cx: &mut Context<'_>,
-    ) -> Result<Begun<'_>, AskRefused> {
-        let Some(turn) = Turns::take_now(&*self.turns) else { return Ok(Begun::HasToWait(None)) };
+    ) -> Result<Option<InFlight<'_>>, AskRefused> {
         if fields.bytes_hint() > Exchange::PART_BYTES {
-            return Ok(Begun::HasToWait(Some(turn)));
+            return Ok(None);
         }
-        Ok(match self.begin(name, fields, terms, terms.now, cx)? {
-            Some(id) => Begun::Sent(InFlight { link: self, id: Some(id), _turn: turn }),
-            None => Begun::HasToWait(Some(turn)),
-        })
+        let id = self.begin(name, fields, terms, (terms.now, None), cx)?;
+        Ok(id.map(|id| InFlight { link: self, id: Some(id) }))
     }
 
     /// Writes an ask once it has its turn and there is room for it. `None` when its deadline comes
@@ -73,30 +70,26 @@ impl Link {
         name: &str,
         fields: &F,
         terms: CallTerms,
-        turn: Option<Turn<&'a Turns>>,
     ) -> Result<Option<InFlight<'a>>, AskRefused> {
         let by = self.clock().instant(terms.deadline);
-        let turn = match turn {
-            Some(turn) => turn,
-            None => {
-                let Ok(turn) = timeout_at(by, self.turns.take()).await else { return Ok(None) };
-                turn.map_err(|turns::Closed| AskRefused::Lost(self.lost_now()))?
-            }
-        };
+        let Ok(turn) = timeout_at(by, self.wait_for_turn()).await else { return Ok(None) };
+        let turn = turn.map_err(AskRefused::Lost)?;
         let is_large = fields.bytes_hint() > Exchange::PART_BYTES;
-        // Large ones are encoded one after another, so that there is never more than one beyond the
-        // limit.
         let _large_turn = if is_large {
-            let Ok(turn) = timeout_at(by, self.large_ask.lock()).await else { return Ok(None) };
+            let Ok(turn) = timeout_at(by, self.large_turns().ask.lock()).await else {
+                return Ok(None);
+            };
             Some(turn)
         } else {
             None
         };
         loop {
             let now = self.clock().now();
+            let now = (now, Some(&turn));
             let begun = poll_fn(|cx| Poll::Ready(self.begin(name, fields, &terms, now, cx)));
             if let Some(id) = begun.await? {
-                return Ok(Some(InFlight { link: self, id: Some(id), _turn: turn }));
+                turn.hand_over();
+                return Ok(Some(InFlight { link: self, id: Some(id) }));
             }
             let room = self.room.wait_until(|| !self.is_full(is_large));
             if timeout_at(by, room).await.is_err() {
@@ -105,14 +98,15 @@ impl Link {
         }
     }
 
-    /// Writes an ask whose outcome the task of `cx` waits for, unless so much waits to be sent that
-    /// it has to wait as well. All of it in one go: whoever asks much waits for nobody in between.
+    /// Writes an ask whose outcome the task of `cx` waits for, unless it has to wait for its turn,
+    /// if it comes without, or for what waits to be sent already. All of it in one go: whoever asks
+    /// much waits for nobody in between.
     fn begin<F: EncodeFields + ?Sized>(
         &self,
         name: &str,
         fields: &F,
         terms: &CallTerms,
-        now: Moment,
+        (now, turn): (Moment, Option<&Turn<&Self>>),
         cx: &mut Context<'_>,
     ) -> Result<Option<AskId>, AskRefused> {
         let (name, deadline) = (name.as_bytes(), terms.deadline);
@@ -129,11 +123,17 @@ impl Link {
         };
         let body = self.large_body(fields).map_err(AskRefused::Encode)?;
         let mut exchange = self.exchange();
+        if turn.is_none() && !exchange.turns.has_one() {
+            return Ok(None);
+        }
         let id = match body {
             Some(body) => exchange.ask_large(name, body, deadline, &metadata)?,
             None if self.is_full_of(&exchange, is_large) => return Ok(None),
             None => exchange.ask_encoded(name, fields, deadline, &metadata)?,
         };
+        if turn.is_none() {
+            exchange.turns.take();
+        }
         // There is no outcome yet: it is told who waits for it.
         let _pending = exchange.poll_ask(id, cx);
         drop(exchange);
@@ -199,7 +199,7 @@ impl Link {
     ///
     /// # Errors
     /// [`AskRefused::NoRoom`], [`AskRefused::Lost`].
-    pub(super) fn exchange_with_room(&self) -> Result<MutexGuard<'_, Exchange>, AskRefused> {
+    pub(super) fn exchange_with_room(&self) -> Result<MutexGuard<'_, Guarded>, AskRefused> {
         let exchange = self.exchange();
         if let Some(lost) = exchange.refusing() {
             return Err(AskRefused::Lost(lost.clone()));
@@ -214,19 +214,18 @@ impl Link {
     ///
     /// # Errors
     /// [`AskRefused::TooManyInFlight`], [`AskRefused::Lost`].
-    pub(super) fn turn_now(&self) -> Result<Turn<Arc<Turns>>, AskRefused> {
-        Turns::take_now(Arc::clone(&self.turns)).ok_or_else(|| match self.refusing() {
-            Some(lost) => AskRefused::Lost(lost),
-            None => {
-                let own = self.limits().asks_in_flight_max;
-                let agreed = self.agreement().map(|agreement| agreement.asks_in_flight_max);
-                AskRefused::TooManyInFlight { max: agreed.unwrap_or(own) }
-            }
-        })
-    }
-
-    fn lost_now(&self) -> Lost {
-        self.refusing().unwrap_or(Lost::ClosedHere)
+    pub(super) fn turn_now(self: &Arc<Self>) -> Result<Turn<Arc<Self>>, AskRefused> {
+        let mut exchange = self.exchange();
+        if let Some(lost) = exchange.refusing() {
+            return Err(AskRefused::Lost(lost.clone()));
+        }
+        if !exchange.turns.has_one() {
+            let own = self.limits().asks_in_flight_max;
+            let agreed = self.agreement().map(|agreement| agreement.asks_in_flight_max);
+            return Err(AskRefused::TooManyInFlight { max: agreed.unwrap_or(own) });
+        }
+        exchange.turns.take();
+        Ok(Turn::taken(Arc::clone(self)))
     }
 }
 
@@ -256,13 +255,12 @@ impl<F: EncodeFields + Sync + ?Sized> Future for Asking<'_, F> {
         let Self { link, name, fields, terms, ref mut stage } = *self;
         if let Stage::New = stage {
             match link.begin_now(name, fields, &terms, cx)? {
-                Begun::Sent(in_flight) => {
+                Some(in_flight) => {
                     *stage = Stage::Sent(in_flight);
                     return Poll::Pending;
                 }
-                Begun::HasToWait(turn) => {
-                    let later = link.begin_later(name, fields, terms, turn);
-                    *stage = Stage::Waiting(Box::pin(later));
+                None => {
+                    *stage = Stage::Waiting(Box::pin(link.begin_later(name, fields, terms)));
                 }
             }
         }
@@ -280,27 +278,22 @@ impl<F: EncodeFields + Sync + ?Sized> Future for Asking<'_, F> {
     }
 }
 
-/// An ask that could be written, or has to wait, with its turn if it has that.
-enum Begun<'a> {
-    Sent(InFlight<'a>),
-    HasToWait(Option<Turn<&'a Turns>>),
-}
-
-/// An ask that was written. Its task is woken when there is an outcome; whoever goes away before
-/// forgets it.
+/// An ask that was written, with its turn. Its task is woken when there is an outcome; whoever goes
+/// away before forgets it.
 struct InFlight<'a> {
     link: &'a Link,
     /// Until there is an outcome.
     id: Option<AskId>,
-    _turn: Turn<&'a Turns>,
 }
 
 impl InFlight<'_> {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<AskResult> {
         let Some(id) = self.id else { return Poll::Pending };
-        let outcome = self.link.poll_ask(id, cx);
+        let mut exchange = self.link.exchange();
+        let outcome = exchange.poll_ask(id, cx);
         if outcome.is_ready() {
             self.id = None;
+            self.link.give_turn_back(&mut exchange);
         }
         outcome
     }
@@ -310,6 +303,7 @@ impl Drop for InFlight<'_> {
     fn drop(&mut self) {
         if let Some(id) = self.id {
             self.link.abandon(id);
+            self.link.give_turn_back(&mut self.link.exchange());
         }
     }
 }

@@ -209,7 +209,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Handshaking<S> {
     #[must_use]
     pub fn known_by_key(mut self, key: PeerKey) -> Open<S> {
         self.peer.authentication = Authentication::Key;
-        self.peer.key = Some(key);
+        self.peer.key = Some(Box::new(key));
         self.peer.is_encrypted = true;
         self.open()
     }
@@ -396,7 +396,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Open<S> {
     pub fn drive(
         self,
         responders: Arc<Responders>,
-    ) -> (Arc<Link>, impl Future<Output = Ended<S>> + Send) {
+    ) -> (Arc<Link>, impl Future<Output = Ended<S>> + Send + Unpin) {
         let Self { stream, connection, peer, limits, held, once, shedding } = self;
         let (inbound, exchange) = connection.into_parts();
         let link = Link::new(exchange, peer, limits);

@@ -10,43 +10,54 @@ use amp_proto::{
     AskId, AskResult, Authentication, EncodeError, EncodeFields, Exchange, LargeBody, Limits, Lost,
     PublicKey, RoleName,
 };
-use tokio::sync::{Mutex as Mutual, MutexGuard, watch};
+use tokio::sync::{Mutex as Mutual, MutexGuard, SetOnce};
 
 use crate::agreement::{Agreement, Features};
 use crate::clock::Clock;
 use crate::commands::Terms;
+use crate::connection::line::Line;
 use crate::connection::room::Room;
-use crate::connection::shared::Shared;
-use crate::connection::turns::Turns;
+use crate::connection::shared::{Guarded, Shared};
 use crate::sync;
 
 /// One connection, as callers and controllers see it. It may be closed at any moment.
 pub struct Link {
     shared: Shared,
-    /// One for each ask in flight.
-    pub(super) turns: Arc<Turns>,
+    /// Of those who have to wait before they ask. Made when somebody does.
+    pub(super) line: OnceLock<Box<Line>>,
     /// Told when bytes went out and there is room for more.
     pub(super) room: Room,
-    /// Whose large ask is written next.
-    pub(super) large_ask: Mutual<()>,
-    /// Whose long answer is written next.
-    long_answer: Mutual<()>,
-    lost: watch::Sender<Option<Lost>>,
+    /// Whose turn it is with what is large. Made when something is.
+    large: OnceLock<Box<LargeTurns>>,
+    /// Why the connection is gone, from when it is.
+    lost: SetOnce<Lost>,
     round_trip_us: AtomicU64,
     /// Asks of the peer that wait for their responders.
     answering: AtomicUsize,
+    /// What these take, in bytes as they came.
+    asks_bytes: AtomicUsize,
     /// Whether the peer has ever asked anything.
     was_asked: AtomicBool,
     /// Commands of the peer that want no answer and failed.
     failed_notices: AtomicU64,
     /// Asks of the peer that had an argument that cannot be read.
     bad_arguments: AtomicU64,
-    peer: PeerInfo,
+    peer: Arc<PeerInfo>,
     identity: OnceLock<Identity>,
     agreement: OnceLock<Agreement>,
     since: SystemTime,
     clock: Clock,
     limits: Arc<Limits>,
+}
+
+/// What is large is written one after another, so that there is never more than one beyond the
+/// limit.
+#[derive(Debug, Default)]
+pub(super) struct LargeTurns {
+    /// Whose ask is written next.
+    pub(super) ask: Mutual<()>,
+    /// Whose answer is written next.
+    answer: Mutual<()>,
 }
 
 /// What is known of the peer from the connection itself.
@@ -59,7 +70,7 @@ pub struct PeerInfo {
     /// How it proved who it is.
     pub authentication: Authentication,
     /// What is known of it by its key, if that is how.
-    pub key: Option<PeerKey>,
+    pub key: Option<Box<PeerKey>>,
     /// Whether the connection is TLS, from its first byte or since `StartTLS`.
     pub is_encrypted: bool,
 }
@@ -78,26 +89,26 @@ pub struct PeerKey {
 /// What the peer said of itself and was believed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Identity {
-    pub(crate) ident: String,
-    pub(crate) name: Option<String>,
-    pub(crate) version: Option<String>,
+    pub(crate) ident: Box<str>,
+    pub(crate) name: Option<Box<str>>,
+    pub(crate) version: Option<Box<str>>,
 }
 
 impl Link {
     pub(crate) fn new(exchange: Exchange, peer: PeerInfo, limits: Arc<Limits>) -> Arc<Self> {
         Arc::new(Self {
-            shared: Shared::new(exchange),
-            turns: Turns::new(limits.asks_in_flight_max),
+            shared: Shared::new(exchange, limits.asks_in_flight_max),
+            line: OnceLock::new(),
             room: Room::default(),
-            large_ask: Mutual::new(()),
-            long_answer: Mutual::new(()),
-            lost: watch::Sender::new(None),
+            large: OnceLock::new(),
+            lost: SetOnce::new(),
             round_trip_us: AtomicU64::new(u64::MAX),
             answering: AtomicUsize::new(0),
+            asks_bytes: AtomicUsize::new(0),
             was_asked: AtomicBool::new(false),
             failed_notices: AtomicU64::new(0),
             bad_arguments: AtomicU64::new(0),
-            peer,
+            peer: Arc::new(peer),
             identity: OnceLock::new(),
             agreement: OnceLock::new(),
             since: SystemTime::now(),
@@ -112,10 +123,15 @@ impl Link {
         &self.peer
     }
 
+    /// The same, for longer than the connection lasts.
+    pub(crate) fn peer_kept(&self) -> Arc<PeerInfo> {
+        Arc::clone(&self.peer)
+    }
+
     /// The identity under which the peer was admitted.
     #[must_use]
     pub fn ident(&self) -> Option<&str> {
-        self.identity.get().map(|identity| identity.ident.as_str())
+        self.identity.get().map(|identity| &*identity.ident)
     }
 
     /// The name that the peer gave for people to read.
@@ -135,7 +151,7 @@ impl Link {
     #[must_use]
     pub fn admit(&self, ident: &str, name: Option<String>, version: Option<String>) -> bool {
         let (name, version) = (name.map(shortened), version.map(shortened));
-        let identity = Identity { ident: ident.to_owned(), name, version };
+        let identity = Identity { ident: ident.into(), name, version };
         self.identity.set(identity).is_ok()
     }
 
@@ -157,8 +173,7 @@ impl Link {
             if features.contains(Features::LARGE) {
                 exchange.set_large(large_bytes_max, stream_window_bytes);
             }
-            drop(exchange);
-            self.turns.lower_to(asks_in_flight_max);
+            exchange.turns.lower_to(asks_in_flight_max);
         }
     }
 
@@ -220,6 +235,11 @@ impl Link {
         self.answering.store(asks, Ordering::Relaxed);
     }
 
+    /// For the driver and its tasks: the bytes of the peer's asks that wait for their responders.
+    pub(super) fn asks_bytes(&self) -> &AtomicUsize {
+        &self.asks_bytes
+    }
+
     /// For the driver: notes that the peer asked something.
     pub(super) fn set_asked(&self) {
         self.was_asked.store(true, Ordering::Relaxed);
@@ -247,9 +267,7 @@ impl Link {
     /// # Cancellation
     /// Dropping the future only ends the waiting.
     pub async fn closed(&self) -> Lost {
-        let mut lost = self.lost.subscribe();
-        let known = lost.wait_for(Option::is_some).await.ok().and_then(|lost| (*lost).clone());
-        known.unwrap_or(Lost::ClosedHere)
+        self.lost.wait().await.clone()
     }
 
     /// Closes the connection after what waits to be sent has gone out.
@@ -279,20 +297,21 @@ impl Link {
     /// The peer sends no more, so no ask of ours will be answered; we may still answer its asks.
     pub(crate) fn set_peer_done(&self) {
         self.exchange().handle_peer_done(Lost::ClosedByPeer);
-        self.turns.close();
+        self.close_line();
         self.room.made();
-        self.lost.send_replace(Some(Lost::ClosedByPeer));
+        self.set_lost_to(Lost::ClosedByPeer);
     }
 
     pub(crate) fn set_lost(&self, lost: &Lost) {
         self.exchange().handle_lost(lost.clone());
-        self.turns.close();
+        self.close_line();
         self.room.made();
-        self.lost.send_if_modified(|known| {
-            let first = known.is_none();
-            known.get_or_insert_with(|| lost.clone());
-            first
-        });
+        self.set_lost_to(lost.clone());
+    }
+
+    /// Only the first reason counts.
+    fn set_lost_to(&self, lost: Lost) {
+        let _known_before = self.lost.set(lost);
     }
 
     pub(crate) fn limits(&self) -> &Arc<Limits> {
@@ -303,7 +322,7 @@ impl Link {
         self.clock
     }
 
-    pub(crate) fn exchange(&self) -> sync::MutexGuard<'_, Exchange> {
+    pub(crate) fn exchange(&self) -> sync::MutexGuard<'_, Guarded> {
         self.shared.exchange()
     }
 
@@ -380,9 +399,13 @@ impl Link {
     pub(super) async fn wait_to_answer(&self, bytes_hint: usize) -> Option<MutexGuard<'_, ()>> {
         let is_large = self.is_large(bytes_hint);
         let is_long = bytes_hint > Exchange::PART_BYTES;
-        let turn = if is_long { Some(self.long_answer.lock().await) } else { None };
+        let turn = if is_long { Some(self.large_turns().answer.lock().await) } else { None };
         self.room.wait_until(|| self.has_room(is_large)).await;
         turn
+    }
+
+    pub(super) fn large_turns(&self) -> &LargeTurns {
+        self.large.get_or_init(Box::default)
     }
 
     fn is_large(&self, bytes_hint: usize) -> bool {
@@ -403,10 +426,10 @@ fn worth_a_line(count: &AtomicU64) -> Option<u64> {
 }
 
 /// What a peer calls itself, no longer than anybody reads.
-fn shortened(mut said: String) -> String {
+fn shortened(mut said: String) -> Box<str> {
     const BYTES_MAX: usize = 255;
     said.truncate(said.floor_char_boundary(BYTES_MAX));
-    said
+    said.into()
 }
 
 impl fmt::Debug for Link {

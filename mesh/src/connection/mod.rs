@@ -11,6 +11,7 @@
 mod asking;
 mod driver;
 mod handshake;
+mod line;
 mod link;
 mod proof;
 mod room;
@@ -19,6 +20,7 @@ mod shared;
 mod start_tls;
 mod stranger;
 mod streaming;
+mod tasks;
 mod turns;
 
 pub(crate) use self::asking::CallTerms;

@@ -4,11 +4,10 @@
 //! a task of its own, and ends with the connection.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -18,10 +17,10 @@ use amp_proto::{
 };
 use futures_util::FutureExt as _;
 use sha2::{Digest as _, Sha256};
-use tokio::task::{AbortHandle, Id, JoinSet};
 use tokio::time::Instant;
 
 use super::link::Link;
+use super::tasks::Tasks;
 use crate::budget::Shedding;
 use crate::chain::chain;
 use crate::commands::STREAM_NEEDED;
@@ -34,34 +33,28 @@ use crate::once::{Asking, CallId, NotACallId, OnceStore};
 pub(super) struct Running {
     responders: Arc<Responders>,
     peer: Peer,
-    tasks: JoinSet<()>,
+    tasks: Tasks,
     /// Asks are being refused because there is too much to do.
     is_overloaded: bool,
-    /// The asks that tasks answer.
-    asks: HashMap<Id, Arc<[u8]>>,
-    /// How to stop each of them.
-    tags: HashMap<Arc<[u8]>, AbortHandle>,
-    /// What the asks that wait for something take, in bytes as they came.
-    asks_bytes: Arc<AtomicUsize>,
     /// What the process answered to calls that are made once.
     once: Option<Arc<OnceStore>>,
     /// What is refused while the process is short of memory.
     shedding: Option<Arc<Shedding>>,
 }
 
-/// What an ask takes while it is being answered.
-struct Held(Arc<AtomicUsize>, usize);
+/// What an ask takes while it is being answered, in bytes as it came.
+struct Held(Arc<Link>, usize);
 
 impl Held {
-    fn new(all: &Arc<AtomicUsize>, bytes: usize) -> Self {
-        all.fetch_add(bytes, Ordering::Relaxed);
-        Self(Arc::clone(all), bytes)
+    fn new(link: &Arc<Link>, bytes: usize) -> Self {
+        link.asks_bytes().fetch_add(bytes, Ordering::Relaxed);
+        Self(Arc::clone(link), bytes)
     }
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
-        self.0.fetch_sub(self.1, Ordering::Relaxed);
+        self.0.asks_bytes().fetch_sub(self.1, Ordering::Relaxed);
     }
 }
 
@@ -81,10 +74,8 @@ impl Running {
         once: Option<Arc<OnceStore>>,
         shedding: Option<Arc<Shedding>>,
     ) -> Self {
-        let (tasks, asks, tags) = (JoinSet::new(), HashMap::new(), HashMap::new());
-        let asks_bytes = Arc::default();
-        let is_overloaded = false;
-        Self { responders, peer, tasks, is_overloaded, asks, tags, asks_bytes, once, shedding }
+        let (tasks, is_overloaded) = (Tasks::default(), false);
+        Self { responders, peer, tasks, is_overloaded, once, shedding }
     }
 
     /// How many responders wait for something.
@@ -94,20 +85,19 @@ impl Running {
 
     /// Forgets the tasks that are done, and answers for those that were stopped.
     pub(super) fn reap(&mut self, link: &Link, cx: &mut Context<'_>) {
-        while let Poll::Ready(Some(joined)) = self.tasks.poll_join_next_with_id(cx) {
-            let (id, stopped) = match joined {
-                Ok((id, ())) => (id, false),
-                Err(error) => (error.id(), error.is_cancelled()),
-            };
-            let Some(tag) = self.asks.remove(&id) else { continue };
-            // A peer may have given the same tag to another ask since.
-            if self.tags.get(&tag).is_some_and(|task| task.id() == id) {
-                self.tags.remove(&tag);
-            }
-            if stopped {
-                link.exchange().refuse(&tag, "CANCELLED", "the caller went away");
-            }
+        while let Some(stopped) = self.tasks.reap(cx) {
+            link.exchange().refuse(&stopped, "CANCELLED", "the caller went away");
         }
+    }
+
+    /// Whether something is held although nothing is being answered.
+    pub(super) fn has_spare(&self) -> bool {
+        self.tasks.has_spare()
+    }
+
+    /// Gives back what is held for nothing.
+    pub(super) fn give_back(&mut self) {
+        self.tasks.give_back();
     }
 
     /// Answers an ask that came at the time `came`, now or later. If now, it says how many bytes of
@@ -165,7 +155,7 @@ impl Running {
         match catch_unwind(polled) {
             Ok(Poll::Ready(outcome)) => Some(outcome),
             Ok(Poll::Pending) => {
-                let held = self.hold(ask);
+                let held = self.hold(link, ask);
                 self.go_on(link, ask, context, answering, held);
                 None
             }
@@ -193,13 +183,14 @@ impl Running {
     /// Whether another ask may wait for something, and its bytes with it.
     fn has_room(&self, link: &Link, ask: &Ask<'_>) -> bool {
         let limits = link.limits();
-        let bytes = self.asks_bytes.load(Ordering::Relaxed).saturating_add(ask.fields.bytes_len());
+        let waiting = link.asks_bytes().load(Ordering::Relaxed);
+        let bytes = waiting.saturating_add(ask.fields.bytes_len());
         self.tasks.len() < limits.responders_running_max && bytes <= limits.asks_bytes_max()
     }
 
-    fn hold(&self, ask: &Ask<'_>) -> Held {
+    fn hold(&self, link: &Arc<Link>, ask: &Ask<'_>) -> Held {
         self.took(ask.fields.bytes_len());
-        Held::new(&self.asks_bytes, ask.fields.bytes_len())
+        Held::new(link, ask.fields.bytes_len())
     }
 
     /// Sends an outcome that is there at once, unless that has to wait for the peer to read. As
@@ -213,7 +204,7 @@ impl Running {
         let answer = AssertUnwindSafe(|| link.try_answer(tag, &*answered.fields));
         let written = catch_unwind(answer);
         if let Ok(Ok(None)) = written {
-            let (context, held) = (CallContext::default(), self.hold(ask));
+            let (context, held) = (CallContext::default(), self.hold(link, ask));
             let answering = Box::pin(std::future::ready(outcome));
             self.go_on(link, ask, context, answering, held);
             return None;
@@ -242,7 +233,7 @@ impl Running {
         let peer = peer.into_owned();
         self.is_overloaded = false;
         let answering = respond(&self.responders, ask.command, ask.fields.to_received(), peer);
-        let held = self.hold(ask);
+        let held = self.hold(link, ask);
         self.go_on(link, ask, context_of(ask, Instant::now()), Box::pin(answering), held);
     }
 
@@ -251,8 +242,7 @@ impl Running {
         let id = match CallId::from_bytes(id) {
             Ok(id) => id,
             Err(NotACallId) => {
-                let (expected, found) = ("the id of a call", Escaped(id).to_string());
-                let refusal = ValueError::Malformed { expected, found }.at("_once");
+                let refusal = ValueError::malformed("the id of a call", id).at("_once");
                 return finish(link, ask.tag, ask.command, Err(Refusal::BadArgument(refusal)));
             }
         };
@@ -268,7 +258,7 @@ impl Running {
                 respond(&self.responders, ask.command, ask.fields.to_received(), self.peer.clone());
             Box::pin(context.without_deadline().run(answering))
         });
-        let held = self.hold(ask);
+        let held = self.hold(link, ask);
         self.go_on(link, ask, context, answering, held);
     }
 
@@ -302,7 +292,7 @@ impl Running {
         let tag: Option<Arc<[u8]>> = ask.tag.map(Arc::from);
         let asked = Asked { tag: tag.clone(), command: ask.command.into() };
         let link = Arc::clone(link);
-        let task = self.tasks.spawn(async move {
+        self.tasks.spawn(tag, async move {
             let answering = context.run(AssertUnwindSafe(answering).catch_unwind());
             let outcome = match context.deadline() {
                 None => Ok(answering.await),
@@ -328,22 +318,16 @@ impl Running {
             link.stir();
             drop(held);
         });
-        if let Some(tag) = tag {
-            self.asks.insert(task.id(), Arc::clone(&tag));
-            self.tags.insert(tag, task);
-        }
     }
 
     /// Stops answering the ask with this tag, if it is still being answered.
     pub(super) fn cancel(&self, link: &Link, tag: &[u8]) {
-        match self.tags.get(tag) {
+        if self.tasks.stop(tag) {
             // Its stream ends with it. Closed before, it would look to a responder that is running
             // just now as if the caller had sent all of its items.
-            Some(task) => {
-                task.abort();
-                link.exchange().give_up_stream(tag);
-            }
-            None => link.exchange().cancel_stream(tag),
+            link.exchange().give_up_stream(tag);
+        } else {
+            link.exchange().cancel_stream(tag);
         }
     }
 }

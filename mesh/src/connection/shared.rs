@@ -1,31 +1,56 @@
 //! What callers and the driver of a connection share, and how the driver is woken.
 
+use std::ops::{Deref, DerefMut};
 use std::sync::atomic::Ordering;
 use std::sync::{OnceLock, PoisonError};
 use std::task::{Context, Poll};
 
 use amp_proto::{AskId, AskResult, Exchange, Lost};
 
+use super::turns::Turns;
 use crate::sync::{AtomicBool, AtomicWaker, Mutex, MutexGuard};
+
+/// What the lock of a connection guards: its exchange, and who may ask.
+pub(crate) struct Guarded {
+    exchange: Exchange,
+    pub(super) turns: Turns,
+}
+
+impl Deref for Guarded {
+    type Target = Exchange;
+
+    fn deref(&self) -> &Exchange {
+        &self.exchange
+    }
+}
+
+impl DerefMut for Guarded {
+    fn deref_mut(&mut self) -> &mut Exchange {
+        &mut self.exchange
+    }
+}
 
 /// The exchange of a connection, and what is to become of it.
 ///
 /// Whoever changes something that the driver has to act on stirs it afterwards. The driver says
 /// that it watches before it looks, so nothing that was done before a stir is missed.
 pub(crate) struct Shared {
-    exchange: Mutex<Exchange>,
+    guarded: Mutex<Guarded>,
     /// Wakes the driver.
     driver: AtomicWaker,
     /// Whether the driver has been woken and has not looked yet.
     stirred: AtomicBool,
-    closing: OnceLock<Lost>,
-    draining: OnceLock<Lost>,
+    /// In boxes, as long as nothing ends: there are many connections.
+    closing: OnceLock<Box<Lost>>,
+    draining: OnceLock<Box<Lost>>,
 }
 
 impl Shared {
-    pub(crate) fn new(exchange: Exchange) -> Self {
+    /// On which so many asks may be in flight.
+    pub(crate) fn new(exchange: Exchange, asks_in_flight_max: usize) -> Self {
+        let turns = Turns::new(asks_in_flight_max);
         Self {
-            exchange: Mutex::new(exchange),
+            guarded: Mutex::new(Guarded { exchange, turns }),
             driver: AtomicWaker::new(),
             stirred: AtomicBool::new(false),
             closing: OnceLock::new(),
@@ -33,8 +58,8 @@ impl Shared {
         }
     }
 
-    pub(crate) fn exchange(&self) -> MutexGuard<'_, Exchange> {
-        self.exchange.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn exchange(&self) -> MutexGuard<'_, Guarded> {
+        self.guarded.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Has the driver look for something to send or to do.
@@ -63,14 +88,14 @@ impl Shared {
     /// Has the driver close the connection after what waits to be sent has gone out.
     pub(crate) fn close(&self, why: Lost) {
         self.leave(why.clone());
-        self.closing.get_or_init(|| why);
+        self.closing.get_or_init(|| Box::new(why));
         self.stir();
     }
 
     /// Has the driver close the connection when every ask in flight has ended.
     pub(crate) fn drain(&self, why: Lost) {
         self.leave(why.clone());
-        self.draining.get_or_init(|| why);
+        self.draining.get_or_init(|| Box::new(why));
         self.stir();
     }
 
@@ -80,10 +105,10 @@ impl Shared {
     }
 
     pub(crate) fn closing(&self) -> Option<Lost> {
-        self.closing.get().cloned()
+        self.closing.get().map(|why| Lost::clone(why))
     }
 
     pub(crate) fn draining(&self) -> Option<Lost> {
-        self.draining.get().cloned()
+        self.draining.get().map(|why| Lost::clone(why))
     }
 }

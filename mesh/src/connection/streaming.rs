@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use super::line::Turn;
 use super::link::Link;
-use super::turns::{Turn, Turns};
 use crate::agreement::Features;
 use crate::context::CallContext;
 use amp_proto::{
@@ -107,7 +107,7 @@ struct Open {
 
 struct Waiting {
     ask: AskId,
-    _turn: Turn<Arc<Turns>>,
+    _turn: Turn<Arc<Link>>,
 }
 
 impl<C: Streaming> StreamingCall<C>

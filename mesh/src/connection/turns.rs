@@ -1,82 +1,53 @@
-//! Whose turn it is to have an ask in flight: first come, first served.
-
-use std::ops::Deref;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-
-use tokio::sync::Semaphore;
+//! How many asks may be in flight on a connection, and how many are.
 
 /// The turns of one connection: one for each ask that may be in flight.
+///
+/// They stand beside its exchange, behind the same lock: whoever asks has that in hand anyway.
 #[derive(Debug)]
-pub(super) struct Turns {
-    free: Semaphore,
-    /// How many there were at first.
+pub(crate) struct Turns {
     max: usize,
-    /// How many of those that are taken are not given again, since fewer were agreed on meanwhile.
-    surplus: AtomicUsize,
+    taken: usize,
+    /// How many wait in line for one.
+    waiting: usize,
 }
 
-/// A turn, for as long as it is held. Taken from turns that are borrowed, or shared.
-pub(super) struct Turn<T: Deref<Target = Turns>>(T);
-
-/// There are no turns any more: the connection is gone.
-#[derive(Debug)]
-pub(super) struct Closed;
-
 impl Turns {
-    pub(super) fn new(max: usize) -> Arc<Self> {
-        let max = max.min(Semaphore::MAX_PERMITS);
-        Arc::new(Self { free: Semaphore::new(max), max, surplus: AtomicUsize::new(0) })
+    pub(crate) const fn new(max: usize) -> Self {
+        Self { max, taken: 0, waiting: 0 }
     }
 
     /// Gives no more than `max` at once from now on. Those that are taken may stay taken.
-    pub(super) fn lower_to(&self, max: usize) {
-        let fewer = self.max.saturating_sub(max);
-        let taken = fewer - self.free.forget_permits(fewer);
-        self.surplus.fetch_add(taken, Ordering::Relaxed);
+    pub(super) fn lower_to(&mut self, max: usize) {
+        self.max = self.max.min(max);
     }
 
-    /// A turn, if one is free.
+    /// Whether whoever comes now has a turn. Those who wait were there before.
     #[inline]
-    pub(super) fn take_now<T: Deref<Target = Self>>(this: T) -> Option<Turn<T>> {
-        this.free.try_acquire().ok()?.forget();
-        Some(Turn(this))
+    pub(super) fn has_one(&self) -> bool {
+        self.waiting == 0 && self.taken < self.max
     }
 
-    /// Waits for a turn.
-    ///
-    /// # Errors
-    /// [`Closed`].
-    ///
-    /// # Cancellation
-    /// Dropping the future gives its place in the queue up.
-    pub(super) async fn take(&self) -> Result<Turn<&Self>, Closed> {
-        self.free.acquire().await.map_err(|_| Closed)?.forget();
-        Ok(Turn(self))
-    }
-
-    /// Gives no more turns, and tells those who wait.
-    pub(super) fn close(&self) {
-        self.free.close();
-    }
-
+    /// Takes the turn that there is.
     #[inline]
-    fn give_back(&self) {
-        let is_surplus = self.surplus.load(Ordering::Relaxed) > 0
-            && self
-                .surplus
-                .try_update(Ordering::Relaxed, Ordering::Relaxed, |it| it.checked_sub(1))
-                .is_ok();
-        if !is_surplus {
-            self.free.add_permits(1);
-        }
+    pub(super) fn take(&mut self) {
+        self.taken += 1;
     }
-}
 
-impl<T: Deref<Target = Turns>> Drop for Turn<T> {
+    /// Gives a turn back. Says whether the first in line is to take it.
     #[inline]
-    fn drop(&mut self) {
-        self.0.give_back();
+    pub(super) fn give_back(&mut self) -> bool {
+        self.taken -= 1;
+        self.waiting > 0 && self.taken < self.max
+    }
+
+    pub(super) fn join_line(&mut self) {
+        self.waiting += 1;
+    }
+
+    /// Says whether nobody is left in line.
+    pub(super) fn leave_line(&mut self) -> bool {
+        self.waiting -= 1;
+        self.waiting == 0
     }
 }
 
@@ -84,46 +55,57 @@ impl<T: Deref<Target = Turns>> Drop for Turn<T> {
 mod tests {
     use super::*;
 
-    fn takes(turns: &Arc<Turns>) -> Vec<Turn<Arc<Turns>>> {
-        std::iter::from_fn(|| Turns::take_now(Arc::clone(turns))).collect()
+    /// Takes all there are, and says how many.
+    fn take_all(turns: &mut Turns) -> usize {
+        std::iter::from_fn(|| turns.has_one().then(|| turns.take())).count()
     }
 
     #[test]
     fn no_more_turns_are_given_than_were_agreed_on_whoever_had_one_before() {
         for taken in 0..=4 {
-            let turns = Turns::new(4);
-            let mut before = takes(&turns);
-            before.truncate(taken);
+            let mut turns = Turns::new(4);
+            (0..taken).for_each(|_| turns.take());
             turns.lower_to(1);
-            drop(before);
-            // Two that were given back free one at the most, and so on.
-            assert_eq!(takes(&turns).len(), 1, "{taken} were taken");
-            assert_eq!(takes(&turns).len(), 1, "{taken} were taken");
+            for _ in 0..taken {
+                assert!(!turns.has_one(), "{taken} were taken");
+                turns.give_back();
+            }
+            assert_eq!(take_all(&mut turns), 1, "{taken} were taken");
         }
     }
 
     #[test]
     fn any_number_may_be_asked_for() {
-        let turns = Turns::new(usize::MAX);
+        let mut turns = Turns::new(usize::MAX);
         turns.lower_to(3);
-        assert_eq!(takes(&turns).len(), 3);
-        let turns = Turns::new(2);
+        assert_eq!(take_all(&mut turns), 3);
+        let mut turns = Turns::new(2);
         turns.lower_to(usize::MAX);
-        assert_eq!(takes(&turns).len(), 2);
+        assert_eq!(take_all(&mut turns), 2);
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn whoever_came_first_has_the_next_turn() {
-        let turns = Turns::new(1);
-        let first = Turns::take_now(&*turns).unwrap();
-        let (mut second, mut third) = (Box::pin(turns.take()), Box::pin(turns.take()));
-        assert!(futures_util::poll!(&mut second).is_pending());
-        assert!(futures_util::poll!(&mut third).is_pending());
-        drop(first);
-        let second = second.await.unwrap();
-        assert!(futures_util::poll!(&mut third).is_pending());
-        turns.close();
-        assert!(third.await.is_err());
-        drop(second);
+    #[test]
+    fn while_somebody_waits_a_turn_is_for_the_first_who_does() {
+        let mut turns = Turns::new(1);
+        turns.take();
+        turns.join_line();
+        turns.join_line();
+        assert!(turns.give_back());
+        assert!(!turns.has_one());
+        assert!(!turns.leave_line() && !turns.has_one());
+        assert!(turns.leave_line() && turns.has_one());
+        turns.take();
+        assert!(!turns.give_back());
+    }
+
+    #[test]
+    fn a_turn_beyond_those_that_were_agreed_on_is_for_nobody() {
+        let mut turns = Turns::new(2);
+        turns.take();
+        turns.take();
+        turns.join_line();
+        turns.lower_to(1);
+        assert!(!turns.give_back());
+        assert!(turns.give_back());
     }
 }

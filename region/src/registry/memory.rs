@@ -20,7 +20,8 @@ pub struct MemoryRegistry {
 #[derive(Debug, Default)]
 struct Entries {
     regions: BTreeMap<RegionId, (RegionEntry, Instant)>,
-    links: BTreeMap<(RegionId, ClusterId), LinkEntry>,
+    /// In boxes: a tree keeps room for half as many again.
+    links: BTreeMap<(RegionId, ClusterId), Box<LinkEntry>>,
 }
 
 impl MemoryRegistry {
@@ -98,7 +99,7 @@ impl Registry for MemoryRegistry {
             entries.links.remove(&(region.clone(), *cluster));
         }
         for link in opened {
-            entries.links.insert((region.clone(), link.cluster), link.clone());
+            entries.links.insert((region.clone(), link.cluster), Box::new(link.clone()));
         }
         Ok(true)
     }
@@ -111,7 +112,8 @@ impl Registry for MemoryRegistry {
     }
 
     async fn links(&self) -> Result<Vec<LinkEntry>, RegistryError> {
-        let mut links: Vec<_> = self.live().links.values().cloned().collect();
+        let mut links: Vec<_> =
+            self.live().links.values().map(|link| LinkEntry::clone(link)).collect();
         sort_links(&mut links);
         Ok(links)
     }

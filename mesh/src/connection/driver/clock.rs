@@ -2,11 +2,18 @@
 //! read, an end that takes too long.
 
 use std::task::{Context, Poll};
+use std::time::Duration;
 
-use amp_proto::{AskStopped, Lost, Moment};
+use amp_proto::{AskStopped, Exchange, Lost, Moment};
 
-use super::Driver;
+use super::{Driver, Running};
 use crate::commands::Ping;
+
+/// When a connection on which nothing happens gives its buffers back. Fixed: it costs a look at the
+/// clock, and nothing while calls follow each other.
+const RESTS_AFTER: Duration = Duration::from_millis(500);
+/// Buffers that are smaller together are kept: signs of life need no more.
+const KEPT_AT_REST_BYTES: usize = 256;
 
 impl<S> Driver<S> {
     /// What the clock says: asked once for each time that the driver is woken, and again when
@@ -65,6 +72,13 @@ impl<S> Driver<S> {
             }
             next = next.min(since.after(limits.outbound_stalled_max));
         }
+        if self.writing.is_empty() && exchange.is_empty() {
+            let rests = self.heard.max(self.said).after(RESTS_AFTER);
+            let is_due = rests <= now;
+            if give_back(&mut self.writing, &mut exchange, &mut self.running, is_due) && !is_due {
+                next = next.min(rests);
+            }
+        }
         if let Some(since) = self.closing_since {
             next = next.min(since.after(limits.closing_timeout));
         }
@@ -112,4 +126,21 @@ impl<S> Driver<S> {
             Some((_, sent)) => sent.max(self.said),
         }
     }
+}
+
+/// Gives back what a connection holds for nothing, if that `is_due`. Says whether there is any.
+fn give_back(
+    writing: &mut Vec<u8>,
+    exchange: &mut Exchange,
+    running: &mut Running,
+    is_due: bool,
+) -> bool {
+    let spare_bytes = writing.capacity() + exchange.spare_bytes();
+    let is_spare = spare_bytes > KEPT_AT_REST_BYTES || running.has_spare();
+    if is_spare && is_due {
+        *writing = Vec::new();
+        exchange.give_back();
+        running.give_back();
+    }
+    is_spare
 }

@@ -124,7 +124,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         }
         // The peer sees an orderly end where there can be one; a broken stream has none.
         let patience = self.link.limits().closing_timeout;
-        let _closed = tokio::time::timeout(patience, self.stream.shutdown()).await;
+        // In a box, as nothing needs it before.
+        let closing = Box::pin(tokio::time::timeout(patience, self.stream.shutdown()));
+        let _closed = closing.await;
         Ended { lost, handed_over: None }
     }
 

@@ -9,6 +9,8 @@ mod bell;
 #[path = "../../../../mesh/src/connection/shared.rs"]
 #[allow(dead_code, reason = "the connection uses more of it")]
 mod shared;
+#[path = "../../../../mesh/src/connection/turns.rs"]
+mod turns;
 
 /// loom's, under the names of `mesh/src/sync.rs`.
 mod sync {
@@ -58,7 +60,7 @@ fn model(name: &str, steps: impl Fn() + Send + Sync + 'static) {
 }
 
 fn shared() -> Arc<Shared> {
-    Arc::new(Shared::new(schedules::exchange()))
+    Arc::new(Shared::new(schedules::exchange(), 1))
 }
 
 /// What a caller does. `None` if it could not ask.

@@ -51,6 +51,8 @@ mod room;
 #[path = "../../../../mesh/src/connection/shared.rs"]
 #[allow(dead_code, reason = "the connection uses more of it")]
 mod shared;
+#[path = "../../../../mesh/src/connection/turns.rs"]
+mod turns;
 
 /// shuttle's, under the names of `mesh/src/sync.rs`.
 mod sync {

@@ -54,7 +54,7 @@ fn drive(shared: &Shared) {
 
 /// Four callers, of which one goes away, and the connection ends meanwhile.
 fn calls_while_it_ends(end: fn(&Shared, Lost)) {
-    let shared = Arc::new(Shared::new(schedules::exchange()));
+    let shared = Arc::new(Shared::new(schedules::exchange(), 1));
     let driver = {
         let shared = Arc::clone(&shared);
         thread::spawn(move || drive(&shared))

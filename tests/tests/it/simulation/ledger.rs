@@ -106,7 +106,7 @@ impl Told {
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
     /// How often each call was begun, and where.
-    begun: Mutex<HashMap<(u64, Who), u32>>,
+    begun: Mutex<HashMap<u64, HashMap<Who, u32>>>,
     /// Streams of which the caller has said that there are no more items.
     ended: Mutex<HashMap<u64, u32>>,
     wrong: Mutex<Vec<String>>,
@@ -128,19 +128,18 @@ impl Ledger {
         self.ended.lock().unwrap().insert(id, items);
     }
 
-    fn begun(&self) -> MutexGuard<'_, HashMap<(u64, Who), u32>> {
+    fn begun(&self) -> MutexGuard<'_, HashMap<u64, HashMap<Who, u32>>> {
         self.begun.lock().unwrap()
     }
 
     fn begin(&self, id: u64, who: Who) {
-        *self.begun().entry((id, who)).or_default() += 1;
+        *self.begun().entry(id).or_default().entry(who).or_default() += 1;
     }
 
     fn times(&self, id: u64, by: Option<Who>) -> u32 {
         let begun = self.begun();
-        let those =
-            begun.iter().filter(|((its, who), _)| *its == id && by.is_none_or(|by| by == *who));
-        those.map(|(_, times)| times).sum()
+        let those = begun.get(&id).into_iter().flatten();
+        those.filter(|(who, _)| by.is_none_or(|by| by == **who)).map(|(_, times)| times).sum()
     }
 
     /// What does not agree.
@@ -168,8 +167,10 @@ impl Ledger {
                 wrong.push(format!("call {id} ended {times} times"));
             }
         }
-        for ((id, who), times) in self.begun().iter().filter(|(_, times)| **times > 1) {
-            wrong.push(format!("call {id} was carried out {times} times by {who:?}"));
+        for (id, begun) in self.begun().iter() {
+            for (who, times) in begun.iter().filter(|(_, times)| **times > 1) {
+                wrong.push(format!("call {id} was carried out {times} times by {who:?}"));
+            }
         }
         wrong
     }
