@@ -33,9 +33,7 @@ mod twice;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
-use std::time::Duration;
 
-use crate::app::Ended;
 use crate::terminal::{Style, Terminal};
 
 /// Gives back what is not used any more, also when nothing happens: otherwise a process that once
@@ -58,23 +56,7 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return misunderstood(&error, &words, &mut terminal),
     };
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            let _written = writeln!(terminal.err, "ampmesh: cannot start a runtime: {error}");
-            return ExitCode::from(exit::Exit::Failed.code());
-        }
-    };
-    let ended = runtime.block_on(app::run(cli, &mut terminal));
-    match ended {
-        // A thread may still wait for stdin, and is not waited for.
-        Ended::InOrder(_) => runtime.shutdown_background(),
-        // Child processes are killed as their tasks are dropped.
-        Ended::AtOnce(_) => runtime.shutdown_timeout(Duration::from_millis(200)),
-    }
-    match ended {
-        Ended::InOrder(code) | Ended::AtOnce(code) => ExitCode::from(code),
-    }
+    ExitCode::from(app::run(cli, &mut terminal))
 }
 
 /// Says what is wrong with the command line, or what was asked of it: help, or the version.

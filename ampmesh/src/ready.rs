@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+use tokio::runtime::Handle;
 
 /// Who is up.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,6 +20,8 @@ pub(crate) enum Ready {
         address: String,
         /// Where operators reach it.
         operator_socket: PathBuf,
+        /// How many threads carry its connections.
+        threads: usize,
     },
     /// A cluster process.
     Cluster {
@@ -26,10 +29,20 @@ pub(crate) enum Ready {
         name: String,
         /// Its identity.
         uuid: String,
+        /// How many threads carry its connections.
+        threads: usize,
     },
 }
 
 impl Ready {
+    /// How many threads there are to carry connections: those of the runtime that this runs on.
+    ///
+    /// # Panics
+    /// Outside of a runtime.
+    pub(crate) fn threads() -> usize {
+        Handle::current().metrics().num_workers()
+    }
+
     /// Says it.
     ///
     /// # Errors
@@ -40,12 +53,18 @@ impl Ready {
                 serde_json::to_writer(&mut *out, self)?;
                 writeln!(out)?;
             }
-            Self::Region { name, address, operator_socket, .. } => {
+            Self::Region { name, address, operator_socket, threads, .. } => {
                 let socket = operator_socket.display();
-                writeln!(out, "region {name} listens on {address}; operators: {socket}")?;
+                writeln!(
+                    out,
+                    "region {name} listens on {address}; threads: {threads}; operators: {socket}"
+                )?;
             }
-            Self::Cluster { name, uuid } => {
-                writeln!(out, "cluster {name} ({uuid}) is up and looks for its regions")?;
+            Self::Cluster { name, uuid, threads } => {
+                writeln!(
+                    out,
+                    "cluster {name} ({uuid}) is up and looks for its regions; threads: {threads}"
+                )?;
             }
         }
         out.flush()
@@ -58,10 +77,12 @@ mod tests {
 
     #[test]
     fn the_line_for_programs_can_be_read_again() {
-        let ready = Ready::Cluster { name: "rack-7".to_owned(), uuid: "5f0d".to_owned() };
+        let ready =
+            Ready::Cluster { name: "rack-7".to_owned(), uuid: "5f0d".to_owned(), threads: 2 };
         let mut line = Vec::new();
         ready.write(&mut line, true).unwrap();
-        assert_eq!(line, b"{\"role\":\"cluster\",\"name\":\"rack-7\",\"uuid\":\"5f0d\"}\n");
+        let text = r#"{"role":"cluster","name":"rack-7","uuid":"5f0d","threads":2}"#;
+        assert_eq!(line, format!("{text}\n").as_bytes());
         assert_eq!(serde_json::from_slice::<Ready>(&line).unwrap(), ready);
     }
 }

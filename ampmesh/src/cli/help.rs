@@ -13,9 +13,9 @@ Exit codes:
 pub(super) const DEV: &str = "\
 The processes listen on free ports of the loopback address and keep everything in a directory of \
 their own below the system's temporary directory; it is removed at the end. A process that dies \
-is started again, five times within a minute at most, and then given up. SIGINT (Ctrl-C) and \
-SIGTERM end it all in good order, a second one at once. A process that is still there after 5 s \
-is killed. The exit code is 1 if one had been given up.";
+is started again, five times within a minute at most, and then given up. SIGINT (Ctrl-C), \
+SIGTERM and SIGHUP end it all in good order, a second one at once. A process that is still there \
+after 5 s is killed. The exit code is 1 if one had been given up.";
 
 pub(super) const REGION: &str = r#"The process is known by a key of its own, region-NAME.key in
 the data directory, made on first use. Clusters join with a token that `ampmesh invite` writes.
@@ -23,12 +23,13 @@ the data directory, made on first use. Clusters join with a token that `ampmesh 
 Plain AMP, for stock peers on a trusted network, is accepted with --plain or --secret-file only.
 With a certificate (the three --start-tls flags) it has to go on in TLS before anything else.
 
-SIGTERM and SIGINT end the process in good order: asks in progress are finished, operators' too,
-and peers are told. What has not finished within 10 s is dropped, and the exit code is 1. A second
-signal ends it at once, with 128 plus the signal's number.
+SIGTERM, SIGINT and SIGHUP end the process in good order: asks in progress are finished, operators'
+too, and peers are told. What has not finished within 10 s is dropped, and the exit code is 1. A
+second signal ends it at once, with 128 plus the signal's number.
 
 With --json it says when it is up:
-  {"role":"region","name":…,"id":…,"address":"[::]:5250","operator_socket":…}"#;
+  {"role":"region","name":…,"id":…,"address":"[::]:5250","operator_socket":…,
+   "threads":1}"#;
 
 pub(super) const CLUSTER: &str = r#"The process has to join first: `ampmesh join TOKEN`, with a
 token from `ampmesh invite`. It is known by its key from then on, cluster.key in the data directory.
@@ -37,12 +38,12 @@ With --plain or --secret-file it speaks plain AMP instead, and needs the secret 
 file `secret` from a region process's data directory. With a certificate (the three --start-tls
 flags) what is plain goes on in TLS before anything else, and nothing is said in the clear.
 
-SIGTERM and SIGINT end the process in good order: asks in progress are finished, peers are told.
-What has not finished within 10 s is dropped, and the exit code is 1. A second signal ends it at
-once, with 128 plus the signal's number.
+SIGTERM, SIGINT and SIGHUP end the process in good order: asks in progress are finished, peers are
+told. What has not finished within 10 s is dropped, and the exit code is 1. A second signal ends it
+at once, with 128 plus the signal's number.
 
 With --json it says when it is up:
-  {"role":"cluster","name":…,"uuid":…}"#;
+  {"role":"cluster","name":…,"uuid":…,"threads":1}"#;
 
 pub(super) const INVITE: &str = "\
 The token goes to stdout. It holds the addresses and the keys of the region processes, and a \

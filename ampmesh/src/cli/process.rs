@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use uuid::Uuid;
 
-use crate::config::{Budget, Ip, Name, Ports, RegionAddress, RegistryText};
+use crate::config::{Budget, Ip, Name, Ports, RegionAddress, RegistryText, Threads};
 
 /// `ampmesh dev`.
 #[derive(Clone, Debug, Args)]
@@ -104,6 +104,12 @@ pub(crate) struct ProcessArgs {
     /// accepts no more connections.
     #[arg(long, value_name = "BYTES", env = "AMPMESH_MEMORY_BUDGET", hide_env_values = true)]
     pub(crate) memory_budget: Option<Budget>,
+    /// How many threads carry the connections, 1 to 255 [default: 1]
+    ///
+    /// One does most on machines with few processors. More are for a region process with thousands
+    /// of busy clusters.
+    #[arg(long, value_name = "N", env = "AMPMESH_THREADS", hide_env_values = true)]
+    pub(crate) threads: Option<Threads>,
     /// Leave out the demonstration commands (EatCheez and so on)
     #[arg(long, env = "AMPMESH_NO_DEMO", hide_env_values = true)]
     pub(crate) no_demo: bool,

@@ -69,7 +69,11 @@ pub(crate) async fn run(
     if let Some(cellar) = cellar {
         cellar.join(cluster.clone());
     }
-    let ready = Ready::Cluster { name: cluster.name().to_owned(), uuid: uuid.to_string() };
+    let ready = Ready::Cluster {
+        name: cluster.name().to_owned(),
+        uuid: uuid.to_string(),
+        threads: Ready::threads(),
+    };
     let said = ready.write(terminal.out, json);
     if said.is_ok() {
         drain.cancelled().await;

@@ -83,6 +83,7 @@ pub(crate) async fn run(
         id: region.id().to_string(),
         address: region.address().to_owned(),
         operator_socket: operators.path().to_owned(),
+        threads: Ready::threads(),
     };
     let said = ready.write(terminal.out, json);
     if said.is_ok() {

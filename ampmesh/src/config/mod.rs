@@ -14,7 +14,7 @@ mod surroundings;
 
 pub(crate) use self::error::ConfigError;
 pub(crate) use self::file::{
-    Budget, File, FileError, Ip, LogFormat, Name, Ports, RegionAddress, RegistryText, Span,
+    Budget, File, FileError, Ip, LogFormat, Name, Ports, RegionAddress, RegistryText, Span, Threads,
 };
 pub(crate) use self::registry::{RegistryPlace, RegistryVariables};
 pub(crate) use self::settings::{

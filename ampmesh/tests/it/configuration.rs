@@ -62,6 +62,49 @@ fn flags_win_over_the_environment_and_that_over_the_file() {
 }
 
 #[test]
+fn a_process_says_with_how_many_threads_it_runs() {
+    let (_scratch, path) = with_file(
+        "data-dir = 'state'\nthreads = 2\nplain = true\n\
+         [region]\nname = 'north'\nlisten = '127.0.0.1'\nports = 0\n\
+         [cluster]\nregions = ['127.0.0.1:1']\n",
+    );
+    let mut region = Running::start(ampmesh(&["region", "--config", &path]));
+    let line = region.line_with("region north listens on");
+    assert!(line.contains("; threads: 2; operators: "), "{line}");
+    let told = |environment: &str| {
+        let mut command = ampmesh(&["cluster", "--config", &path, "--json"]);
+        command.env("AMPMESH_THREADS", environment);
+        let mut cluster = Running::start(command);
+        let ready: Value = serde_json::from_str(&cluster.line_with("\"role\"")).unwrap();
+        ready["threads"].clone()
+    };
+    assert_eq!(told("1"), 1);
+    assert_eq!(told("3"), 3);
+}
+
+#[test]
+fn a_number_of_threads_that_cannot_be_is_told_with_those_that_can() {
+    let refusal = |text: &str, environment: Option<&str>| {
+        let (_scratch, path) = with_file(text);
+        let mut command = ampmesh(&["region", "--config", &path]);
+        let output = command.envs(environment.map(|it| ("AMPMESH_THREADS", it))).output().unwrap();
+        let (exit, err) = failure(&output);
+        assert_eq!(exit, 2, "{err}");
+        assert!(err.contains("expected a whole number from 1 to 255"), "{err}");
+        err
+    };
+    for number in ["0", "256", "-1"] {
+        let err = refusal(&format!("threads = {number}\n"), None);
+        assert!(
+            err.contains(&format!("mesh.toml:1:11: invalid value: integer `{number}`")),
+            "{err}"
+        );
+        let err = refusal("", Some(number));
+        assert!(err.contains(&format!("invalid value '{number}' for '--threads <N>'")), "{err}");
+    }
+}
+
+#[test]
 fn what_is_meant_for_a_database_is_not_taken_for_a_file() {
     let (scratch, file) = with_file("[region]\nregistry = 'host=h password=geheim'\n");
     let data_dir = scratch.path().join("data");

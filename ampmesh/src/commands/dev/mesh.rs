@@ -81,7 +81,9 @@ pub(super) async fn start(
 
 fn cluster_target(ready: Ready) -> Option<Target> {
     match ready {
-        Ready::Cluster { name, uuid } => Some(Target { role: RoleName::Cluster, name, id: uuid }),
+        Ready::Cluster { name, uuid, .. } => {
+            Some(Target { role: RoleName::Cluster, name, id: uuid })
+        }
         Ready::Region { .. } => None,
     }
 }

@@ -131,6 +131,7 @@ mod tests {
             id: "r".to_owned(),
             address: "127.0.0.1:41234".to_owned(),
             operator_socket: PathBuf::new(),
+            threads: 1,
         });
         assert_eq!(region, Member::Region { name: "region-1".to_owned(), port: 41_234 });
     }

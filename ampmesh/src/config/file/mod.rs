@@ -34,6 +34,7 @@ mod budget;
 mod error;
 mod limits;
 mod registry;
+mod threads;
 mod values;
 
 use std::num::NonZeroUsize;
@@ -48,6 +49,7 @@ pub(crate) use self::budget::Budget;
 pub(crate) use self::error::FileError;
 use self::limits::LimitsTable;
 pub(crate) use self::registry::RegistryText;
+pub(crate) use self::threads::Threads;
 pub(crate) use self::values::{Ip, LogFormat, Name, Ports, RegionAddress, Span};
 
 /// Everything that a configuration file can say.
@@ -61,6 +63,7 @@ pub(crate) struct File {
     pub(crate) start_tls_key_file: Option<PathBuf>,
     pub(crate) start_tls_authorities_file: Option<PathBuf>,
     pub(crate) memory_budget: Option<Budget>,
+    pub(crate) threads: Option<Threads>,
     pub(crate) log: Option<String>,
     pub(crate) log_format: Option<LogFormat>,
     pub(crate) region: RegionTable,
