@@ -31,14 +31,58 @@ pub(crate) async fn measure(job: &Job) -> Result<Figures> {
     measure_counting(job, None).await
 }
 
-/// The end that runs in callgrind, and the file that this writes.
+/// What counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Tool {
+    /// Instructions, valgrind's.
+    Callgrind,
+    /// System calls.
+    Strace,
+}
+
+/// glibc's memcpy never copies byte by byte.
+const COPY_BY_WORDS: &str = "glibc.cpu.x86_rep_movsb_threshold=0x7fffffff";
+
+impl Tool {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Callgrind => "callgrind",
+            Self::Strace => "strace",
+        }
+    }
+
+    /// This program, in the tool, which writes what it counts to `file`.
+    fn command(self, file: &Path) -> Result<Command> {
+        let mut command = match self {
+            Self::Callgrind => {
+                let mut valgrind = Command::new("valgrind");
+                valgrind.args(["--tool=callgrind", "--quiet"]);
+                // Otherwise glibc copies what is large with one instruction that counts as one for
+                // every byte, or does not: by how the two places lie to each other.
+                valgrind.env("GLIBC_TUNABLES", COPY_BY_WORDS);
+                valgrind.arg(format!("--callgrind-out-file={}", file.display()));
+                valgrind
+            }
+            Self::Strace => {
+                let mut strace = Command::new("strace");
+                strace.args(["--follow-forks", "--summary-only", "--output"]).arg(file);
+                strace
+            }
+        };
+        command.arg(std::env::current_exe()?);
+        Ok(command)
+    }
+}
+
+/// The end that runs in a tool, and the file that this writes.
 #[derive(Debug)]
 pub(crate) struct Counting {
+    pub(crate) tool: Tool,
     pub(crate) end: End,
     pub(crate) file: PathBuf,
 }
 
-/// As [`measure`], with one end in callgrind.
+/// As [`measure`], with one end in a tool that counts.
 pub(crate) async fn measure_counting(job: &Job, counting: Option<&Counting>) -> Result<Figures> {
     let listening = Job { end: End::Listen, ..job.clone() };
     let mut listener = Process::start(&listening, counting).await?;
@@ -70,7 +114,7 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// Starts one, in callgrind if its end is to be counted.
+    /// Starts one, in a tool if its end is to be counted.
     ///
     /// # Errors
     /// When it cannot be started, or does not read its job.
@@ -87,7 +131,7 @@ impl Process {
             }
             _ => {
                 let mut this = match counting {
-                    Some(Counting { file, .. }) => callgrind(file)?,
+                    Some(Counting { tool, file, .. }) => tool.command(file)?,
                     None => Command::new(std::env::current_exe()?),
                 };
                 this.arg("child");
@@ -142,15 +186,6 @@ impl Process {
         ended.context("a process does not end")??;
         Ok(())
     }
-}
-
-/// This program, in callgrind.
-fn callgrind(file: &Path) -> Result<Command> {
-    let mut valgrind = Command::new("valgrind");
-    valgrind.args(["--tool=callgrind", "--quiet"]);
-    valgrind.arg(format!("--callgrind-out-file={}", file.display()));
-    valgrind.arg(std::env::current_exe()?);
-    Ok(valgrind)
 }
 
 /// The Python that has Twisted, which `tests/setup` makes.

@@ -13,7 +13,8 @@ use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
-use crate::instructions::{self, Counted, Kind};
+use crate::children::Tool;
+use crate::counting::{self, Counted, Kind};
 use crate::job::{Size, name_of};
 use crate::json::Machine;
 use crate::peers::Peer;
@@ -157,7 +158,7 @@ fn count_all(out: Option<PathBuf>) -> Result<Vec<Row>> {
             Size::Small => SMALL_CALLS,
             Size::Large => LARGE_CALLS,
         };
-        let counted = runtime.block_on(instructions::count(kind, calls, &folder))?;
+        let counted = runtime.block_on(counting::count(Tool::Callgrind, kind, calls, &folder))?;
         Ok(Row { kind, counted })
     };
     KINDS.into_iter().map(count).collect()

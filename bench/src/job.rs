@@ -108,7 +108,7 @@ pub(crate) enum Size {
 pub(crate) enum Work {
     /// Calls, each followed by the next.
     Calls { size: Size, connections: usize, in_flight: usize },
-    /// So many calls on one connection, for those who count instructions.
+    /// So many calls on one connection, for those who count.
     Exactly { size: Size, calls: usize, in_flight: usize },
     /// Small items from the listener, in one stream.
     Stream,

@@ -1,6 +1,7 @@
 //! The figures of a run, as a file.
 
-use std::fs;
+use std::fs::{self, OpenOptions};
+use std::io::Write as _;
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
@@ -55,10 +56,27 @@ impl Machine {
     }
 }
 
-pub(crate) fn write(figures: &Written, path: &Path) -> Result<()> {
+/// Looks whether figures can be written there: before they are measured, which takes a while.
+///
+/// # Errors
+/// When they cannot.
+pub(crate) fn check(path: &Path) -> Result<()> {
+    let opened = OpenOptions::new().append(true).create(true).open(path);
+    opened.map(|_file| ()).with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// Writes figures down, and prints them.
+///
+/// # Errors
+/// When one of the two cannot be done: the other is then.
+pub(crate) fn write(figures: &Written, path: &Path, tables: &str) -> Result<()> {
     let mut text = serde_json::to_string_pretty(figures)?;
     text.push('\n');
-    fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
+    let written = fs::write(path, text);
+    let printed = std::io::stdout().lock().write_all(tables.as_bytes());
+    written.with_context(|| format!("cannot write {}", path.display()))?;
+    eprintln!("The figures are in {}.", path.display());
+    printed.context("cannot print the tables")
 }
 
 pub(crate) fn read(path: &Path) -> Result<Written> {

@@ -7,10 +7,11 @@
 
 mod child;
 mod children;
+mod counting;
 mod figures;
+mod goals;
 mod growth;
 mod guard;
-mod instructions;
 mod job;
 mod json;
 mod peers;
@@ -25,7 +26,12 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::children::Tool;
 use crate::json::Written;
+
+/// The one of the program `ampmesh`, for everybody here.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// Measures ampmesh and its peers in turn, and compares them.
 #[derive(Debug, Parser)]
@@ -50,12 +56,19 @@ enum Command {
         sizes: Vec<growth::Size>,
     },
     /// Counts the instructions of a call at each end. Needs valgrind.
-    Instructions(instructions::Settings),
+    Instructions(counting::Settings),
+    /// Counts the system calls of a call at each end. Needs strace.
+    SystemCalls(counting::Settings),
     /// Compares the instructions of a call with those that were agreed on. Needs valgrind.
     Guard(guard::Settings),
     /// Prints the tables of figures that were written down.
     Table {
         /// What `run` or `growth` wrote.
+        figures: PathBuf,
+    },
+    /// Says what was meant to be reached, and whether it was, by figures of `run`.
+    Goals {
+        /// What `run` wrote.
         figures: PathBuf,
     },
     /// Draws figures that were written down, as SVG.
@@ -83,7 +96,11 @@ fn main() -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Command::Instructions(settings) => {
-            instructions::run(&settings)?;
+            counting::run(&settings, Tool::Callgrind)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::SystemCalls(settings) => {
+            counting::run(&settings, Tool::Strace)?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Guard(settings) => guard::run(&settings),
@@ -92,6 +109,13 @@ fn main() -> anyhow::Result<ExitCode> {
                 Written::Run(report) => print!("{}", table::tables(&report)),
                 Written::Growth(growth) => print!("{}", growth::tables(&growth)?),
             }
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Goals { figures } => {
+            let Written::Run(report) = json::read(&figures)? else {
+                anyhow::bail!("{} was not written by `run`", figures.display());
+            };
+            print!("{}", goals::table(&report));
             Ok(ExitCode::SUCCESS)
         }
         Command::Plot { figures, out } => {

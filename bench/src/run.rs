@@ -15,6 +15,8 @@ use crate::{children, json, table};
 
 /// Figures that differ more than this between machines at rest are not worth comparing.
 const LOAD_MAX: f64 = 0.5;
+/// The longest measurement: an hour for each peer.
+const SECONDS_MAX: f64 = 3600.0;
 
 /// What to measure.
 #[derive(Debug, Args)]
@@ -41,8 +43,8 @@ pub(crate) struct Settings {
 
 pub(crate) fn run(settings: &Settings) -> Result<ExitCode> {
     ensure!(settings.repeats > 0, "nothing is measured in 0 rounds");
-    let is_long_enough = settings.seconds.is_finite() && settings.seconds > 0.0;
-    ensure!(is_long_enough, "nothing is measured in {} s", settings.seconds);
+    check_seconds(settings.seconds)?;
+    json::check(&settings.json)?;
     let machine = Machine::this();
     warn_of_load(&machine);
     // One thread, so that what it starts runs where it runs itself.
@@ -50,11 +52,20 @@ pub(crate) fn run(settings: &Settings) -> Result<ExitCode> {
     let cells = runtime.block_on(measure_all(settings))?;
     let Settings { seconds, repeats, .. } = *settings;
     let report = Report { machine, seconds, repeats, cells };
-    print!("{}", table::tables(&report));
+    let tables = table::tables(&report);
     let failed = report.cells.iter().any(|cell| cell.rounds.iter().any(Option::is_none));
-    json::write(&Written::Run(report), &settings.json)?;
-    eprintln!("The figures are in {}.", settings.json.display());
+    json::write(&Written::Run(report), &settings.json, &tables)?;
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// Whether anything can be measured in this time.
+///
+/// # Errors
+/// When nothing can, or nobody would wait for it.
+pub(crate) fn check_seconds(seconds: f64) -> Result<()> {
+    ensure!(seconds > 0.0, "nothing is measured in {seconds} s");
+    ensure!(seconds <= SECONDS_MAX, "nothing is measured for longer than {SECONDS_MAX} s");
+    Ok(())
 }
 
 /// Says so if the machine has other things to do.
@@ -109,9 +120,16 @@ async fn measure(cell: &mut Cell, settings: &Settings, round: usize) {
         Err(error) => {
             eprintln!("{round}/{} {names} FAILED: {error:#}", settings.repeats);
             cell.rounds.push(None);
-            cell.missing = Some(format!("failed: {error:#}"));
+            cell.missing = Some(format!("failed: {}", in_one_line(&error)));
         }
     }
+}
+
+/// Why something failed, for a table. Of what Python says at length the last line is what failed.
+fn in_one_line(error: &anyhow::Error) -> String {
+    let text = format!("{error:#}");
+    let last = text.lines().rev().find(|line| !line.trim().is_empty());
+    last.unwrap_or_default().trim().to_owned()
 }
 
 /// Where this thread may run, and with it what it starts, until it is dropped.

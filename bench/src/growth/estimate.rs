@@ -19,6 +19,9 @@ use crate::table::{head, line, short};
 /// reads one row for every region process. This is beside the announcements.
 const LOOKS: f64 = 1.0;
 
+/// More processes than anyone has.
+const PROCESSES_MAX: usize = 1_000_000_000;
+
 /// The size of a mesh: `100x100000` are 100 region processes and 100,000 clusters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Size {
@@ -31,7 +34,10 @@ impl FromStr for Size {
 
     fn from_str(text: &str) -> Result<Self> {
         let (regions, clusters) = text.split_once('x').context("write it like `100x100000`")?;
-        let number = |text: &str| text.parse::<usize>().context("no number of processes");
+        let number = |text: &str| {
+            let number = text.parse().ok().filter(|it| (1..=PROCESSES_MAX).contains(it));
+            number.with_context(|| format!("`{text}` is no number from 1 to {PROCESSES_MAX}"))
+        };
         Ok(Self { regions: number(regions)?, clusters: number(clusters)? })
     }
 }
@@ -153,7 +159,9 @@ pub(crate) fn estimate(growth: &Growth, sizes: &[Size]) -> Result<String> {
             let mut row = String::new();
             for column in &columns {
                 let value = round(column.get(index).copied());
-                write!(row, " {} |", [&*value, unit].join(" ").trim())?;
+                // `260 GB`, but `52 % of a processor`.
+                let gap = if value.ends_with(char::is_alphabetic) { "" } else { " " };
+                write!(row, " {} |", [&*value, unit].join(gap).trim())?;
             }
             line(&mut out, &format!("| {name} |{row}"));
         }
@@ -171,11 +179,22 @@ fn round(value: Option<f64>) -> String {
         let unit = 10_f64.powf(value.abs().log10().floor() - 1.0);
         (value / unit).round() * unit
     };
-    match value.map(round) {
-        Some(value) if value.abs() >= 1e12 => format!("{:.1} T", value / 1e12),
-        Some(value) if value.abs() >= 1e9 => format!("{:.1} G", value / 1e9),
-        value => short(value),
-    }
+    let Some(value) = value.map(round) else { return short(None) };
+    let (value, unit) = match value.abs() {
+        size if size >= 1e12 => (value / 1e12, " T"),
+        size if size >= 1e9 => (value / 1e9, " G"),
+        size if size >= 1e6 => (value / 1e6, " M"),
+        size if size >= 1e4 => (value / 1e3, " k"),
+        _ => (value, ""),
+    };
+    let digits = match value.abs() {
+        0.0 => 0,
+        size if size < 0.1 => 3,
+        size if size < 1.0 => 2,
+        size if size < 10.0 => 1,
+        _ => 0,
+    };
+    format!("{value:.digits$}{unit}")
 }
 
 #[cfg(test)]
@@ -259,6 +278,18 @@ mod tests {
     #[test]
     fn two_digits_count() {
         assert_eq!(round(Some(1_234_567_890_123.0)), "1.2 T");
-        assert_eq!(round(Some(98.7)), "99.0");
+        assert_eq!(round(Some(260e9)), "260 G");
+        assert_eq!(round(Some(94.2e6)), "94 M");
+        assert_eq!(round(Some(98.7)), "99");
+        assert_eq!(round(Some(0.01234)), "0.012");
+        assert_eq!(round(Some(0.0)), "0");
+    }
+
+    #[test]
+    fn a_mesh_has_processes_of_both_kinds_and_not_more_than_there_can_be() {
+        for size in ["0x5", "5x0", "18446744073709551615x2", "5", "5x", "-1x5"] {
+            assert!(size.parse::<Size>().is_err(), "{size}");
+        }
+        assert_eq!("2x30".parse::<Size>().unwrap(), Size { regions: 2, clusters: 30 });
     }
 }

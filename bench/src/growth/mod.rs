@@ -24,7 +24,7 @@ use crate::figures::{Figures, Reading, median};
 use crate::job::{End, Job, Mode, Work, name_of};
 use crate::json::{Machine, Written};
 use crate::peers::Peer;
-use crate::run::{Place, all_unless, warn_of_load};
+use crate::run::{Place, all_unless, check_seconds, warn_of_load};
 use crate::{children, json};
 
 /// What to measure.
@@ -142,8 +142,10 @@ impl Growth {
 /// the tables, and in the exit code.
 pub(crate) fn run(settings: &Settings) -> Result<ExitCode> {
     ensure!(settings.repeats > 0, "nothing is measured in 0 rounds");
-    let is_long_enough = settings.seconds.is_finite() && settings.seconds > 0.0;
-    ensure!(is_long_enough, "nothing is measured in {} s", settings.seconds);
+    check_seconds(settings.seconds)?;
+    let is_whole = settings.regions == 0 || settings.clusters > 0;
+    ensure!(is_whole, "there is no whole mesh without clusters: `--regions 0` leaves it out");
+    json::check(&settings.json)?;
     let machine = Machine::this();
     warn_of_load(&machine);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -158,10 +160,9 @@ pub(crate) fn run(settings: &Settings) -> Result<ExitCode> {
         Err(error) => (None, Some(format!("{error:#}"))),
     };
     let growth = Growth { machine, seconds, points, whole, whole_missing };
-    print!("{}", tables(&growth)?);
+    let tables = tables(&growth)?;
     let failed = growth.missing().next().is_some();
-    json::write(&Written::Growth(growth), &settings.json)?;
-    eprintln!("The figures are in {}.", settings.json.display());
+    json::write(&Written::Growth(growth), &settings.json, &tables)?;
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 

@@ -52,14 +52,17 @@ pub(crate) fn server() -> Result<PathBuf> {
 
 /// Starts a server on a port of its own choice.
 async fn start_server() -> Result<(Child, String)> {
-    let mut server = Command::new(server()?)
+    // Whatever becomes of this process, the kernel ends the server with it.
+    let mut server = Command::new("setpriv")
+        .args(["--pdeathsig", "KILL", "--"])
+        .arg(server()?)
         .args(["--addr", "127.0.0.1", "--port", "-1"])
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .kill_on_drop(true)
         .spawn()
-        .context("cannot start nats-server")?;
+        .context("cannot start nats-server with setpriv, of util-linux")?;
     let log = server.stderr.take().context("nats-server without a log")?;
     let mut lines = BufReader::new(log).lines();
     let listening = async {
@@ -88,8 +91,10 @@ pub(crate) async fn listen(job: &Job) -> Result<()> {
         let joining = client.subscribe(JOINED).await?;
         client.flush().await?;
         say(&Said::Ready(far))?;
-        let hub = Subject { client, inbox, answers, joining, members, joined: 0 };
-        return say(&Said::Figures(broadcast::measure(job.seconds, members, &pids, hub).await?));
+        let mut hub = Subject { client, inbox, answers, joining, members, joined: 0 };
+        return say(&Said::Figures(
+            broadcast::measure(job.seconds, members, &pids, &mut hub).await?,
+        ));
     }
     let [mut small, mut echo, mut count] = [
         client.subscribe(SMALL).await?,

@@ -1,5 +1,6 @@
 //! As many bytes there and back as AMP takes for the same, which nobody looks at: the floor.
 
+use std::future::pending;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
@@ -61,16 +62,19 @@ pub(crate) async fn listen(job: &Job) -> Result<()> {
                 stream.set_nodelay(true)?;
                 streams.push(stream);
             }
-            let figures = broadcast::measure(job.seconds, members, &pids, Streams(streams)).await?;
-            say(&Said::Figures(figures))
+            let mut hub = Streams(streams);
+            let figures = broadcast::measure(job.seconds, members, &pids, &mut hub).await?;
+            say(&Said::Figures(figures))?;
+            // Members that see it go would say so, perhaps before the figures are read.
+            pending().await
         }
         Work::Stream => {
             let (mut stream, _from) = listener.accept().await?;
             stream.set_nodelay(true)?;
             let items = vec![7; ITEM_BYTES * ITEMS_AT_ONCE];
-            loop {
-                stream.write_all(&items).await?;
-            }
+            while stream.write_all(&items).await.is_ok() {}
+            // Whoever measured has enough.
+            Ok(())
         }
         work => {
             let (ask, answer) = sizes(size_of(work));

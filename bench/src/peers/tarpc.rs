@@ -20,7 +20,7 @@ use crate::scenarios::{Caller, Dialer, LARGE_BYTES, TEXTS, TOTAL, measure_calls}
 #[tarpc::service]
 trait Bench {
     async fn small(first: String, second: String) -> i64;
-    async fn echo(value: Vec<u8>) -> Vec<u8>;
+    async fn echo(value: Bytes) -> Bytes;
 }
 
 #[derive(Clone)]
@@ -31,7 +31,7 @@ impl Bench for Desk {
         i64::try_from(first.len() + second.len()).unwrap_or(i64::MAX)
     }
 
-    async fn echo(self, _context: context::Context, value: Vec<u8>) -> Vec<u8> {
+    async fn echo(self, _context: context::Context, value: Bytes) -> Bytes {
         value
     }
 }
@@ -86,7 +86,7 @@ impl Caller for BenchClient {
     }
 
     async fn echo(&self, value: &Bytes) -> Result<()> {
-        let value = Self::echo(self, context::current(), value.to_vec()).await?;
+        let value = Self::echo(self, context::current(), value.clone()).await?;
         if value.len() != LARGE_BYTES {
             bail!("a wrong value");
         }

@@ -143,10 +143,10 @@ pub(crate) async fn listen(job: &Job) -> Result<()> {
     let Work::Broadcast { members: count } = job.work else {
         return Ok(serving.await?);
     };
-    let hub = Attending { members, answered };
+    let mut hub = Attending { members, answered };
     tokio::select! {
         served = serving => Ok(served?),
-        figures = broadcast::measure(job.seconds, count, &pids, hub) => {
+        figures = broadcast::measure(job.seconds, count, &pids, &mut hub) => {
             say(&Said::Figures(figures?))
         }
     }

@@ -32,17 +32,17 @@ pub(crate) async fn measure(
     seconds: f64,
     members: usize,
     pids: &[u32],
-    mut hub: impl Hub,
+    hub: &mut impl Hub,
 ) -> Result<Figures> {
-    members_come(&mut hub, members).await?;
+    members_come(hub, members).await?;
     for _ in 0..WARM_UP {
-        broadcast(&mut hub, members).await?;
+        broadcast(hub, members).await?;
     }
     let mut times = Vec::new();
     let (cpu_before, started) = (cpu_of(pids)?, Instant::now());
     while times.len() < COUNTED_MIN || started.elapsed().as_secs_f64() < seconds {
         let began = Instant::now();
-        broadcast(&mut hub, members).await?;
+        broadcast(hub, members).await?;
         times.push(began.elapsed());
     }
     let cpu = cpu_of(pids)? - cpu_before;

@@ -105,8 +105,8 @@ fn total_of(it: &Small) -> Total {
 }
 
 fn small() -> Small {
-    let [first, second] = TEXTS.map(str::to_owned);
-    Small { first, second }
+    let [first, second] = TEXTS;
+    Small { first: first.to_owned(), second: second.to_owned() }
 }
 
 pub(crate) async fn listen(job: &Job) -> Result<()> {
@@ -131,7 +131,8 @@ pub(crate) async fn listen(job: &Job) -> Result<()> {
     let pids = far.pids.clone();
     say(&Said::Ready(far))?;
     if let Work::Broadcast { members } = job.work {
-        let figures = broadcast::measure(job.seconds, members, &pids, RegionHub(region)).await?;
+        let figures =
+            broadcast::measure(job.seconds, members, &pids, &mut RegionHub(region)).await?;
         return say(&Said::Figures(figures));
     }
     if let Work::Finding { members } = job.work {
