@@ -213,9 +213,27 @@ impl Process {
     /// # Errors
     /// It has ended.
     pub(crate) fn resident_bytes(&self) -> anyhow::Result<u64> {
+        let [resident, _] = self.pages()?;
+        Ok(resident * PAGE_BYTES)
+    }
+
+    /// Bytes of memory that no file holds as well: the program itself, which the kernel drops and
+    /// fetches as it likes, does not count.
+    ///
+    /// # Errors
+    /// It has ended.
+    #[allow(dead_code, reason = "not every row needs it")]
+    pub(crate) fn own_bytes(&self) -> anyhow::Result<u64> {
+        let [resident, of_files] = self.pages()?;
+        Ok(resident.saturating_sub(of_files) * PAGE_BYTES)
+    }
+
+    /// Pages that are resident, and how many of them are those of files.
+    fn pages(&self) -> anyhow::Result<[u64; 2]> {
         let pages = std::fs::read_to_string(format!("/proc/{}/statm", self.id()))?;
-        let pages = pages.split_whitespace().nth(1).context("no statm")?;
-        Ok(pages.parse::<u64>()? * PAGE_BYTES)
+        let mut pages = pages.split_whitespace().skip(1);
+        let mut next = || anyhow::Ok(pages.next().context("no statm")?.parse()?);
+        Ok([next()?, next()?])
     }
 
     /// Files and sockets that it has open.

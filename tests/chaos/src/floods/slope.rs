@@ -15,15 +15,17 @@ const BLOCKS: usize = 12;
 const STUDENT: f64 = 4.587;
 
 impl Slope {
-    /// The straight line through the means of twelve stretches of equal length, by least squares.
-    /// `None` with less than two values for each. `values` are a second apart.
-    pub(crate) fn of(values: &[f64]) -> Option<Self> {
+    /// The means of twelve stretches of equal length. `None` with less than two values for each.
+    pub(crate) fn stretches(values: &[f64]) -> Option<Vec<f64>> {
         let length = values.len() / BLOCKS;
-        if length < 2 {
-            return None;
-        }
-        let seconds = as_f64(length);
-        let means: Vec<f64> = values.chunks_exact(length).take(BLOCKS).map(mean).collect();
+        (length >= 2).then(|| values.chunks_exact(length).take(BLOCKS).map(mean).collect())
+    }
+
+    /// The straight line through [`Slope::stretches`], by least squares. `values` are a second
+    /// apart.
+    pub(crate) fn of(values: &[f64]) -> Option<Self> {
+        let means = Self::stretches(values)?;
+        let seconds = as_f64(values.len() / BLOCKS);
         let times: Vec<f64> = (0..BLOCKS).map(|block| as_f64(block) * seconds).collect();
         let (time, level) = (mean(&times), mean(&means));
         let points = || times.iter().zip(&means).map(|(at, value)| (at - time, value - level));
