@@ -183,6 +183,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         }
     }
 
+    #[inline]
     fn is_reading(&self) -> bool {
         !self.is_deaf() && self.half_closed_since.is_none() && !self.has_heard_all()
     }
@@ -190,21 +191,31 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
     /// Whether nothing more is read because the connection is being closed. A large answer only
     /// goes out as the peer gives credit for it, so while one waits that is still read, and
     /// everything else dropped.
+    #[inline]
     fn has_heard_all(&self) -> bool {
-        self.closing_since.is_some() && !self.link.exchange().has_large_answers()
+        self.closing_since.is_some() && self.has_no_large_answers()
+    }
+
+    #[cold]
+    fn has_no_large_answers(&self) -> bool {
+        !self.link.exchange().has_large_answers()
     }
 
     /// Whether nothing more is read until the peer has read what waits for it.
     ///
     /// While answers are due to us we go on reading, for two sides that wait for each other to read
     /// would wait for ever: new asks are refused then, until the refusals are as much again.
+    #[inline]
     fn is_deaf(&self) -> bool {
-        self.full && {
-            let exchange = self.link.exchange();
-            let waiting_max = self.link.limits().outbound_bytes_max.saturating_mul(2);
-            exchange.calls_in_flight() == 0
-                || self.answers_waiting(exchange.answer_bytes()) >= waiting_max
-        }
+        self.full && self.may_stop_reading()
+    }
+
+    #[cold]
+    fn may_stop_reading(&self) -> bool {
+        let exchange = self.link.exchange();
+        let waiting_max = self.link.limits().outbound_bytes_max.saturating_mul(2);
+        exchange.calls_in_flight() == 0
+            || self.answers_waiting(exchange.answer_bytes()) >= waiting_max
     }
 
     /// How many bytes wait to be written that the peer's boxes have brought about, with those that
