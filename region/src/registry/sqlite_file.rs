@@ -51,7 +51,9 @@ impl SqliteFile {
         opened.map_err(|_| RegistryError::Closing)?
     }
 
-    /// Has `work` done on a thread that may wait, for other processes as well.
+    /// Has `work` done on a thread that may wait, for other processes as well. Nothing is written
+    /// if the file is not where it was: that would be written down nowhere, and one that took its
+    /// place shares the files that SQLite puts beside it, and would be spoilt.
     ///
     /// # Cancellation
     /// Dropping the future does not keep the work from being done.
@@ -59,11 +61,14 @@ impl SqliteFile {
         &self,
         work: impl FnOnce(&mut Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, RegistryError> {
-        let writing = Arc::clone(&self.writing);
+        let (writing, file) = (Arc::clone(&self.writing), Arc::clone(&self.file));
         let worked = tokio::task::spawn_blocking(move || {
-            work(&mut writing.lock().unwrap_or_else(PoisonError::into_inner))
+            file.check()?;
+            let worked = work(&mut writing.lock().unwrap_or_else(PoisonError::into_inner));
+            // It may have gone meanwhile, and that says more than what SQLite makes of it.
+            worked.map_err(|error| file.check().err().unwrap_or_else(|| of_database(error)))
         });
-        worked.await.map_err(|_| RegistryError::Closing)?.map_err(of_database)
+        worked.await.map_err(|_| RegistryError::Closing)?
     }
 
     /// Has a question answered by what is written down. It waits for nobody who writes.

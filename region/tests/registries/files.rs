@@ -140,8 +140,11 @@ async fn whoever_announces_itself_in_a_file_that_was_removed_or_replaced_is_told
         let told = registry.announce(&region("north")).await.unwrap_err();
         let why = told.source().expect("it says why").to_string();
         assert!(why.contains("removed or replaced") && why.contains("restart"), "{why}");
-        // Another process makes a fresh one.
-        SqliteRegistry::open(&path).await?.announce(&region("south")).await?;
+        // Another process makes a fresh one, which nobody spoils.
+        let fresh = SqliteRegistry::open(&path).await?;
+        fresh.announce(&region("south")).await?;
+        registry.withdraw(&region("north").id).await.unwrap_err();
+        assert_eq!(fresh.regions().await?, [region("south")]);
     }
     Ok(())
 }

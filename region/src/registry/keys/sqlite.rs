@@ -90,8 +90,6 @@ impl SqliteKeys {
         has_changed: fn(&T) -> bool,
         work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, RegistryError> {
-        // What is written to a file that is gone is written down nowhere.
-        self.file.check().await?;
         let changed = self.file.run(move |database| {
             let transaction = database.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let worked = work(&transaction)?;
